@@ -1,0 +1,65 @@
+//! Every wait of the program, in one value that is passed into `run`: none is a constant at its point of use.
+
+use std::time::Duration;
+
+/// How long each wait may last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Resolving the upstream's name.
+    pub resolve: Duration,
+    /// One TCP connection, all addresses tried.
+    pub connect: Duration,
+    /// The TLS handshake.
+    pub tls: Duration,
+    /// Office 365's greeting.
+    pub greeting: Duration,
+    /// The reply to one command.
+    pub command: Duration,
+    /// Writing one chunk of content.
+    pub chunk: Duration,
+    /// Office 365's answer to the end of the content (RFC 5321 section 4.5.3.2.6 asks for 10 minutes; Exchange
+    /// ends a session at 10).
+    pub verdict: Duration,
+    /// One exchange with the token service.
+    pub token: Duration,
+    /// Silence of the app, between commands and inside content (RFC 5321 section 4.5.3.2.7).
+    pub app_idle: Duration,
+    /// Writing a reply to the app: one that does not read must not keep a slot.
+    pub app_write: Duration,
+    /// A streamed mail as a whole: Exchange ends a session at 10 minutes even while it is active.
+    pub stream: Duration,
+    /// The window over which a streamed mail must keep its least speed.
+    pub stream_window: Duration,
+    /// An upstream connection without mail (cloud NATs drop silently at 4 minutes).
+    pub idle: Duration,
+    /// An upstream connection's whole life.
+    pub age: Duration,
+    /// How long a connection that just answered is trusted with MAIL, RCPT and the content in one flight.
+    pub fresh: Duration,
+    /// The goodbye: QUIT and its reply.
+    pub quit: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            resolve: seconds(10),
+            connect: seconds(15),
+            tls: seconds(15),
+            greeting: seconds(30),
+            command: seconds(30),
+            chunk: seconds(60),
+            verdict: seconds(300),
+            token: seconds(20),
+            app_idle: seconds(300),
+            app_write: seconds(60),
+            stream: seconds(480),
+            stream_window: seconds(30),
+            idle: seconds(90),
+            age: seconds(540),
+            fresh: seconds(10),
+            quit: seconds(2),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What became of a message, and the only place where that is turned into a reply.
+
+use std::time::Duration;
+
+use crate::smtp::reply::Reply;
+
+/// Where in a message's path it went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Waiting for a connection or for another attempt.
+    Wait,
+    /// Getting a token.
+    Token,
+    /// Resolving the upstream's name.
+    Resolve,
+    /// The TCP connection.
+    Connect,
+    /// The greeting.
+    Greeting,
+    /// EHLO, before or after STARTTLS.
+    Ehlo,
+    /// The STARTTLS command.
+    StartTls,
+    /// The TLS handshake.
+    Tls,
+    /// AUTH.
+    Auth,
+    /// MAIL.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA, or content that is not yet complete.
+    Content,
+    /// The answer to the end of the content.
+    Verdict,
+}
+
+/// Why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Office 365 said so.
+    Refused(Reply),
+    /// Bytes that are no reply of RFC 5321, described.
+    BrokenReply(String),
+    /// No answer in this time.
+    TimedOut(Duration),
+    /// The peer closed the connection.
+    Closed,
+    /// The operating system's words.
+    Io(String),
+    /// TLS failed: rustls' words.
+    Tls(String),
+    /// The server does not offer STARTTLS.
+    StartTlsMissing,
+    /// Bytes came in the clear behind the reply to STARTTLS (an injection, CVE-2011-0411's kind).
+    BytesAfterStartTls,
+    /// The server offers no AUTH mechanism that we can use; what it offers.
+    NoUsableAuth(String),
+    /// The message needs an extension that the server does not offer.
+    ExtensionMissing(&'static str),
+    /// The token service's answer.
+    Token(TokenFault),
+    /// Something on our side that an administrator must mend (an unreadable secret file).
+    SetUp(String),
+    /// The hold ended; the last fault met while waiting, if any.
+    HoldEnded(Duration, Option<Box<Fault>>),
+    /// The app sent its content slower than a connection can be kept for.
+    AppTooSlow,
+    /// The shim is shutting down.
+    ShuttingDown,
+}
+
+/// Why no token could be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// OAuth's error response (RFC 6749 section 5.2), with Entra's own description and codes.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// `error`.
+        error: String,
+        /// `error_description`, first line.
+        description: String,
+        /// `error_codes`: AADSTS numbers.
+        codes: Vec<u32>,
+    },
+    /// A status without an OAuth body (429, 5xx, a proxy's page), with Retry-After in seconds.
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// Retry-After.
+        retry_after: Option<Duration>,
+    },
+    /// Not reached, or broken: a sentence.
+    Unreachable(String),
+    /// An answer that is no token response: a sentence.
+    Garbage(String),
+    /// No answer in this time.
+    TimedOut(Duration),
+}
+
+/// Stage and cause of one failure; the scope follows from them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub stage: Stage,
+    /// The recipient it was about, as the app gave it.
+    pub recipient: Option<String>,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Office 365 has it: its reply.
+    Accepted(Reply),
+    /// Office 365 does not have it, for certain.
+    Failed(Fault),
+    /// The content went out whole and no reply came: Office 365 may have it.
+    Unknown(Fault),
+}
