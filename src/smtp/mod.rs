@@ -1,3 +1,8 @@
 //! The protocol's words, used by both sides: pure functions over bytes, without IO, clock or log.
 
+pub mod path;
+pub mod command;
 pub mod reply;
+pub mod data;
+pub mod extension;
+pub mod sasl;

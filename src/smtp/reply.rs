@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::BytesMut;
+
 /// An enhanced status code, `class.subject.detail` (RFC 3463).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EnhancedCode(pub u8, pub u16, pub u16);
@@ -16,11 +18,18 @@ impl EnhancedCode {
             let plain = !part.is_empty() && part.len() <= 3 && part.bytes().all(|b| b.is_ascii_digit());
             if plain { part.parse().ok() } else { None }
         };
-        let (class, subject, detail) = (number(parts.next())?, number(parts.next())?, number(parts.next())?);
+        let (class, subject, detail) = (
+            number(parts.next())?,
+            number(parts.next())?,
+            number(parts.next())?,
+        );
         if parts.next().is_some() || !matches!(class, 2 | 4 | 5) {
             return None;
         }
-        Some((Self(u8::try_from(class).ok()?, subject, detail), rest.trim_start()))
+        Some((
+            Self(u8::try_from(class).ok()?, subject, detail),
+            rest.trim_start(),
+        ))
     }
 }
 
@@ -42,12 +51,18 @@ pub struct Reply {
 impl Reply {
     /// A reply of one line.
     pub fn new(code: u16, text: impl Into<String>) -> Self {
-        Self { code, lines: vec![text.into()] }
+        Self {
+            code,
+            lines: vec![text.into()],
+        }
     }
 
     /// The enhanced code of the first line.
     pub fn enhanced(&self) -> Option<EnhancedCode> {
-        self.lines.first().and_then(|line| EnhancedCode::split(line)).map(|(code, _)| code)
+        self.lines
+            .first()
+            .and_then(|line| EnhancedCode::split(line))
+            .map(|(code, _)| code)
     }
 
     /// All lines in one, the enhanced code kept once: what is classified and logged.
@@ -76,5 +91,162 @@ impl fmt::Display for Reply {
     /// Code and text in one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.text())
+    }
+}
+
+/// A line of a reply longer than this is no reply (Exchange's own parser allows 2,000; its diagnostics come near).
+const MAX_REPLY_LINE: usize = 8 * 1024;
+/// Octets of one reply: an endless list of continuation lines must not fill the memory.
+const MAX_REPLY: usize = 32 * 1024;
+
+/// Bytes that are no reply of RFC 5321 section 4.2, described for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenReply(pub String);
+
+/// Reads Office 365's replies, one at a time, from whatever pieces arrive.
+///
+/// Stricter than smtp-proto's parser: lines that differ in code, a code outside 200 to 599 and an unfinished line are
+/// no reply at all. Taking `250-a`, `550 b` for a 250 would be a false 250.
+#[derive(Debug, Default)]
+pub struct ReplyReader {
+    input: BytesMut,
+    code: Option<u16>,
+    lines: Vec<String>,
+    octets: usize,
+}
+
+impl ReplyReader {
+    /// Adds octets as they arrived.
+    pub fn received(&mut self, octets: &[u8]) {
+        self.input.extend_from_slice(octets);
+    }
+
+    /// Whether octets are left behind the last reply taken.
+    pub fn has_unread(&self) -> bool {
+        !self.input.is_empty() || self.code.is_some()
+    }
+
+    /// The next whole reply; `None` until more has arrived.
+    ///
+    /// # Errors
+    /// What came is no reply; nothing that follows can be trusted either.
+    pub fn next(&mut self) -> Result<Option<Reply>, BrokenReply> {
+        while let Some(end) = memchr::memchr(b'\n', &self.input) {
+            let line = self.input.split_to(end + 1);
+            self.octets += line.len();
+            if line.len() > MAX_REPLY_LINE || self.octets > MAX_REPLY {
+                return Err(BrokenReply("a reply without an end".into()));
+            }
+            let line = line
+                .strip_suffix(b"\r\n")
+                .or_else(|| line.strip_suffix(b"\n"))
+                .unwrap_or(&line);
+            if self.line(line)? {
+                let code = self.code.take().unwrap_or_default();
+                self.octets = 0;
+                return Ok(Some(Reply {
+                    code,
+                    lines: std::mem::take(&mut self.lines),
+                }));
+            }
+        }
+        if self.input.len() > MAX_REPLY_LINE {
+            return Err(BrokenReply("a line without an end".into()));
+        }
+        Ok(None)
+    }
+
+    /// One line; true if it is the last of its reply.
+    fn line(&mut self, line: &[u8]) -> Result<bool, BrokenReply> {
+        let broken = |why: &str| {
+            let start = String::from_utf8_lossy(&line[..line.len().min(80)])
+                .escape_debug()
+                .to_string();
+            BrokenReply(format!("{why}: \"{start}\""))
+        };
+        let digits = line
+            .get(..3)
+            .filter(|digits| digits.iter().all(u8::is_ascii_digit));
+        let code = digits
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| digits.parse().ok());
+        let code: u16 = code.ok_or_else(|| broken("not an SMTP reply"))?;
+        if !(200..=599).contains(&code) {
+            return Err(broken("a reply code outside 200 to 599"));
+        }
+        if self.code.is_some_and(|first| first != code) {
+            return Err(broken("a reply whose lines differ in code"));
+        }
+        let last = match line.get(3) {
+            None | Some(b' ') => true,
+            Some(b'-') => false,
+            Some(_) => return Err(broken("not an SMTP reply")),
+        };
+        self.code = Some(code);
+        self.lines
+            .push(String::from_utf8_lossy(line.get(4..).unwrap_or_default()).into_owned());
+        Ok(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(wire: &str, piece: usize) -> Result<Vec<Reply>, BrokenReply> {
+        let (mut reader, mut replies) = (ReplyReader::default(), Vec::new());
+        for part in wire.as_bytes().chunks(piece) {
+            reader.received(part);
+            while let Some(reply) = reader.next()? {
+                replies.push(reply);
+            }
+        }
+        Ok(replies)
+    }
+
+    fn read_any_way(wire: &str) -> Result<Vec<Reply>, BrokenReply> {
+        let whole = read(wire, usize::MAX);
+        for piece in 1..4 {
+            assert_eq!(read(wire, piece), whole);
+        }
+        whole
+    }
+
+    #[test]
+    fn replies_of_one_and_of_many_lines() {
+        let replies = read_any_way("250 2.1.0 Sender OK\r\n250-a\r\n250-b\r\n250 c\r\n354\r\n250\n").unwrap();
+        assert_eq!(replies[0], Reply::new(250, "2.1.0 Sender OK"));
+        assert_eq!(replies[1].lines, ["a", "b", "c"]);
+        assert_eq!((replies[2].code, replies[3].code), (354, 250));
+    }
+
+    #[test]
+    fn what_is_not_a_reply_is_broken() {
+        for wire in [
+            "250-a\r\n550 b\r\n",
+            "HTTP/1.1 400 Bad\r\n",
+            "199 x\r\n",
+            "600 x\r\n",
+            "250_x\r\n",
+            "25\r\n",
+            "\r\n",
+            "250-a\r\n\r\n",
+        ] {
+            assert!(read_any_way(wire).is_err(), "{wire:?}");
+        }
+        assert!(read(&"250-x\r\n".repeat(10_000), 1000).is_err());
+        assert!(read(&"2".repeat(10_000), 1000).is_err());
+    }
+
+    #[test]
+    fn the_text_joins_lines_and_keeps_one_enhanced_code() {
+        let reply = Reply {
+            code: 554,
+            lines: vec!["5.2.252 SendAsDenied; a".into(), "5.2.252 not allowed".into()],
+        };
+        assert_eq!(reply.to_string(), "554 5.2.252 SendAsDenied; a not allowed");
+        assert_eq!(reply.enhanced(), Some(EnhancedCode(5, 2, 252)));
+        assert_eq!(Reply::new(250, "OK").enhanced(), None);
+        assert_eq!(Reply::new(250, "3.1.1 x").enhanced(), None);
     }
 }
