@@ -227,26 +227,23 @@ fn listen(raw: &RawEnv, reader: &mut Reader) -> Option<Listen> {
     let text = raw
         .mailshim_listen
         .as_deref()
-        .or_else(|| reader.default_of(NAME))?;
+        .or_else(|| variables::default_text(NAME))?;
     let mut addresses = Vec::new();
     let mut is_valid = true;
     for entry in text.split(',').map(str::trim) {
         match address::listen_entry(entry) {
-            Ok(found) => addresses.extend(found),
+            // `localhost:25,127.0.0.1:25` would fail at the second bind.
+            Ok(found) => found.into_iter().for_each(|address| {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }),
             Err(problem) => {
                 reader.refuse_value(NAME, entry, &problem);
                 is_valid = false;
             }
         }
     }
-    // `localhost:25,127.0.0.1:25` would fail at the second bind.
-    let mut seen = Vec::new();
-    addresses.retain(|address| {
-        !seen.contains(address) && {
-            seen.push(*address);
-            true
-        }
-    });
     is_valid.then(|| Listen {
         addresses,
         is_default: !reader.is_set(NAME),
@@ -283,8 +280,10 @@ fn upstream(raw: &RawEnv, reader: &mut Reader) -> Option<HostPort> {
         HostPort::parse,
     )?;
     if upstream.port == 465 {
-        reader.warn("MAILSHIM_UPSTREAM: port 465 begins with TLS, which Office 365 does not offer and mailshim does not \
-             speak; use 587");
+        reader.warn(
+            "MAILSHIM_UPSTREAM: port 465 begins with TLS, which Office 365 does not offer and mailshim does \
+             not speak; use 587",
+        );
     }
     Some(upstream)
 }

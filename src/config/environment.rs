@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::ConfigError;
 use super::unknown::{did_you_mean, is_service_link};
-use super::variables::{DefaultValue, RawEnv, Variable, file_form, spellings, variable};
+use super::variables::{RawEnv, Variable, default_text, file_form, spellings, variable};
 use crate::secret::{Secret, SecretSource, read_value_file};
 
 /// Variables with a value, by their exact names; the first counts where a name stands twice, as for getenv.
@@ -99,16 +99,15 @@ impl Reader {
                 None => (name.to_string(), None, Err("is not valid UTF-8".to_string())),
             },
             (None, Some(by_file), Some(path)) => {
-                let value = read_value_file(Path::new(path)).map_err(|problem| {
-                    format!(
-                        "the file that it names {problem} (it takes the path of a file, not the value itself)"
-                    )
-                });
-                let value = if variable.secret {
-                    value
-                } else {
-                    value.map(|text| text.trim().to_string())
-                };
+                let value = read_value_file(Path::new(path))
+                    .and_then(|text| match text.trim() {
+                        _ if variable.secret => Ok(text),
+                        "" => Err("is empty".to_string()),
+                        trimmed => Ok(trimmed.to_string()),
+                    })
+                    .map_err(|problem| {
+                        format!("the file that it names {problem} (it takes the path of a file, not the value itself)")
+                    });
                 (by_file, Some(PathBuf::from(path)), value)
             }
         };
@@ -162,18 +161,10 @@ impl Reader {
         text: Option<&str>,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let text = text.or_else(|| self.default_of(name))?;
+        let text = text.or_else(|| default_text(name))?;
         parse(text)
             .map_err(|problem| self.refuse_value(name, text, &problem))
             .ok()
-    }
-
-    /// The default, unless something wrong is set: that has been reported, and the default would only hide it.
-    pub fn default_of(&self, name: &str) -> Option<&'static str> {
-        match variable(name)?.default {
-            DefaultValue::Text(text) if !self.is_set(name) => Some(text),
-            _ => None,
-        }
     }
 
     /// A secret, by value or by the file to read it from at each use.
@@ -198,21 +189,14 @@ impl Reader {
         let by_file = self.sources.get(name).is_some_and(|source| source.file.is_some());
         let subject = match variable(name) {
             Some(variable) if variable.echoed && !by_file => {
-                format!(
-                    "\"{}\"",
-                    value
-                        .chars()
-                        .take(80)
-                        .flat_map(char::escape_debug)
-                        .collect::<String>()
-                )
+                let shown: String = value.chars().take(80).flat_map(char::escape_debug).collect();
+                format!("\"{shown}\"")
             }
             _ => "its value".to_string(),
         };
-        let default = match variable(name).map(|variable| variable.default) {
-            Some(DefaultValue::Text(text)) => format!(" (the default is {text})"),
-            _ => String::new(),
-        };
+        let default = default_text(name)
+            .map(|text| format!(" (the default is {text})"))
+            .unwrap_or_default();
         self.refuse(name, format!("{subject} {problem}{default}"));
     }
 

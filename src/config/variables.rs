@@ -235,6 +235,14 @@ pub(super) fn variable(name: &str) -> Option<&'static Variable> {
     VARIABLES.iter().find(|variable| variable.name == name)
 }
 
+/// What is read where a variable is not set.
+pub(super) fn default_text(name: &str) -> Option<&'static str> {
+    match variable(name)?.default {
+        Text(text) => Some(text),
+        Derived(_) | Required | DefaultValue::Unset => None,
+    }
+}
+
 /// The name under which a variable's value can be given by file, for those that have one.
 pub(super) fn file_form(name: &str) -> Option<String> {
     let names_a_path = ["_FILE", "_PATH", "_DIR"].iter().any(|end| name.ends_with(end));

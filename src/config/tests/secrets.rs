@@ -48,6 +48,13 @@ fn values_by_file() {
         assert_refused(&changes, "MAILSHIM_CLIENT_SECRET_FILE: ", part);
         assert_refused(&[("MAILSHIM_LISTEN_FILE", path)], "MAILSHIM_LISTEN_FILE: ", part);
     }
+    let blank = file(b" \n");
+    let part = "the file that it names is empty";
+    assert_refused(
+        &[("MAILSHIM_LISTEN_FILE", blank.path())],
+        "MAILSHIM_LISTEN_FILE: ",
+        part,
+    );
     for (name, by_file) in [
         ("MAILSHIM_CLIENT_SECRET", "MAILSHIM_CLIENT_SECRET_FILE"),
         ("MAILSHIM_LISTEN", "MAILSHIM_LISTEN_FILE"),
