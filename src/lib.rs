@@ -1,5 +1,6 @@
 //! mailshim.
 pub mod secret;
+pub mod config;
 pub mod deadlines;
 pub mod smtp;
 pub mod outcome;

@@ -1,7 +1,9 @@
 //! Values that must never be printed.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 
 /// A value whose `Debug` and `Display` say `[redacted]`: a log line, an error or a panic message cannot leak it.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,22 +50,37 @@ impl SecretSource {
     pub fn read(&self) -> Result<Secret<String>, String> {
         match self {
             Self::Value(secret) => Ok(secret.clone()),
-            Self::File(path) => {
-                let mut text = std::fs::read_to_string(path)
-                    .map_err(|error| format!("cannot read the secret file {}: {error}", path.display()))?;
-                // One trailing newline is an editor's, not the secret's.
-                if text.ends_with('\n') {
-                    text.pop();
-                    if text.ends_with('\r') {
-                        text.pop();
-                    }
-                }
-                if text.is_empty() {
-                    return Err(format!("the secret file {} is empty", path.display()));
-                }
-                Ok(Secret::new(text))
-            }
+            Self::File(path) => read_value_file(path)
+                .map(Secret::new)
+                .map_err(|problem| format!("the secret file {}: {problem}", path.display())),
         }
+    }
+}
+
+/// No value given by file is longer; a mistaken path (`/dev/zero`) must not fill the memory.
+const VALUE_FILE_CAP: u64 = 64 * 1024;
+
+/// The value in a file named by `X_FILE`. Errors do not repeat the path: people put the secret itself where
+/// its path belongs.
+pub(crate) fn read_value_file(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    File::open(path)
+        .and_then(|file| file.take(VALUE_FILE_CAP + 1).read_to_string(&mut text))
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if text.len() as u64 > VALUE_FILE_CAP {
+        return Err(format!("is longer than {VALUE_FILE_CAP} bytes"));
+    }
+    // One trailing newline is an editor's, not the secret's.
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    if text.is_empty() {
+        Err("is empty".to_string())
+    } else {
+        Ok(text)
     }
 }
 

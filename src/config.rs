@@ -1,0 +1,359 @@
+//! The environment in, a valid [`Config`] or every mistake out.
+//!
+//! Names, defaults and meanings stand in one table, `config/variables.rs`. The way of a value:
+//!
+//! 1. `environment.rs`: which variables are set, by value or by `X_FILE`, under which name; envy makes one flat struct
+//!    of optional strings of them. `unknown.rs` judges the names that are not in the table.
+//! 2. Here and in `sign_in.rs`: text to values, with the parsers of `value.rs` and `address.rs`.
+//!
+//! A value is repeated in an error only where it cannot be a secret.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+mod variables;
+mod environment;
+mod unknown;
+mod value;
+mod address;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+
+pub use address::{Authority, HostPort, LoopbackAddr, Mailbox};
+pub use sign_in::{ClientCredentials, SignIn};
+pub use variables::{DefaultValue, VARIABLES, Variable};
+
+use crate::secret::SecretSource;
+use environment::{Environment, Reader};
+use value::{duration, number, size};
+use variables::RawEnv;
+
+/// What mailshim was told; it exists only if valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: Listen,
+    /// The name in the greeting and in EHLO upstream.
+    pub hostname: String,
+    /// Largest message, in bytes.
+    pub max_message_size: u64,
+    /// Recipients of one transaction.
+    pub max_recipients: usize,
+    /// Connections of the app at once.
+    pub max_sessions: usize,
+    /// The login that the app must use; without it, any is accepted and none is needed.
+    pub app_login: Option<AppLogin>,
+    /// The mailbox that signs in and sends.
+    pub mailbox: Mailbox,
+    /// How it signs in.
+    pub sign_in: SignIn,
+    /// Where mail is submitted.
+    pub upstream: HostPort,
+    /// Extra roots: a file that could be read at start; its contents are not yet judged.
+    pub ca_file: Option<PathBuf>,
+    /// Connections to the upstream for one mailbox.
+    pub max_connections: usize,
+    /// The longest one mail waits before its answer.
+    pub hold: Duration,
+    /// What to log, and how.
+    pub log: LogConfig,
+    /// How long to keep accepting after SIGTERM.
+    pub shutdown_delay: Duration,
+    /// How long to finish what is in hand after that.
+    pub shutdown_grace: Duration,
+    /// To be logged at start.
+    pub warnings: Vec<String>,
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// At least one, none twice.
+    pub addresses: Vec<LoopbackAddr>,
+    /// Nothing was set: a host without IPv6 is fine.
+    pub is_default: bool,
+}
+
+/// The login that the app must use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppLogin {
+    /// User name.
+    pub username: String,
+    /// Password.
+    pub password: SecretSource,
+}
+
+/// What to log, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Levels and `target=level` pairs, as `tracing_subscriber::filter::Targets` reads them.
+    pub filter: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+impl Config {
+    /// Reads the whole configuration; give it `std::env::vars_os()`.
+    ///
+    /// # Errors
+    /// Every mistake there is, not just the first.
+    pub fn from_env(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigErrors> {
+        let env = Environment::new(vars);
+        let (raw, mut reader) = env.read(VARIABLES);
+        reader.refuse_unknown(&env);
+        match config(&raw, &mut reader) {
+            Some(config) if reader.errors.is_empty() => Ok(Self {
+                warnings: reader.warnings,
+                ..config
+            }),
+            _ => Err(ConfigErrors(reader.errors)),
+        }
+    }
+}
+
+/// Reads `MAILSHIM_LISTEN` and nothing else, for the commands that only talk to a running shim.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn listen_only(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Listen, ConfigErrors> {
+    let (raw, mut reader) = Environment::new(vars).read(variables::variable("MAILSHIM_LISTEN"));
+    listen(&raw, &mut reader)
+        .filter(|_| reader.errors.is_empty())
+        .ok_or(ConfigErrors(reader.errors))
+}
+
+/// `None` only after a mistake has been reported. All is read before the first `?`, so that all is reported.
+fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
+    let listen = listen(raw, reader);
+    let hostname = reader.value(
+        "MAILSHIM_HOSTNAME",
+        raw.mailshim_hostname.as_deref(),
+        address::hostname,
+    );
+    let max_message_size = reader.value(
+        "MAILSHIM_MAX_MESSAGE_SIZE",
+        raw.mailshim_max_message_size.as_deref(),
+        // What smtp.office365.com announces as SIZE is the most that an administrator can allow there.
+        size("1KiB", "150MiB"),
+    );
+    let max_recipients =
+        // The most that an administrator can allow in Exchange Online.
+        reader.value("MAILSHIM_MAX_RECIPIENTS", raw.mailshim_max_recipients.as_deref(), number(1, 1000));
+    let max_sessions = reader.value(
+        "MAILSHIM_MAX_SESSIONS",
+        raw.mailshim_max_sessions.as_deref(),
+        number(1, 1000),
+    );
+    let app_login = app_login(raw, reader);
+    reader.require(
+        "MAILSHIM_MAILBOX",
+        "set it to the mailbox that sends, such as noreply@contoso.com",
+    );
+    let mailbox = reader.value(
+        "MAILSHIM_MAILBOX",
+        raw.mailshim_mailbox.as_deref(),
+        Mailbox::parse,
+    );
+    let sign_in = sign_in::sign_in(raw, reader);
+    let upstream = upstream(raw, reader);
+    let ca_file = reader.value(
+        "MAILSHIM_CA_FILE",
+        raw.mailshim_ca_file.as_deref(),
+        value::readable_file,
+    );
+    let max_connections = max_connections(raw, reader);
+    let hold = reader.value(
+        "MAILSHIM_HOLD",
+        raw.mailshim_hold.as_deref(),
+        duration("1s", "10m"),
+    );
+    let filter = reader.value("MAILSHIM_LOG", raw.mailshim_log.as_deref(), value::log_filter);
+    let format = reader.value(
+        "MAILSHIM_LOG_FORMAT",
+        raw.mailshim_log_format.as_deref(),
+        log_format,
+    );
+    let shutdown_delay = reader.value(
+        "MAILSHIM_SHUTDOWN_DELAY",
+        raw.mailshim_shutdown_delay.as_deref(),
+        duration("0s", "1h"),
+    );
+    let shutdown_grace = reader.value(
+        "MAILSHIM_SHUTDOWN_GRACE",
+        raw.mailshim_shutdown_grace.as_deref(),
+        duration("0s", "1h"),
+    );
+
+    let mailbox = mailbox?;
+    Some(Config {
+        listen: listen?,
+        hostname: hostname.unwrap_or_else(|| mailbox.domain().to_string()),
+        max_message_size: max_message_size?,
+        max_recipients: max_recipients?,
+        max_sessions: max_sessions?,
+        app_login,
+        mailbox,
+        sign_in: sign_in?,
+        upstream: upstream?,
+        ca_file,
+        max_connections: max_connections?,
+        hold: hold?,
+        log: LogConfig {
+            filter: filter?,
+            format: format?,
+        },
+        shutdown_delay: shutdown_delay?,
+        shutdown_grace: shutdown_grace?,
+        warnings: Vec::new(),
+    })
+}
+
+fn listen(raw: &RawEnv, reader: &mut Reader) -> Option<Listen> {
+    const NAME: &str = "MAILSHIM_LISTEN";
+    let text = raw
+        .mailshim_listen
+        .as_deref()
+        .or_else(|| variables::default_text(NAME))?;
+    let mut addresses = Vec::new();
+    let mut is_valid = true;
+    for entry in text.split(',').map(str::trim) {
+        match address::listen_entry(entry) {
+            // `localhost:25,127.0.0.1:25` would fail at the second bind.
+            Ok(found) => found.into_iter().for_each(|address| {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }),
+            Err(problem) => {
+                reader.refuse_value(NAME, entry, &problem);
+                is_valid = false;
+            }
+        }
+    }
+    is_valid.then(|| Listen {
+        addresses,
+        is_default: !reader.is_set(NAME),
+    })
+}
+
+fn app_login(raw: &RawEnv, reader: &mut Reader) -> Option<AppLogin> {
+    const USERNAME: &str = "MAILSHIM_APP_USERNAME";
+    const PASSWORD: &str = "MAILSHIM_APP_PASSWORD";
+    // Half a login must not pass for none: the listener would be open.
+    if reader.is_set(USERNAME) {
+        reader.require(
+            PASSWORD,
+            "MAILSHIM_APP_USERNAME is set; set both, or neither for an app without a login",
+        );
+    }
+    if reader.is_set(PASSWORD) {
+        reader.require(
+            USERNAME,
+            "MAILSHIM_APP_PASSWORD is set; set both, or neither for an app without a login",
+        );
+    }
+    let password = reader.secret(PASSWORD, raw.mailshim_app_password.as_deref());
+    Some(AppLogin {
+        username: raw.mailshim_app_username.clone()?,
+        password: password?,
+    })
+}
+
+fn upstream(raw: &RawEnv, reader: &mut Reader) -> Option<HostPort> {
+    let upstream = reader.value(
+        "MAILSHIM_UPSTREAM",
+        raw.mailshim_upstream.as_deref(),
+        HostPort::parse,
+    )?;
+    if upstream.port == 465 {
+        reader.warn(
+            "MAILSHIM_UPSTREAM: port 465 begins with TLS, which Office 365 does not offer and mailshim does \
+             not speak; use 587",
+        );
+    }
+    Some(upstream)
+}
+
+fn max_connections(raw: &RawEnv, reader: &mut Reader) -> Option<usize> {
+    let text = raw.mailshim_max_connections.as_deref();
+    let connections = reader.value("MAILSHIM_MAX_CONNECTIONS", text, number(1, 50))?;
+    if connections > 3 {
+        reader.warn(
+            "MAILSHIM_MAX_CONNECTIONS: Office 365 allows a mailbox 3 connections at once and refuses mail \
+             (432 4.3.2) beyond them",
+        );
+    }
+    Some(connections)
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "auto" => Ok(LogFormat::Auto),
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("is not a log format: write auto, text or json".to_string()),
+    }
+}
+
+/// One mistake, in words for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The variable, under the name that was set.
+    pub variable: String,
+    /// What is wrong and what to write instead, in one line.
+    pub problem: String,
+}
+
+impl ConfigError {
+    fn new(variable: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            variable: variable.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.variable, self.problem)
+    }
+}
+
+/// Every mistake in the configuration; there is at least one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// One by one.
+    pub fn iter(&self) -> std::slice::Iter<'_, ConfigError> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.0.len();
+        write!(
+            f,
+            "{count} {} in the configuration:",
+            if count == 1 { "mistake" } else { "mistakes" }
+        )?;
+        self.0.iter().try_for_each(|error| write!(f, "\n{error}"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

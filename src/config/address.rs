@@ -1,0 +1,425 @@
+//! Addresses and names that exist only if valid: [`LoopbackAddr`], [`HostPort`], [`Authority`], [`Mailbox`].
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::value::digits;
+
+/// A socket address that no other machine can reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LoopbackAddr(SocketAddr);
+
+impl LoopbackAddr {
+    /// Of 127.0.0.0/8 or ::1, with a port; nothing else. `::ffff:127.0.0.1` is taken as the 127.0.0.1 that it is.
+    pub fn new(address: SocketAddr) -> Option<Self> {
+        let ip = address.ip().to_canonical();
+        (ip.is_loopback() && address.port() != 0).then(|| Self(SocketAddr::new(ip, address.port())))
+    }
+
+    /// Reads `127.0.0.1:25` or `[::1]:25`.
+    ///
+    /// # Errors
+    /// The rest of a sentence that begins with the address: what is wrong, and what to write.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Ok(address) = text.parse::<SocketAddr>() else {
+            return Err(why_no_address(text));
+        };
+        if address.port() == 0 {
+            return Err("has port 0, and the app could not know which port that becomes: \
+                        write 127.0.0.1:25, say"
+                .to_string());
+        }
+        Self::new(address).ok_or_else(|| OFF_LOOPBACK.to_string())
+    }
+
+    /// The address itself.
+    pub const fn get(self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl fmt::Display for LoopbackAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+const OFF_LOOPBACK: &str = "is not a loopback address, and mailshim listens on no other: the boundary is the network \
+     namespace. Run mailshim in the app's container, or as a sidecar in its network namespace (the same pod; \
+     `network_mode: service:app` with Compose), and point the app at 127.0.0.1:25. Where others share that \
+     namespace, set MAILSHIM_APP_USERNAME and MAILSHIM_APP_PASSWORD";
+
+fn why_no_address(text: &str) -> String {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if digits::<u16>(port).is_some() {
+        return format!(
+            "is a port without an address: write 127.0.0.1:{port}, or localhost:{port} for IPv6 too"
+        );
+    }
+    match bare.parse::<IpAddr>() {
+        Ok(IpAddr::V4(ip)) => format!("has no port: write {ip}:25"),
+        // `::1:25` is one IPv6 address to a parser, and an address with a port to a reader.
+        Ok(IpAddr::V6(_)) => "has no port that could be told from the address: write [::1]:25".to_string(),
+        Err(_) if text.eq_ignore_ascii_case("localhost") => "has no port: write localhost:25".to_string(),
+        Err(_) => "is not an address with a port: write 127.0.0.1:25, [::1]:25 or localhost:25".to_string(),
+    }
+}
+
+/// One entry of `MAILSHIM_LISTEN`: an address, or `localhost:25` for both families.
+pub(super) fn listen_entry(text: &str) -> Result<Vec<LoopbackAddr>, String> {
+    match text.rsplit_once(':') {
+        Some((name, port)) if name.eq_ignore_ascii_case("localhost") => {
+            [format!("127.0.0.1:{port}"), format!("[::1]:{port}")]
+                .iter()
+                .map(|text| LoopbackAddr::parse(text))
+                .collect()
+        }
+        _ => Ok(vec![LoopbackAddr::parse(text)?]),
+    }
+}
+
+/// A host, by name or address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// A DNS name, or an address without brackets.
+    pub host: String,
+    /// Never 0.
+    pub port: u16,
+}
+
+impl HostPort {
+    /// Reads `smtp.office365.com:587`.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        Self::read(text, None).ok_or_else(|| {
+            "is not host:port, such as smtp.office365.com:587 (no scheme, no path)".to_string()
+        })
+    }
+
+    fn read(text: &str, default_port: Option<u16>) -> Option<Self> {
+        let (host, port) = match text.rsplit_once(':') {
+            // The last colon of a bracketed address without a port stands inside the brackets.
+            Some((host, port)) if !port.ends_with(']') => (host, digits(port)?),
+            _ => (text, default_port?),
+        };
+        let host = match host.strip_prefix('[') {
+            Some(rest) => rest.strip_suffix(']')?.parse::<Ipv6Addr>().ok()?.to_string(),
+            None if host.parse::<Ipv4Addr>().is_ok() || is_dns_name(host, 1) => host.to_string(),
+            None => return None,
+        };
+        (port != 0).then_some(Self { host, port })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port) = (&self.host, self.port);
+        if host.contains(':') {
+            write!(f, "[{host}]:{port}")
+        } else {
+            write!(f, "{host}:{port}")
+        }
+    }
+}
+
+/// The token service: the origin of an https URL.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Authority(HostPort);
+
+impl Authority {
+    const PORT: u16 = 443;
+
+    /// Reads `https://login.microsoftonline.com`, with or without a final slash (AKS sets it with one).
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let scheme = "https://";
+        text.get(..scheme.len())
+            .filter(|start| start.eq_ignore_ascii_case(scheme))
+            .and_then(|_| HostPort::read(text[scheme.len()..].trim_end_matches('/'), Some(Self::PORT)))
+            .map(Self)
+            .ok_or_else(|| {
+                "is not an https URL of a host alone, such as https://login.microsoftonline.com (no http, no path: \
+                 the tenant goes into MAILSHIM_TENANT_ID)"
+                    .to_string()
+            })
+    }
+
+    /// Where to connect; the host is also the name to verify.
+    pub const fn host_port(&self) -> &HostPort {
+        &self.0
+    }
+}
+
+impl fmt::Display for Authority {
+    /// As a URL without a final slash.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        write!(f, "https://{}", text.strip_suffix(":443").unwrap_or(&text))
+    }
+}
+
+/// An address of Office 365 as RFC 5321's `Dot-string "@" Domain`: ASCII, nothing to quote, no control character that
+/// could end a field of XOAUTH2 or a command line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Mailbox {
+    address: String,
+    at: usize,
+}
+
+impl Mailbox {
+    /// Reads `noreply@contoso.com`.
+    ///
+    /// # Errors
+    /// The rest of a sentence that begins with the address.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text.rsplit_once('@') {
+            Some((local_part, domain)) if is_dot_string(local_part) && is_dns_name(domain, 2) => Ok(Self {
+                address: text.to_string(),
+                at: local_part.len(),
+            }),
+            _ => Err("is not the plain address of a mailbox, such as noreply@contoso.com".to_string()),
+        }
+    }
+
+    /// What stands before the `@`.
+    pub fn local_part(&self) -> &str {
+        &self.address[..self.at]
+    }
+
+    /// What stands after the `@`.
+    pub fn domain(&self) -> &str {
+        &self.address[self.at + 1..]
+    }
+}
+
+impl fmt::Display for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.address)
+    }
+}
+
+/// RFC 5321 section 4.1.2, with the local part's limit of section 4.5.3.1.1.
+fn is_dot_string(text: &str) -> bool {
+    let is_atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    text.len() <= 64
+        && text
+            .split('.')
+            .all(|atom| !atom.is_empty() && atom.bytes().all(is_atext))
+}
+
+/// Letters, digits and hyphens, in at least so many labels. Exchange answers 501 to an EHLO name with `_`, `..` or
+/// a final dot; a last label of digits would be an address.
+pub(super) fn is_dns_name(text: &str, least_labels: usize) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last_is_number = text
+        .rsplit('.')
+        .next()
+        .is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit()));
+    text.len() <= 253
+        && !last_is_number
+        && text.split('.').count() >= least_labels
+        && text.split('.').all(is_label)
+}
+
+/// A name fit for EHLO.
+pub(super) fn hostname(text: &str) -> Result<String, String> {
+    if is_dns_name(text, 2) {
+        Ok(text.to_string())
+    } else {
+        Err("is not a full host name that Office 365 takes: letters, digits and hyphens in two or more labels, \
+             such as app.contoso.com"
+            .to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(text: &str) -> Result<String, String> {
+        let addresses = listen_entry(text)?;
+        Ok(addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" "))
+    }
+
+    #[test]
+    fn loopback_is_all_that_can_be_listened_on() {
+        for (text, expected) in [
+            ("127.0.0.1:25", "127.0.0.1:25"),
+            ("127.8.9.10:2525", "127.8.9.10:2525"),
+            ("[::1]:25", "[::1]:25"),
+            ("[::ffff:127.0.0.1]:25", "127.0.0.1:25"),
+            ("localhost:25", "127.0.0.1:25 [::1]:25"),
+            ("LocalHost:2525", "127.0.0.1:2525 [::1]:2525"),
+        ] {
+            assert_eq!(entries(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in [
+            "0.0.0.0:25",
+            "[::]:25",
+            "10.0.0.1:25",
+            "128.0.0.1:25",
+            "[fe80::1]:25",
+            "[::ffff:10.0.0.1]:25",
+            "[::2]:25",
+        ] {
+            let problem = entries(text).unwrap_err();
+            assert!(
+                problem.contains("network namespace") && problem.contains("127.0.0.1:25"),
+                "{text}: {problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_none_says_what_to_write() {
+        for (text, hint) in [
+            ("25", "port without an address: write 127.0.0.1:25"),
+            (":2525", "port without an address: write 127.0.0.1:2525"),
+            ("127.0.0.1", "has no port: write 127.0.0.1:25"),
+            ("localhost", "has no port: write localhost:25"),
+            ("::1", "write [::1]:25"),
+            ("[::1]", "write [::1]:25"),
+            ("::1:25", "write [::1]:25"),
+            ("127.0.0.1:0", "port 0"),
+            ("localhost:0", "port 0"),
+            ("localhost:smtp", "is not an address with a port"),
+            ("127.0.0.1:99999", "is not an address with a port"),
+            ("mail.contoso.com:25", "is not an address with a port"),
+            ("127.1:25", "is not an address with a port"),
+        ] {
+            let problem = entries(text).unwrap_err();
+            assert!(problem.contains(hint), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn host_and_port() {
+        for text in ["smtp.office365.com:587", "sim:2525", "127.0.0.1:587", "[::1]:587"] {
+            assert_eq!(HostPort::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(HostPort::parse("[::1]:587").unwrap().host, "::1");
+        for text in [
+            "smtp.office365.com",
+            "smtp.office365.com:",
+            "smtp.office365.com:0",
+            "smtp.office365.com:+587",
+            "smtp.office365.com:65536",
+            "smtp://smtp.office365.com:587",
+            "user:secret@smtp.office365.com:587",
+            "smtp.office365.com.:587",
+            ":587",
+            "::1:587",
+            "[::1]",
+            "300.0.0.1:587",
+            "a b:587",
+        ] {
+            assert!(HostPort::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_authority_is_https_and_a_host_alone() {
+        for (text, url) in [
+            (
+                "https://login.microsoftonline.com",
+                "https://login.microsoftonline.com",
+            ),
+            (
+                "https://login.microsoftonline.com/",
+                "https://login.microsoftonline.com",
+            ),
+            (
+                "HTTPS://login.microsoftonline.us:443/",
+                "https://login.microsoftonline.us",
+            ),
+            ("https://localhost:8443", "https://localhost:8443"),
+            ("https://[::1]:8443/", "https://[::1]:8443"),
+            ("https://[::1]", "https://[::1]"),
+        ] {
+            assert_eq!(Authority::parse(text).unwrap().to_string(), url);
+        }
+        for text in [
+            "http://login.microsoftonline.com",
+            "login.microsoftonline.com",
+            "https://",
+            "https://login.microsoftonline.com/common",
+            "https://user:secret@login.microsoftonline.com",
+            "https://login.microsoftonline.com?x",
+            "https://login.microsoftonline.com#x",
+            "https:/é",
+        ] {
+            assert!(Authority::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn mailboxes() {
+        let mailbox = Mailbox::parse("no-reply+app@mail.contoso.com").unwrap();
+        assert_eq!(
+            (
+                mailbox.local_part(),
+                mailbox.domain(),
+                mailbox.to_string().as_str()
+            ),
+            (
+                "no-reply+app",
+                "mail.contoso.com",
+                "no-reply+app@mail.contoso.com"
+            )
+        );
+        let long = format!("{}@contoso.com", "a".repeat(65));
+        for text in [
+            "",
+            "noreply",
+            "@contoso.com",
+            "noreply@",
+            "noreply@localhost",
+            "noreply@10.0.0.1",
+            "<noreply@contoso.com>",
+            "No Reply <noreply@contoso.com>",
+            "a..b@contoso.com",
+            "a\u{1}b@contoso.com",
+            "a\r\nb@contoso.com",
+            "a@b@contoso.com",
+            "\"a b\"@contoso.com",
+            "nö@contoso.com",
+            "a@contoso..com",
+            "a@con_toso.com",
+            &long,
+        ] {
+            assert!(Mailbox::parse(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn host_names() {
+        for text in ["contoso.com", "app-1.eu.contoso.com", "a.b1"] {
+            assert!(hostname(text).is_ok(), "{text}");
+        }
+        let long = format!("{}.com", "a.".repeat(130));
+        for text in [
+            "",
+            "localhost",
+            "MacBook..",
+            "a_b.com",
+            "-a.com",
+            "a-.com",
+            "contoso.com.",
+            "1.2.3.4",
+            "ä.com",
+            &long,
+        ] {
+            assert!(hostname(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! From the process's environment to text: which variables are set, by value or by file, and under which name.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::ConfigError;
+use super::unknown::{did_you_mean, is_service_link};
+use super::variables::{RawEnv, Variable, default_text, file_form, spellings, variable};
+use crate::secret::{Secret, SecretSource, read_value_file};
+
+/// Variables with a value, by their exact names; the first counts where a name stands twice, as for getenv.
+pub(super) struct Environment(BTreeMap<OsString, OsString>);
+
+impl Environment {
+    /// Keeps what concerns us; nothing of anybody else's variables is copied or must be UTF-8.
+    pub fn new(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+        let ours: Vec<String> = spellings().collect();
+        let mut kept = BTreeMap::new();
+        for (name, value) in vars {
+            let has_our_prefix = name
+                .as_encoded_bytes()
+                .get(..9)
+                .is_some_and(|start| start.eq_ignore_ascii_case(b"MAILSHIM_"));
+            let concerns_us = has_our_prefix || ours.iter().any(|known| **known == *name);
+            if concerns_us && !value.is_empty() {
+                kept.entry(name).or_insert(value);
+            }
+        }
+        Self(kept)
+    }
+
+    fn get(&self, name: &str) -> Option<&OsStr> {
+        self.0.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
+    /// Reads these variables, each under the first of its names that is set.
+    pub fn read(&self, wanted: impl IntoIterator<Item = &'static Variable>) -> (RawEnv, Reader) {
+        let mut reader = Reader::default();
+        let mut values = Vec::new();
+        for variable in wanted {
+            let mut names = std::iter::once(variable.name).chain(variable.aliases.iter().copied());
+            if let Some(value) = names
+                .find_map(|name| reader.given(self, variable, name))
+                .flatten()
+            {
+                values.push((variable.name.to_string(), value));
+            }
+        }
+        // envy lower-cases names and stops at its first error: it gets exact names of the table alone, each once, and
+        // has nothing to convert. What it would say could hold a value.
+        let raw = envy::from_iter(values).unwrap_or_else(|_| {
+            reader.errors.push(ConfigError::new(
+                "MAILSHIM_*",
+                "cannot be read (a fault in mailshim: please report it)",
+            ));
+            RawEnv::default()
+        });
+        (raw, reader)
+    }
+}
+
+/// Where a variable's value was found.
+struct Source {
+    /// The name that the operator wrote.
+    set_as: String,
+    file: Option<PathBuf>,
+}
+
+/// Turns text into values, and gathers what is wrong on the way.
+#[derive(Default)]
+pub(super) struct Reader {
+    sources: BTreeMap<&'static str, Source>,
+    pub errors: Vec<ConfigError>,
+    pub warnings: Vec<String>,
+}
+
+impl Reader {
+    /// `None`: not set under this name. `Some(None)`: set, and wrong, which has been reported.
+    fn given(
+        &mut self,
+        env: &Environment,
+        variable: &'static Variable,
+        name: &str,
+    ) -> Option<Option<String>> {
+        let by_file = file_form(name);
+        let path = by_file.as_deref().and_then(|name| env.get(name));
+        let (set_as, file, value) = match (env.get(name), by_file, path) {
+            (None, _, None) | (None, None, _) => return None,
+            (Some(_), Some(by_file), Some(_)) => {
+                let problem = format!("is set, and so is {by_file}: set one of them");
+                (name.to_string(), None, Err(problem))
+            }
+            (Some(value), ..) => match value.to_str() {
+                // Around a secret white space may belong to it; around anything else it is an accident.
+                Some(text) if variable.secret => (name.to_string(), None, Ok(text.to_string())),
+                Some(text) if text.trim().is_empty() => return None,
+                Some(text) => (name.to_string(), None, Ok(text.trim().to_string())),
+                None => (name.to_string(), None, Err("is not valid UTF-8".to_string())),
+            },
+            (None, Some(by_file), Some(path)) => {
+                let value = read_value_file(Path::new(path))
+                    .and_then(|text| match text.trim() {
+                        _ if variable.secret => Ok(text),
+                        "" => Err("is empty".to_string()),
+                        trimmed => Ok(trimmed.to_string()),
+                    })
+                    .map_err(|problem| {
+                        format!("the file that it names {problem} (it takes the path of a file, not the value itself)")
+                    });
+                (by_file, Some(PathBuf::from(path)), value)
+            }
+        };
+        let value = value
+            .map_err(|problem| self.errors.push(ConfigError::new(&set_as, problem)))
+            .ok();
+        self.sources.insert(variable.name, Source { set_as, file });
+        Some(value)
+    }
+
+    /// Reports unknown names, and warns of names in the wrong case.
+    pub fn refuse_unknown(&mut self, env: &Environment) {
+        let known: Vec<String> = spellings().collect();
+        for (name, value) in &env.0 {
+            let text = name.to_string_lossy();
+            if known.iter().any(|known| *known == text) || is_service_link(&text, value.to_str()) {
+                continue;
+            }
+            let shown: String = text.escape_debug().take(100).collect();
+            if text.starts_with("MAILSHIM_") {
+                let hint = match did_you_mean(&text) {
+                    Some(meant) => format!("did you mean {meant}?"),
+                    None => "README.md has the list".to_string(),
+                };
+                self.errors.push(ConfigError::new(
+                    shown,
+                    format!("is no variable of mailshim: {hint}"),
+                ));
+            } else if known.contains(&text.to_uppercase()) {
+                self.warn(format!(
+                    "{shown} is ignored: the names of variables are upper case"
+                ));
+            }
+        }
+    }
+
+    /// Whether there is anything under the variable's names, be it wrong.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.sources.contains_key(name)
+    }
+
+    /// The name under which a variable was set, or its first.
+    pub fn set_as<'a>(&'a self, name: &'a str) -> &'a str {
+        self.sources.get(name).map_or(name, |source| &source.set_as)
+    }
+
+    /// A variable's value, or its default's. `None` if there is neither, or if it is wrong, which is reported.
+    pub fn value<T>(
+        &mut self,
+        name: &'static str,
+        text: Option<&str>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = text.or_else(|| default_text(name))?;
+        parse(text)
+            .map_err(|problem| self.refuse_value(name, text, &problem))
+            .ok()
+    }
+
+    /// A secret, by value or by the file to read it from at each use.
+    pub fn secret(&mut self, name: &'static str, text: Option<&str>) -> Option<SecretSource> {
+        let text = text?;
+        if text.trim() != text {
+            let name = self.set_as(name).to_string();
+            self.warn(format!(
+                "{name}: begins or ends with white space, which is taken as part of the secret"
+            ));
+        }
+        Some(
+            match self.sources.get(name).and_then(|source| source.file.clone()) {
+                Some(path) => SecretSource::File(path),
+                None => SecretSource::Value(Secret::new(text.to_string())),
+            },
+        )
+    }
+
+    /// Reports a bad value, repeated only where it cannot be a secret: what stands in a file might be the wrong file.
+    pub fn refuse_value(&mut self, name: &'static str, value: &str, problem: &str) {
+        let by_file = self.sources.get(name).is_some_and(|source| source.file.is_some());
+        let subject = match variable(name) {
+            Some(variable) if variable.echoed && !by_file => {
+                let shown: String = value.chars().take(80).flat_map(char::escape_debug).collect();
+                format!("\"{shown}\"")
+            }
+            _ => "its value".to_string(),
+        };
+        let default = default_text(name)
+            .map(|text| format!(" (the default is {text})"))
+            .unwrap_or_default();
+        self.refuse(name, format!("{subject} {problem}{default}"));
+    }
+
+    /// Reports a mistake.
+    pub fn refuse(&mut self, name: &'static str, problem: impl Into<String>) {
+        let error = ConfigError::new(self.set_as(name), problem);
+        self.errors.push(error);
+    }
+
+    /// Reports a variable that must be set and is not.
+    pub fn require(&mut self, name: &'static str, why: &str) {
+        if !self.is_set(name) {
+            self.refuse(name, format!("is required: {why}"));
+        }
+    }
+
+    /// Something to mention at start that stops nothing.
+    pub fn warn(&mut self, warning: impl Into<String>) {
+        self.warnings.push(warning.into());
+    }
+}

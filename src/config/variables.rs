@@ -1,0 +1,304 @@
+//! The one table of variables: name, default, meaning. A new variable is one row and one field of [`RawEnv`].
+
+use serde::Deserialize;
+
+use DefaultValue::{Derived, Required, Text};
+
+/// One environment variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: &'static str,
+    /// What holds when it is not set.
+    pub default: DefaultValue,
+    /// Never shown, and read again at each use where it is given by file.
+    pub secret: bool,
+    /// A bad value may be repeated in an error: nobody would paste a secret here by mistake.
+    pub echoed: bool,
+    /// Names that are read where `name` is not set.
+    pub aliases: &'static [&'static str],
+    /// What it means, in one line.
+    pub summary: &'static str,
+}
+
+/// What holds when a variable is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DefaultValue {
+    /// This text, read as if it had been set.
+    Text(&'static str),
+    /// Something worked out, described.
+    Derived(&'static str),
+    /// There must be a value.
+    Required,
+    /// Nothing.
+    Unset,
+}
+
+impl DefaultValue {
+    /// For documentation: the text, the description, or a word.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::Text(text) | Self::Derived(text) => text,
+            Self::Required => "required",
+            Self::Unset => "unset",
+        }
+    }
+}
+
+const PLAIN: Variable = Variable {
+    name: "",
+    default: DefaultValue::Unset,
+    secret: false,
+    echoed: false,
+    aliases: &[],
+    summary: "",
+};
+const ECHOED: Variable = Variable {
+    echoed: true,
+    ..PLAIN
+};
+const SECRET: Variable = Variable {
+    secret: true,
+    ..PLAIN
+};
+
+/// Every variable that mailshim reads.
+pub const VARIABLES: &[Variable] = &[
+    Variable {
+        name: "MAILSHIM_LISTEN",
+        default: Text("127.0.0.1:25,[::1]:25"),
+        summary: "comma list of loopback addresses to listen on; localhost:25 is both",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_HOSTNAME",
+        default: Derived("domain of the mailbox"),
+        summary: "name in the greeting and in EHLO upstream",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_MAX_MESSAGE_SIZE",
+        default: Text("35MiB"),
+        summary: "largest message, advertised as SIZE",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_MAX_RECIPIENTS",
+        default: Text("500"),
+        summary: "recipients of one transaction",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_MAX_SESSIONS",
+        default: Text("64"),
+        summary: "connections of the app at once",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_APP_USERNAME",
+        summary: "with MAILSHIM_APP_PASSWORD: the login that the app must use",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_APP_PASSWORD",
+        summary: "with MAILSHIM_APP_USERNAME: the login that the app must use",
+        ..SECRET
+    },
+    Variable {
+        name: "MAILSHIM_MAILBOX",
+        default: Required,
+        summary: "the mailbox that signs in and sends",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_AUTH",
+        default: Derived("deduced from what is set"),
+        summary: "how to sign in: secret or password",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_TENANT_ID",
+        aliases: &["AZURE_TENANT_ID"],
+        summary: "the Entra tenant: its id or one of its domains",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_CLIENT_ID",
+        aliases: &["AZURE_CLIENT_ID"],
+        summary: "the app registration: its Application (client) ID",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_CLIENT_SECRET",
+        aliases: &["AZURE_CLIENT_SECRET"],
+        summary: "the app registration's client secret: its Value, not its Secret ID",
+        ..SECRET
+    },
+    Variable {
+        name: "AZURE_AUTHORITY_HOST",
+        default: Text("https://login.microsoftonline.com"),
+        summary: "the token service; https only",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_PASSWORD",
+        summary: "the mailbox's password, for AUTH LOGIN; Microsoft is ending it",
+        ..SECRET
+    },
+    Variable {
+        name: "MAILSHIM_OAUTH_SCOPE",
+        default: Text("https://outlook.office365.com/.default"),
+        summary: "what the token is asked for",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_UPSTREAM",
+        default: Text("smtp.office365.com:587"),
+        summary: "host:port to submit to, with STARTTLS always",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_CA_FILE",
+        summary: "PEM file of extra roots, added to Mozilla's built-in set",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_MAX_CONNECTIONS",
+        default: Text("3"),
+        summary: "connections to Office 365 for one mailbox; divide by your replicas",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_HOLD",
+        default: Text("45s"),
+        summary: "the longest one mail waits for turns, connections and retries together",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_LOG",
+        default: Text("info"),
+        summary: "log filter: a level, or a comma list of target=level",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_LOG_FORMAT",
+        default: Text("auto"),
+        summary: "text or json; auto is text on a terminal",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_SHUTDOWN_DELAY",
+        default: Text("0s"),
+        summary: "keep accepting this long after SIGTERM",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_SHUTDOWN_GRACE",
+        default: Text("25s"),
+        summary: "then finish what is in hand, at most this long",
+        ..ECHOED
+    },
+];
+
+/// The values as text, read by envy: field `mailshim_x` holds `MAILSHIM_X`. No `Debug`: it holds secrets.
+#[derive(Default, Deserialize)]
+#[cfg_attr(test, derive(serde::Serialize))]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEnv {
+    pub mailshim_listen: Option<String>,
+    pub mailshim_hostname: Option<String>,
+    pub mailshim_max_message_size: Option<String>,
+    pub mailshim_max_recipients: Option<String>,
+    pub mailshim_max_sessions: Option<String>,
+    pub mailshim_app_username: Option<String>,
+    pub mailshim_app_password: Option<String>,
+    pub mailshim_mailbox: Option<String>,
+    pub mailshim_auth: Option<String>,
+    pub mailshim_tenant_id: Option<String>,
+    pub mailshim_client_id: Option<String>,
+    pub mailshim_client_secret: Option<String>,
+    pub azure_authority_host: Option<String>,
+    pub mailshim_password: Option<String>,
+    pub mailshim_oauth_scope: Option<String>,
+    pub mailshim_upstream: Option<String>,
+    pub mailshim_ca_file: Option<String>,
+    pub mailshim_max_connections: Option<String>,
+    pub mailshim_hold: Option<String>,
+    pub mailshim_log: Option<String>,
+    pub mailshim_log_format: Option<String>,
+    pub mailshim_shutdown_delay: Option<String>,
+    pub mailshim_shutdown_grace: Option<String>,
+}
+
+/// The row of a variable.
+pub(super) fn variable(name: &str) -> Option<&'static Variable> {
+    VARIABLES.iter().find(|variable| variable.name == name)
+}
+
+/// What is read where a variable is not set.
+pub(super) fn default_text(name: &str) -> Option<&'static str> {
+    match variable(name)?.default {
+        Text(text) => Some(text),
+        Derived(_) | Required | DefaultValue::Unset => None,
+    }
+}
+
+/// The name under which a variable's value can be given by file, for those that have one.
+pub(super) fn file_form(name: &str) -> Option<String> {
+    let names_a_path = ["_FILE", "_PATH", "_DIR"].iter().any(|end| name.ends_with(end));
+    (!names_a_path).then(|| format!("{name}_FILE"))
+}
+
+/// Every name that can be set: names, aliases, and the file form of each.
+pub(super) fn spellings() -> impl Iterator<Item = String> {
+    VARIABLES
+        .iter()
+        .flat_map(|variable| std::iter::once(&variable.name).chain(variable.aliases))
+        .flat_map(|name| std::iter::once((*name).to_string()).chain(file_form(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_row_has_its_field_and_every_field_its_row() {
+        let fields = serde_json::to_value(RawEnv::default()).unwrap();
+        let fields: BTreeSet<_> = fields
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(|key| key.to_uppercase())
+            .collect();
+        let rows: BTreeSet<_> = VARIABLES
+            .iter()
+            .map(|variable| variable.name.to_string())
+            .collect();
+        assert_eq!(fields, rows);
+        assert_eq!(rows.len(), VARIABLES.len(), "a name stands twice");
+    }
+
+    #[test]
+    fn names_that_end_in_file_path_or_dir_have_no_file_form() {
+        assert_eq!(
+            file_form("MAILSHIM_LISTEN").as_deref(),
+            Some("MAILSHIM_LISTEN_FILE")
+        );
+        for name in [
+            "MAILSHIM_CA_FILE",
+            "MAILSHIM_CLIENT_CERTIFICATE_PATH",
+            "MAILSHIM_SPOOL_DIR",
+        ] {
+            assert_eq!(file_form(name), None);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_echoed_and_every_row_has_a_summary() {
+        for variable in VARIABLES {
+            assert!(!(variable.secret && variable.echoed), "{}", variable.name);
+            assert!(!variable.summary.is_empty(), "{}", variable.name);
+        }
+    }
+}
