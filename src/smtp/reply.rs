@@ -16,11 +16,18 @@ impl EnhancedCode {
             let plain = !part.is_empty() && part.len() <= 3 && part.bytes().all(|b| b.is_ascii_digit());
             if plain { part.parse().ok() } else { None }
         };
-        let (class, subject, detail) = (number(parts.next())?, number(parts.next())?, number(parts.next())?);
+        let (class, subject, detail) = (
+            number(parts.next())?,
+            number(parts.next())?,
+            number(parts.next())?,
+        );
         if parts.next().is_some() || !matches!(class, 2 | 4 | 5) {
             return None;
         }
-        Some((Self(u8::try_from(class).ok()?, subject, detail), rest.trim_start()))
+        Some((
+            Self(u8::try_from(class).ok()?, subject, detail),
+            rest.trim_start(),
+        ))
     }
 }
 
@@ -42,12 +49,18 @@ pub struct Reply {
 impl Reply {
     /// A reply of one line.
     pub fn new(code: u16, text: impl Into<String>) -> Self {
-        Self { code, lines: vec![text.into()] }
+        Self {
+            code,
+            lines: vec![text.into()],
+        }
     }
 
     /// The enhanced code of the first line.
     pub fn enhanced(&self) -> Option<EnhancedCode> {
-        self.lines.first().and_then(|line| EnhancedCode::split(line)).map(|(code, _)| code)
+        self.lines
+            .first()
+            .and_then(|line| EnhancedCode::split(line))
+            .map(|(code, _)| code)
     }
 
     /// All lines in one, the enhanced code kept once: what is classified and logged.
