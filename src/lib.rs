@@ -3,3 +3,5 @@ pub mod secret;
 pub mod deadlines;
 pub mod smtp;
 pub mod outcome;
+pub mod upstream;
+pub mod identity;
