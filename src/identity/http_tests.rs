@@ -184,3 +184,48 @@ async fn what_happens_before_the_request_is_said_in_a_sentence() {
         "{words}"
     );
 }
+
+#[tokio::test]
+async fn a_whole_exchange_over_tls_on_loopback() {
+    let shown = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let roots = std::env::temp_dir().join(format!("mailshim-http-{}.pem", std::process::id()));
+    std::fs::write(&roots, shown.cert.pem()).unwrap();
+    let client = tls::client_config(Some(&roots));
+    std::fs::remove_file(&roots).unwrap();
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(shown.signing_key.serialize_der());
+    let server =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![shown.cert.der().clone()], key.into())
+            .unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let deadlines = Deadlines::default();
+    let http = Http::new(Dialer::new(&deadlines), client.unwrap(), &deadlines);
+    let served = async {
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut tls = tokio_rustls::TlsAcceptor::from(Arc::new(server))
+            .accept(tcp)
+            .await
+            .unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"scope=scope") {
+            assert_ne!(tls.read_buf(&mut seen).await.unwrap(), 0);
+        }
+        let body = r#"{"token_type":"Bearer","expires_in":3599,"access_token":"eyJ0"}"#;
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+        tls.write_all(head.as_bytes()).await.unwrap();
+        tls.write_all(body.as_bytes()).await.unwrap();
+        tls.flush().await.unwrap();
+        (String::from_utf8(seen).unwrap(), tls)
+    };
+    let request = request();
+    let (answer, (seen, _tls)) = tokio::join!(http.post("localhost", port, &request), served);
+    assert!(seen.contains(&format!("host: localhost:{port}\r\n")), "{seen}");
+    assert_eq!(
+        request.interpret(&answer.unwrap()).unwrap().access_token.expose(),
+        "eyJ0"
+    );
+}
