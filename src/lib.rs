@@ -4,3 +4,5 @@ pub mod config;
 pub mod deadlines;
 pub mod smtp;
 pub mod outcome;
+pub mod upstream;
+pub mod identity;

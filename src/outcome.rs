@@ -1,6 +1,18 @@
 //! What became of a message, and the only place where that is turned into a reply.
+//!
+//! A [`Fault`] says where and why. [`judge()`] says what kind of trouble that is, whom it concerns and what to do
+//! about it: by `rules` where Office 365 gave the reason, by `entra` where the token service did.
+//! [`Outcome::to_reply`] words it for the app, `Display` for the log. `tests/golden/replies.txt` is the whole of it,
+//! to be read as a document.
+
+mod judge;
+mod rules;
+mod entra;
+mod wording;
 
 use std::time::Duration;
+
+pub use judge::{Class, Context, Judgement, Pause, Retry, Scope, judge};
 
 use crate::smtp::reply::Reply;
 
@@ -33,6 +45,27 @@ pub enum Stage {
     Content,
     /// The answer to the end of the content.
     Verdict,
+}
+
+impl Stage {
+    /// A stable word for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Token => "token",
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Greeting => "greeting",
+            Self::Ehlo => "ehlo",
+            Self::StartTls => "start_tls",
+            Self::Tls => "tls",
+            Self::Auth => "auth",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Content => "content",
+            Self::Verdict => "verdict",
+        }
+    }
 }
 
 /// Why.
@@ -119,4 +152,17 @@ pub enum Outcome {
     Failed(Fault),
     /// The content went out whole and no reply came: Office 365 may have it.
     Unknown(Fault),
+}
+
+impl Outcome {
+    /// A stable word for logs and metrics, that agrees with the reply's first digit: `accepted` 2, `refused` 5,
+    /// `deferred` 4, `unknown` 4 (it may have been accepted).
+    pub fn name(&self, context: &Context<'_>) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::Failed(fault) if judge(fault, context).class == Class::Permanent => "refused",
+            Self::Failed(_) => "deferred",
+            Self::Unknown(_) => "unknown",
+        }
+    }
 }

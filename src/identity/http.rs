@@ -1,0 +1,196 @@
+//! One HTTPS exchange with the token service: a connection, a request, an answer. No redirect is followed, nothing is
+//! kept open, and everything that the server sends is bounded.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::timeout;
+
+use crate::deadlines::Deadlines;
+use crate::identity::grant::{Answer, TokenRequest};
+use crate::outcome::{Cause, Fault, Stage, TokenFault};
+use crate::upstream::dial::Dialer;
+use crate::upstream::tls;
+
+/// The largest body; a token response has 2 to 5 KB.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The largest head of a response, in octets, and its fields; Entra's cookies and policies take 2 KB.
+const MAX_HEAD: usize = 16 * 1024;
+const MAX_FIELDS: usize = 64;
+
+/// The port that the Host field leaves out.
+const HTTPS: u16 = 443;
+
+/// Makes token requests.
+#[derive(Clone)]
+pub struct Http {
+    dialer: Dialer,
+    tls: Arc<ClientConfig>,
+    handshake_within: Duration,
+    whole_within: Duration,
+}
+
+impl Http {
+    /// Requests over this dialer and this TLS configuration, each as a whole within `deadlines.token`.
+    pub const fn new(dialer: Dialer, tls: Arc<ClientConfig>, deadlines: &Deadlines) -> Self {
+        Self {
+            dialer,
+            tls,
+            handshake_within: deadlines.tls,
+            whole_within: deadlines.token,
+        }
+    }
+
+    /// Posts a form over TLS.
+    ///
+    /// # Errors
+    /// `Unreachable`, `TimedOut`, or `Garbage` for an answer that is no HTTP or exceeds a bound. Any status is an answer.
+    pub async fn post(&self, host: &str, port: u16, request: &TokenRequest) -> Result<Answer, TokenFault> {
+        let within = self.whole_within;
+        let whole = async {
+            let unreachable = |fault| unreachable(host, port, &fault);
+            let tcp = self.dialer.connect(host, port).await.map_err(unreachable)?;
+            let tls = tls::handshake(&self.tls, host, tcp, self.handshake_within)
+                .await
+                .map_err(unreachable)?;
+            exchange(tls, host, port, request).await
+        };
+        timeout(within, whole)
+            .await
+            .map_err(|_| TokenFault::TimedOut(within))?
+    }
+}
+
+fn unreachable(host: &str, port: u16, fault: &Fault) -> TokenFault {
+    let doing = match fault.stage {
+        Stage::Resolve => "resolving the name",
+        Stage::Tls => "the TLS handshake",
+        _ => "connecting",
+    };
+    let why = match &fault.cause {
+        Cause::TimedOut(within) => format!("no answer within {} s", within.as_secs_f32()),
+        Cause::Closed => "the connection was closed".to_string(),
+        Cause::Io(words) | Cause::Tls(words) => words.clone(),
+        other => format!("{other:?}"),
+    };
+    TokenFault::Unreachable(format!("the token service at {host}:{port}: {doing}: {why}"))
+}
+
+async fn exchange<IO>(io: IO, host: &str, port: u16, request: &TokenRequest) -> Result<Answer, TokenFault>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let authority = if port == HTTPS {
+        host.to_string()
+    } else {
+        format!("{host}:{port}")
+    };
+    let request = hyper::Request::post(&request.path)
+        .header(HOST, authority)
+        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, concat!("mailshim/", env!("CARGO_PKG_VERSION")))
+        .header(CONNECTION, "close")
+        .body(Full::new(Bytes::from(request.body.expose().clone())))
+        .map_err(|error| TokenFault::Unreachable(format!("{host} makes no HTTP request: {error}")))?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .max_headers(MAX_FIELDS)
+        .handshake(Adapter(io))
+        .await
+        .map_err(|error| broken(&error))?;
+    let answer = async {
+        let response = sender
+            .send_request(request)
+            .await
+            .map_err(|error| broken(&error))?;
+        let status = response.status().as_u16();
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.map(ToString::to_string);
+        let body = Limited::new(response.into_body(), MAX_BODY)
+            .collect()
+            .await
+            .map_err(|error| match error.downcast::<hyper::Error>() {
+                Ok(error) => broken(&error),
+                Err(error) if error.is::<LengthLimitError>() => TokenFault::Garbage(format!(
+                    "the token service's answer is larger than {MAX_BODY} octets"
+                )),
+                Err(error) => TokenFault::Garbage(error.to_string()),
+            })?;
+        Ok(Answer {
+            status,
+            retry_after,
+            body: body.to_bytes().to_vec(),
+        })
+    };
+    // The connection moves the bytes and says its errors through the answer, which ends when the connection does.
+    let moving = async {
+        let _ = connection.await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        answer = answer => answer,
+        () = moving => unreachable!("pending"),
+    }
+}
+
+fn broken(error: &hyper::Error) -> TokenFault {
+    if error.is_parse() {
+        TokenFault::Garbage(format!(
+            "the token service's answer is not HTTP that we accept: {error}"
+        ))
+    } else {
+        TokenFault::Unreachable(format!("the connection to the token service broke: {error}"))
+    }
+}
+
+/// hyper's IO traits over tokio's.
+struct Adapter<IO>(IO);
+
+impl<IO: AsyncRead + Unpin> Read for Adapter<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Copied by way of the stack: hyper's buffer is uninitialised, and to fill it in place needs `unsafe`.
+        let mut octets = [0; 4096];
+        let room = buf.remaining().min(octets.len());
+        let mut part = ReadBuf::new(&mut octets[..room]);
+        std::task::ready!(Pin::new(&mut self.0).poll_read(cx, &mut part))?;
+        buf.put_slice(part.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Write for Adapter<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

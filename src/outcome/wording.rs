@@ -1,0 +1,323 @@
+//! The words: an outcome as a reply for the app, a fault as a sentence for the log.
+
+use std::fmt::{self, Write as _};
+use std::time::Duration;
+
+use super::judge::{Context, judge};
+use super::{Cause, Fault, Outcome, Stage, TokenFault};
+use crate::smtp::reply::{EnhancedCode, Reply};
+
+/// RFC 5321 section 4.5.3.1.5: a reply line is at most 512 octets; CRLF, the code and a space are written around this.
+const LONGEST_TEXT: usize = 512 - 2 - 4;
+/// An address in a reply; the log has the whole.
+const LONGEST_ADDRESS: usize = 100;
+
+impl Outcome {
+    /// The app's reply: the only place where an outcome becomes one.
+    ///
+    /// One line of ASCII: Office 365's own words without its diagnostics, then one hint, which is never what is cut off.
+    pub fn to_reply(&self, context: &Context<'_>) -> Reply {
+        match self {
+            Self::Accepted(reply) => Reply::new(reply.code, shorten(&plain(&reply.text()), LONGEST_TEXT)),
+            Self::Unknown(fault) => {
+                let text = format!(
+                    "4.4.2 Office 365 may have this mail: {}",
+                    without_traces(&plain(&fault.to_string()))
+                );
+                let text = shorten(&text, LONGEST_TEXT - DUPLICATE.len());
+                Reply::new(451, text + DUPLICATE)
+            }
+            Self::Failed(fault) => refusal(fault, context),
+        }
+    }
+}
+
+const DUPLICATE: &str = " | Another attempt may deliver it twice.";
+
+fn refusal(fault: &Fault, context: &Context<'_>) -> Reply {
+    let judgement = judge(fault, context);
+    let (who, words) = match &fault.cause {
+        Cause::Refused(reply) if reply.code >= 400 => {
+            let theirs = reply.enhanced();
+            let same = reply.code == judgement.code && theirs.is_none_or(|code| code == judgement.enhanced);
+            let mut who = String::from("Office 365");
+            if !same {
+                let _ = write!(who, " ({}", reply.code);
+                let _ = theirs.map(|code| write!(who, " {code}"));
+                who.push(')');
+            }
+            let text = reply.text();
+            let text = EnhancedCode::split(&text).map_or(text.as_str(), |(_, rest)| rest);
+            (who, without_command(text))
+        }
+        _ => ("mailshim".to_string(), fault.to_string()),
+    };
+    let mut text = format!("{} {who}", judgement.enhanced);
+    let about_it = matches!(fault.cause, Cause::Refused(_) | Cause::ExtensionMissing(_));
+    if let Some(recipient) = fault.recipient.as_ref().filter(|_| about_it) {
+        let _ = write!(text, " about <{}>", shorten(&plain(recipient), LONGEST_ADDRESS));
+    }
+    let _ = write!(text, ": {}", without_traces(&plain(&words)));
+    let hint = judgement
+        .hint
+        .map(|hint| format!(" | Fix: {}", clean(&hint)))
+        .unwrap_or_default();
+    Reply::new(judgement.code, shorten(&text, LONGEST_TEXT - hint.len()) + &hint)
+}
+
+/// One clean line without secrets, of words that others wrote.
+fn plain(text: &str) -> String {
+    clean(&without_secrets(text))
+}
+
+/// Printable ASCII, single spaces.
+fn clean(text: &str) -> String {
+    let words: Vec<String> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .map(|word| word.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect())
+        .collect();
+    words.join(" ")
+}
+
+/// Cut at a word where one ends near; `text` is ASCII.
+fn shorten(text: &str, longest: usize) -> String {
+    if text.len() <= longest {
+        return text.to_string();
+    }
+    let room = &text[..longest.saturating_sub(3)];
+    let end = room
+        .rfind(' ')
+        .filter(|end| room.len() - end < 40)
+        .unwrap_or(room.len());
+    format!("{}...", room[..end].trim_end_matches([' ', ',', ';', ':', '.']))
+}
+
+/// Drops what only Microsoft's support can read: `[BeginDiagnosticData]…`, `[Hostname=…]`, `[HOST time id]`, and the
+/// words that lead there. Other brackets stay (`Client host [192.0.2.1] blocked`).
+fn without_traces(text: &str) -> String {
+    let text = text.split(" Trace ID:").next().unwrap_or(text);
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(open) = rest.find('[') {
+        kept.push_str(&rest[..open]);
+        let inside = &rest[open + 1..];
+        if inside.starts_with("BeginDiagnosticData]") {
+            const END: &str = "[EndDiagnosticData]";
+            rest = inside.find(END).map_or("", |end| &inside[end + END.len()..]);
+            continue;
+        }
+        let end = inside.find(']').unwrap_or(inside.len());
+        let bracket = &inside[..end];
+        let after = inside.get(end + 1..).unwrap_or("");
+        if !is_trace(bracket) {
+            kept.push_str(&rest[..rest.len() - after.len()][open..]);
+        }
+        rest = after;
+    }
+    kept.push_str(rest);
+    let kept = kept
+        .split("; Failed to process message due to")
+        .next()
+        .unwrap_or("");
+    kept.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn is_trace(bracket: &str) -> bool {
+    let words: Vec<&str> = bracket.split_whitespace().collect();
+    bracket.starts_with("Hostname=")
+        || matches!(words[..], [host, time, _] if host.contains('.') && time.ends_with('Z') && time.contains('T'))
+        || (bracket.len() == 16 && bracket.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// A server that took our AUTH for something else says it back: `500 5.3.3 Unrecognized command 'AUTH XOAUTH2 dXNl…'`.
+fn without_command(text: &str) -> String {
+    let lower = text.to_ascii_lowercase();
+    let Some(at) = lower.find("command '").map(|at| at + "command '".len()) else {
+        return text.to_string();
+    };
+    let end = text[at..].rfind('\'').map_or(text.len(), |end| at + end);
+    format!("{}[redacted]{}", &text[..at], &text[end..])
+}
+
+/// Whatever can be a token or a SASL response: a JWT, base64 of `user=`, or a run of base64 longer than any id.
+fn without_secrets(text: &str) -> String {
+    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_' | '.');
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let run = &rest[..rest.find(|c| !base64(c)).unwrap_or(rest.len())];
+        let secret = (run.len() >= 16 && ["eyJ", "dXNlcj"].iter().any(|start| run.contains(start)))
+            || (run.len() >= 120
+                && run
+                    .bytes()
+                    .any(|b| b.is_ascii_lowercase() && !b.is_ascii_hexdigit()));
+        kept.push_str(if secret { "[redacted]" } else { run });
+        rest = &rest[run.len()..];
+        if let Some(other) = rest.chars().next() {
+            kept.push(other);
+            rest = &rest[other.len_utf8()..];
+        }
+    }
+    kept
+}
+
+/// For a log line: no control characters, no invisible ones that turn a line's direction; the rest as it came.
+fn printable(text: &str) -> String {
+    let hostile = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    without_secrets(text)
+        .chars()
+        .map(|c| if hostile(c) { ' ' } else { c })
+        .collect()
+}
+
+struct Seconds(Duration);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.subsec_millis() == 0 {
+            write!(f, "{} s", self.0.as_secs())
+        } else {
+            write!(f, "{:.3} s", self.0.as_secs_f64())
+        }
+    }
+}
+
+/// What was being asked for.
+const fn request(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Wait => "the wait for a connection",
+        Stage::Token => "the request for a token",
+        Stage::Resolve => "the name look-up",
+        Stage::Connect => "the TCP connection",
+        Stage::Greeting => "the connection",
+        Stage::Ehlo => "EHLO",
+        Stage::StartTls => "STARTTLS",
+        Stage::Tls => "the TLS handshake",
+        Stage::Auth => "the sign-in",
+        Stage::Mail => "the sender",
+        Stage::Rcpt => "the recipient",
+        Stage::Content => "the content",
+        Stage::Verdict => "the message",
+    }
+}
+
+/// What was being done when the connection fell silent or broke.
+const fn doing(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Wait => "waiting for a connection",
+        Stage::Token => "getting a token",
+        Stage::Resolve => "looking up the name",
+        Stage::Connect => "connecting",
+        Stage::Greeting => "waiting for the greeting",
+        Stage::Ehlo => "waiting for the reply to EHLO",
+        Stage::StartTls => "waiting for the reply to STARTTLS",
+        Stage::Tls => "making the TLS handshake",
+        Stage::Auth => "waiting for the reply to AUTH",
+        Stage::Mail => "waiting for the reply to MAIL",
+        Stage::Rcpt => "waiting for the reply to RCPT",
+        Stage::Content => "sending the content",
+        Stage::Verdict => "waiting for the answer to the whole message",
+    }
+}
+
+impl fmt::Display for Fault {
+    /// One sentence for the log, with Office 365's whole text, as its support asks for the trace identifiers. The
+    /// recipient is left to the log's own field, which knows how much of an address may be shown.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stage = self.stage;
+        match &self.cause {
+            Cause::Refused(reply) if reply.code >= 400 => {
+                let text = without_command(&reply.text());
+                write!(
+                    f,
+                    "Office 365 refused {}: {} {}",
+                    request(stage),
+                    reply.code,
+                    printable(&text)
+                )
+            }
+            Cause::Refused(reply) => {
+                write!(
+                    f,
+                    "Office 365 gave an unexpected reply while {}: {}",
+                    doing(stage),
+                    printable(&reply.to_string())
+                )
+            }
+            Cause::BrokenReply(what) => {
+                write!(f, "a broken reply while {}: {}", doing(stage), printable(what))
+            }
+            Cause::TimedOut(time) => write!(f, "no answer within {} while {}", Seconds(*time), doing(stage)),
+            Cause::Closed => write!(f, "Office 365 closed the connection while {}", doing(stage)),
+            Cause::Io(words) => write!(
+                f,
+                "the network failed while {}: {}",
+                doing(stage),
+                printable(words)
+            ),
+            Cause::Tls(words) => write!(f, "TLS failed: {}", printable(words)),
+            Cause::StartTlsMissing => {
+                f.write_str("the server does not offer STARTTLS; nothing is sent in the clear")
+            }
+            Cause::BytesAfterStartTls => f.write_str(
+                "bytes came in the clear behind the reply to STARTTLS; the connection was given up",
+            ),
+            Cause::NoUsableAuth(offered) if offered.trim().is_empty() => {
+                f.write_str("the server offers no sign-in")
+            }
+            Cause::NoUsableAuth(offered) => write!(
+                f,
+                "the server offers no sign-in that we can use, only {}",
+                printable(offered)
+            ),
+            Cause::ExtensionMissing("SMTPUTF8") => {
+                f.write_str("the message has a non-ASCII address and the server no SMTPUTF8")
+            }
+            Cause::ExtensionMissing(name) => {
+                write!(f, "the message needs {name}, which the server does not offer")
+            }
+            Cause::Token(fault) => write!(f, "{fault}"),
+            Cause::SetUp(words) => f.write_str(&printable(words)),
+            Cause::HoldEnded(time, None) => {
+                write!(f, "the mail waited {} for its turn in vain", Seconds(*time))
+            }
+            Cause::HoldEnded(time, Some(last)) => write!(
+                f,
+                "the mail waited {} in vain; at the last: {last}",
+                Seconds(*time)
+            ),
+            Cause::AppTooSlow => {
+                f.write_str("the app sent its content slower than a connection can be kept for")
+            }
+            Cause::ShuttingDown => f.write_str("mailshim is shutting down"),
+        }
+    }
+}
+
+impl fmt::Display for TokenFault {
+    /// One sentence for the log, with Entra's own description.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused {
+                status,
+                error,
+                description,
+                ..
+            } => {
+                let (error, description) = (printable(error), printable(description));
+                write!(
+                    f,
+                    "the token service refused (HTTP {status} {error}): {description}"
+                )
+            }
+            Self::Status { status, .. } => write!(f, "the token service answered with HTTP {status}"),
+            Self::Unreachable(words) => write!(f, "the token service was not reached: {}", printable(words)),
+            Self::Garbage(words) => write!(f, "the token service's answer is no token: {}", printable(words)),
+            Self::TimedOut(time) => write!(f, "no answer from the token service within {}", Seconds(*time)),
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! From a host name to a TCP connection: the one dial path, for SMTP and for the token request.
+//!
+//! Names are looked up as absolute ones (`smtp.office365.com.`): with Kubernetes' `ndots:5` the resolver would try every
+//! search domain first, which is slow, and lets whoever can create a name under a search domain answer for Office 365's.
+//! Nothing is cached beyond the lookup: Exchange Online's addresses change by the minute.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::deadlines::Deadlines;
+use crate::outcome::{Cause, Fault, Stage};
+
+/// The wait before the next address is tried beside the one under way (RFC 8305 section 5: 250 ms).
+const NEXT_ATTEMPT: Duration = Duration::from_millis(250);
+
+/// Addresses of one host that are tried; Exchange Online gives about eight of each family.
+const MAX_ADDRESSES: usize = 8;
+
+/// The longest list of failed addresses that goes into a fault, in octets.
+const MAX_FAILURES_TEXT: usize = 300;
+
+/// A lookup under way: `None` until it is done.
+type Lookup = watch::Receiver<Option<Result<Vec<IpAddr>, String>>>;
+
+/// Blocks; runs in the blocking pool.
+type Resolve = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
+
+/// Resolves and connects. Clones share their lookups.
+#[derive(Clone)]
+pub struct Dialer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    resolve_within: Duration,
+    connect_within: Duration,
+    resolve: Box<Resolve>,
+    /// A name server that hangs blocks a thread for up to 30 s. One thread a host, however many wait, or the blocking
+    /// pool would be full of them.
+    lookups: Mutex<HashMap<String, Lookup>>,
+}
+
+impl Dialer {
+    /// A dialer that waits as long as `deadlines.resolve` and `deadlines.connect` say.
+    pub fn new(deadlines: &Deadlines) -> Self {
+        Self::with_resolver(deadlines, resolve)
+    }
+
+    fn with_resolver(
+        deadlines: &Deadlines,
+        resolve: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                resolve_within: deadlines.resolve,
+                connect_within: deadlines.connect,
+                resolve: Box::new(resolve),
+                lookups: Mutex::default(),
+            }),
+        }
+    }
+
+    /// A TCP connection to `host` (a name, or an address without brackets), with Nagle's delay off.
+    ///
+    /// # Errors
+    /// A fault of stage `Resolve` or `Connect`: `TimedOut`, or `Io` with a sentence that names what was tried.
+    pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
+        let host = host.trim_end_matches('.').to_ascii_lowercase();
+        let addresses = self.addresses(&host).await?;
+        let addresses = in_turn(&addresses)
+            .into_iter()
+            .map(|ip| SocketAddr::new(ip, port))
+            .collect();
+        let within = self.shared.connect_within;
+        timeout(within, first_to_answer(addresses))
+            .await
+            .map_err(|_| fault(Stage::Connect, Cause::TimedOut(within)))?
+            .map_err(|failures| fault(Stage::Connect, Cause::Io(failures)))
+    }
+
+    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Fault> {
+        if let Ok(ip) = host.parse() {
+            return Ok(vec![ip]);
+        }
+        let mut lookup = self.lookup(host);
+        let within = self.shared.resolve_within;
+        let result = match timeout(within, lookup.wait_for(Option::is_some)).await {
+            Err(_) => return Err(fault(Stage::Resolve, Cause::TimedOut(within))),
+            Ok(Err(_)) => None,
+            Ok(Ok(result)) => result.clone(),
+        };
+        result
+            .unwrap_or_else(|| Err("the lookup ended without a result".to_string()))
+            .map_err(|reason| {
+                fault(
+                    Stage::Resolve,
+                    Cause::Io(format!("cannot resolve {host}: {reason}")),
+                )
+            })
+    }
+
+    /// Joins the lookup under way, or starts one. It belongs to nobody who waits: dropping a waiter stops nothing.
+    fn lookup(&self, host: &str) -> Lookup {
+        let mut lookups = self.shared.lookups();
+        // A lookup whose task died (a panic in the resolver) is no lookup under way.
+        if let Some(lookup) = lookups.get(host).filter(|lookup| lookup.has_changed().is_ok()) {
+            return lookup.clone();
+        }
+        let (done, lookup) = watch::channel(None);
+        lookups.insert(host.to_string(), lookup.clone());
+        let shared = Arc::clone(&self.shared);
+        let host = host.to_string();
+        tokio::task::spawn_blocking(move || {
+            let result = match (shared.resolve)(&host) {
+                Ok(addresses) if addresses.is_empty() => Err("no addresses".to_string()),
+                other => other.map_err(|error| error.to_string()),
+            };
+            shared.lookups().remove(&host);
+            done.send_replace(Some(result));
+        });
+        lookup
+    }
+}
+
+impl Shared {
+    fn lookups(&self) -> MutexGuard<'_, HashMap<String, Lookup>> {
+        self.lookups.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The addresses of a name that is lower case and without the trailing dot. Blocks.
+fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
+    if name == "localhost" {
+        return Ok(vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]);
+    }
+    // glibc does not find `name.` in the hosts file (measured on 2.36), where Docker's extra_hosts and Kubernetes'
+    // hostAliases put theirs; so it is read here first. No file is no entry: a scratch image has none.
+    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let listed = in_hosts_file(&hosts, name);
+    if !listed.is_empty() {
+        return Ok(listed);
+    }
+    Ok((format!("{name}."), 0)
+        .to_socket_addrs()?
+        .map(|address| address.ip())
+        .collect())
+}
+
+/// hosts(5): an address, then its names; `#` begins a comment.
+fn in_hosts_file(hosts: &str, name: &str) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for line in hosts.lines() {
+        let line = line.split('#').next().unwrap_or_default();
+        let mut words = line.split_ascii_whitespace();
+        if let Some(Ok(ip)) = words.next().map(str::parse)
+            && words.any(|word| word.trim_end_matches('.').eq_ignore_ascii_case(name))
+            && !found.contains(&ip)
+        {
+            found.push(ip);
+        }
+    }
+    found
+}
+
+/// The families in turn (RFC 8305 section 4), beginning with the one that getaddrinfo put first: RFC 6724's order puts
+/// IPv6 last on a host that has no route for it.
+fn in_turn(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
+    let (mut these, mut those): (Vec<_>, Vec<_>) = addresses
+        .iter()
+        .copied()
+        .partition(|ip| ip.is_ipv6() == first_is_v6);
+    these.reverse();
+    those.reverse();
+    let mut turns = Vec::new();
+    while turns.len() < MAX_ADDRESSES && !(these.is_empty() && those.is_empty()) {
+        turns.extend(these.pop());
+        turns.extend(those.pop());
+    }
+    turns.truncate(MAX_ADDRESSES);
+    turns
+}
+
+/// Tries the addresses, each 250 ms after the one before or as soon as one fails; the first connection wins, and the
+/// other attempts end when the set of them is dropped.
+async fn first_to_answer(addresses: Vec<SocketAddr>) -> Result<TcpStream, String> {
+    let mut failures = Vec::new();
+    let mut attempts = JoinSet::new();
+    let mut addresses = addresses.into_iter();
+    loop {
+        if let Some(address) = addresses.next() {
+            attempts.spawn(async move {
+                let connected = TcpStream::connect(address).await;
+                connected.map_err(|error| format!("{address}: {error}"))
+            });
+        }
+        tokio::select! {
+            attempt = attempts.join_next() => match attempt {
+                Some(Ok(Ok(stream))) => {
+                    // Commands are small and each waits for its reply: Nagle would cost 40 ms a turn.
+                    stream.set_nodelay(true).map_err(|error| error.to_string())?;
+                    return Ok(stream);
+                }
+                Some(Ok(Err(failure))) => failures.push(failure),
+                Some(Err(broken)) => failures.push(broken.to_string()),
+                None => return Err(sentence(&failures)),
+            },
+            () = sleep(NEXT_ATTEMPT), if addresses.len() > 0 => {}
+        }
+    }
+}
+
+fn sentence(failures: &[String]) -> String {
+    let mut text = String::new();
+    for (index, failure) in failures.iter().enumerate() {
+        if text.len() + failure.len() > MAX_FAILURES_TEXT {
+            text.push_str(&format!("; and {} more", failures.len() - index));
+            break;
+        }
+        if index > 0 {
+            text.push_str("; ");
+        }
+        text.push_str(failure);
+    }
+    text
+}
+
+fn fault(stage: Stage, cause: Cause) -> Fault {
+    Fault {
+        stage,
+        recipient: None,
+        cause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn short() -> Deadlines {
+        Deadlines {
+            resolve: Duration::from_millis(50),
+            connect: Duration::from_secs(5),
+            ..Deadlines::default()
+        }
+    }
+
+    fn ips(list: &[&str]) -> Vec<IpAddr> {
+        list.iter().map(|ip| ip.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_hosts_file_is_read_as_hosts_5_says() {
+        let hosts = "127.0.0.1 localhost\n# 10.0.0.9 smtp.test\n10.0.0.1\tother Smtp.Test # smtp.example\n\
+                     fd00::1 smtp.test.\nbroken smtp.test\n10.0.0.1 smtp.test\n";
+        assert_eq!(in_hosts_file(hosts, "smtp.test"), ips(&["10.0.0.1", "fd00::1"]));
+        assert_eq!(in_hosts_file(hosts, "smtp.example"), ips(&[]));
+        assert_eq!(in_hosts_file(hosts, "test"), ips(&[]));
+    }
+
+    #[test]
+    fn families_take_turns_and_the_number_of_addresses_is_bounded() {
+        let got = in_turn(&ips(&["::1", "::2", "::3", "10.0.0.1"]));
+        assert_eq!(got, ips(&["::1", "10.0.0.1", "::2", "::3"]));
+        let got = in_turn(&ips(&["10.0.0.1", "10.0.0.2", "::1"]));
+        assert_eq!(got, ips(&["10.0.0.1", "::1", "10.0.0.2"]));
+        assert_eq!(
+            in_turn(&vec!["10.0.0.1".parse().unwrap(); 40]).len(),
+            MAX_ADDRESSES
+        );
+    }
+
+    #[test]
+    fn failures_are_shortened() {
+        let text = sentence(&vec![
+            "192.0.2.1:587: Connection refused (os error 111)"
+                .to_string();
+            8
+        ]);
+        assert!(text.ends_with("; and 2 more"), "{text}");
+        assert!(text.len() < MAX_FAILURES_TEXT + 20);
+    }
+
+    #[tokio::test]
+    async fn a_refused_port_is_a_fault_that_names_the_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let fault = Dialer::new(&short())
+            .connect("127.0.0.1", port)
+            .await
+            .unwrap_err();
+        assert_eq!(fault.stage, Stage::Connect);
+        let Cause::Io(text) = fault.cause else {
+            panic!("{fault:?}")
+        };
+        assert!(
+            text.starts_with(&format!("127.0.0.1:{port}: Connection refused")),
+            "{text}"
+        );
+    }
+
+    #[tokio::test]
+    async fn where_one_family_refuses_the_other_is_taken() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dialer = Dialer::with_resolver(&short(), |_| Ok(ips(&["::1", "127.0.0.1"])));
+        let stream = dialer.connect("smtp.test", port).await.unwrap();
+        assert!(stream.peer_addr().unwrap().is_ipv4());
+        assert!(stream.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn localhost_needs_no_name_server() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        Dialer::new(&short()).connect("LocalHost.", port).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_name_server_that_hangs_costs_one_thread_and_each_waiter_its_own_deadline() {
+        let (release, hang) = mpsc::channel::<()>();
+        let (hang, lookups) = (Mutex::new(hang), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&lookups);
+        let dialer = Dialer::with_resolver(&short(), move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _ = hang.lock().unwrap().recv();
+            Err(io::Error::other("no such name"))
+        });
+        let mut waiters = JoinSet::new();
+        for _ in 0..50 {
+            let dialer = dialer.clone();
+            waiters.spawn(async move { dialer.connect("smtp.test", 587).await.unwrap_err() });
+        }
+        while let Some(fault) = waiters.join_next().await {
+            let fault = fault.unwrap();
+            assert_eq!(
+                (fault.stage, fault.cause),
+                (Stage::Resolve, Cause::TimedOut(Duration::from_millis(50)))
+            );
+        }
+        let late = dialer.clone();
+        let late = tokio::spawn(async move { late.connect("smtp.test", 587).await.unwrap_err() });
+        tokio::task::yield_now().await;
+        release.send(()).unwrap();
+        let fault = late.await.unwrap();
+        assert_eq!(
+            fault.cause,
+            Cause::Io("cannot resolve smtp.test: no such name".to_string())
+        );
+        assert_eq!(lookups.load(Ordering::SeqCst), 1);
+        assert!(dialer.shared.lookups().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_resolver_that_panics_leaves_no_lookup_behind() {
+        let first = AtomicUsize::new(0);
+        let dialer = Dialer::with_resolver(&short(), move |_| {
+            assert!(first.fetch_add(1, Ordering::SeqCst) > 0, "on purpose");
+            Ok(Vec::new())
+        });
+        let mut causes = Vec::new();
+        for _ in 0..2 {
+            causes.push(dialer.connect("smtp.test", 587).await.unwrap_err().cause);
+        }
+        assert_eq!(
+            causes,
+            [
+                Cause::Io("cannot resolve smtp.test: the lookup ended without a result".to_string()),
+                Cause::Io("cannot resolve smtp.test: no addresses".to_string()),
+            ]
+        );
+    }
+}
