@@ -116,10 +116,7 @@ impl Config {
         let (raw, mut reader) = env.read(VARIABLES);
         reader.refuse_unknown(&env);
         match config(&raw, &mut reader) {
-            Some(config) if reader.errors.is_empty() => Ok(Self {
-                warnings: reader.warnings,
-                ..config
-            }),
+            Some(config) if reader.errors.is_empty() => Ok(Self { warnings: reader.warnings, ..config }),
             _ => Err(ConfigErrors(reader.errors)),
         }
     }
@@ -131,19 +128,13 @@ impl Config {
 /// What is wrong with it.
 pub fn listen_only(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Listen, ConfigErrors> {
     let (raw, mut reader) = Environment::new(vars).read(variables::variable("MAILSHIM_LISTEN"));
-    listen(&raw, &mut reader)
-        .filter(|_| reader.errors.is_empty())
-        .ok_or(ConfigErrors(reader.errors))
+    listen(&raw, &mut reader).filter(|_| reader.errors.is_empty()).ok_or(ConfigErrors(reader.errors))
 }
 
 /// `None` only after a mistake has been reported. All is read before the first `?`, so that all is reported.
 fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     let listen = listen(raw, reader);
-    let hostname = reader.value(
-        "MAILSHIM_HOSTNAME",
-        raw.mailshim_hostname.as_deref(),
-        address::hostname,
-    );
+    let hostname = reader.value("MAILSHIM_HOSTNAME", raw.mailshim_hostname.as_deref(), address::hostname);
     let max_message_size = reader.value(
         "MAILSHIM_MAX_MESSAGE_SIZE",
         raw.mailshim_max_message_size.as_deref(),
@@ -153,50 +144,22 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     let max_recipients =
         // The most that an administrator can allow in Exchange Online.
         reader.value("MAILSHIM_MAX_RECIPIENTS", raw.mailshim_max_recipients.as_deref(), number(1, 1000));
-    let max_sessions = reader.value(
-        "MAILSHIM_MAX_SESSIONS",
-        raw.mailshim_max_sessions.as_deref(),
-        number(1, 1000),
-    );
+    let max_sessions =
+        reader.value("MAILSHIM_MAX_SESSIONS", raw.mailshim_max_sessions.as_deref(), number(1, 1000));
     let app_login = app_login(raw, reader);
-    reader.require(
-        "MAILSHIM_MAILBOX",
-        "set it to the mailbox that sends, such as noreply@contoso.com",
-    );
-    let mailbox = reader.value(
-        "MAILSHIM_MAILBOX",
-        raw.mailshim_mailbox.as_deref(),
-        Mailbox::parse,
-    );
+    reader.require("MAILSHIM_MAILBOX", "set it to the mailbox that sends, such as noreply@contoso.com");
+    let mailbox = reader.value("MAILSHIM_MAILBOX", raw.mailshim_mailbox.as_deref(), Mailbox::parse);
     let sign_in = sign_in::sign_in(raw, reader);
     let upstream = upstream(raw, reader);
-    let ca_file = reader.value(
-        "MAILSHIM_CA_FILE",
-        raw.mailshim_ca_file.as_deref(),
-        value::readable_file,
-    );
+    let ca_file = reader.value("MAILSHIM_CA_FILE", raw.mailshim_ca_file.as_deref(), value::readable_file);
     let max_connections = max_connections(raw, reader);
-    let hold = reader.value(
-        "MAILSHIM_HOLD",
-        raw.mailshim_hold.as_deref(),
-        duration("1s", "10m"),
-    );
+    let hold = reader.value("MAILSHIM_HOLD", raw.mailshim_hold.as_deref(), duration("1s", "10m"));
     let filter = reader.value("MAILSHIM_LOG", raw.mailshim_log.as_deref(), value::log_filter);
-    let format = reader.value(
-        "MAILSHIM_LOG_FORMAT",
-        raw.mailshim_log_format.as_deref(),
-        log_format,
-    );
-    let shutdown_delay = reader.value(
-        "MAILSHIM_SHUTDOWN_DELAY",
-        raw.mailshim_shutdown_delay.as_deref(),
-        duration("0s", "1h"),
-    );
-    let shutdown_grace = reader.value(
-        "MAILSHIM_SHUTDOWN_GRACE",
-        raw.mailshim_shutdown_grace.as_deref(),
-        duration("0s", "1h"),
-    );
+    let format = reader.value("MAILSHIM_LOG_FORMAT", raw.mailshim_log_format.as_deref(), log_format);
+    let shutdown_delay =
+        reader.value("MAILSHIM_SHUTDOWN_DELAY", raw.mailshim_shutdown_delay.as_deref(), duration("0s", "1h"));
+    let shutdown_grace =
+        reader.value("MAILSHIM_SHUTDOWN_GRACE", raw.mailshim_shutdown_grace.as_deref(), duration("0s", "1h"));
 
     let mailbox = mailbox?;
     Some(Config {
@@ -212,10 +175,7 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         ca_file,
         max_connections: max_connections?,
         hold: hold?,
-        log: LogConfig {
-            filter: filter?,
-            format: format?,
-        },
+        log: LogConfig { filter: filter?, format: format? },
         shutdown_delay: shutdown_delay?,
         shutdown_grace: shutdown_grace?,
         warnings: Vec::new(),
@@ -224,10 +184,7 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
 
 fn listen(raw: &RawEnv, reader: &mut Reader) -> Option<Listen> {
     const NAME: &str = "MAILSHIM_LISTEN";
-    let text = raw
-        .mailshim_listen
-        .as_deref()
-        .or_else(|| variables::default_text(NAME))?;
+    let text = raw.mailshim_listen.as_deref().or_else(|| variables::default_text(NAME))?;
     let mut addresses = Vec::new();
     let mut is_valid = true;
     for entry in text.split(',').map(str::trim) {
@@ -244,10 +201,7 @@ fn listen(raw: &RawEnv, reader: &mut Reader) -> Option<Listen> {
             }
         }
     }
-    is_valid.then(|| Listen {
-        addresses,
-        is_default: !reader.is_set(NAME),
-    })
+    is_valid.then(|| Listen { addresses, is_default: !reader.is_set(NAME) })
 }
 
 fn app_login(raw: &RawEnv, reader: &mut Reader) -> Option<AppLogin> {
@@ -267,18 +221,11 @@ fn app_login(raw: &RawEnv, reader: &mut Reader) -> Option<AppLogin> {
         );
     }
     let password = reader.secret(PASSWORD, raw.mailshim_app_password.as_deref());
-    Some(AppLogin {
-        username: raw.mailshim_app_username.clone()?,
-        password: password?,
-    })
+    Some(AppLogin { username: raw.mailshim_app_username.clone()?, password: password? })
 }
 
 fn upstream(raw: &RawEnv, reader: &mut Reader) -> Option<HostPort> {
-    let upstream = reader.value(
-        "MAILSHIM_UPSTREAM",
-        raw.mailshim_upstream.as_deref(),
-        HostPort::parse,
-    )?;
+    let upstream = reader.value("MAILSHIM_UPSTREAM", raw.mailshim_upstream.as_deref(), HostPort::parse)?;
     if upstream.port == 465 {
         reader.warn(
             "MAILSHIM_UPSTREAM: port 465 begins with TLS, which Office 365 does not offer and mailshim does \
@@ -320,10 +267,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     fn new(variable: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self {
-            variable: variable.into(),
-            problem: problem.into(),
-        }
+        Self { variable: variable.into(), problem: problem.into() }
     }
 }
 
@@ -347,11 +291,7 @@ impl ConfigErrors {
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.0.len();
-        write!(
-            f,
-            "{count} {} in the configuration:",
-            if count == 1 { "mistake" } else { "mistakes" }
-        )?;
+        write!(f, "{count} {} in the configuration:", if count == 1 { "mistake" } else { "mistakes" })?;
         self.0.iter().try_for_each(|error| write!(f, "\n{error}"))
     }
 }

@@ -155,6 +155,11 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// The app could not keep up with its connection: the end of its content is not waited for.
+    pub const fn is_app_too_slow(&self) -> bool {
+        matches!(self, Self::Failed(Fault { cause: Cause::AppTooSlow, .. }))
+    }
+
     /// A stable word for logs and metrics, that agrees with the reply's first digit: `accepted` 2, `refused` 5,
     /// `deferred` 4, `unknown` 4 (it may have been accepted).
     pub fn name(&self, context: &Context<'_>) -> &'static str {

@@ -13,15 +13,8 @@ use mailshim::outcome::{
 };
 use mailshim::smtp::reply::Reply;
 
-const APP: Context<'_> = Context {
-    from_is_ours: false,
-    mailbox: "app@contoso.com",
-    spool: false,
-};
-const OURS: Context<'_> = Context {
-    from_is_ours: true,
-    ..APP
-};
+const APP: Context<'_> = Context { from_is_ours: false, mailbox: "app@contoso.com", spool: false };
+const OURS: Context<'_> = Context { from_is_ours: true, ..APP };
 const SPOOL: Context<'_> = Context { spool: true, ..APP };
 const RECIPIENT: &str = "nobody@fabrikam.com";
 
@@ -31,11 +24,7 @@ fn reply(line: &str) -> Reply {
 }
 
 fn fault(stage: Stage, cause: Cause) -> Fault {
-    Fault {
-        stage,
-        recipient: (stage == Stage::Rcpt).then(|| RECIPIENT.to_string()),
-        cause,
-    }
+    Fault { stage, recipient: (stage == Stage::Rcpt).then(|| RECIPIENT.to_string()), cause }
 }
 
 fn refused(stage: Stage, line: &str) -> Fault {
@@ -46,12 +35,7 @@ fn token(error: &str, code: u32) -> Fault {
     let description = format!(
         "AADSTS{code}: Entra's words. Trace ID: 6f1b Correlation ID: 77aa Timestamp: 2026-11-23 08:00:00Z"
     );
-    let refused = TokenFault::Refused {
-        status: 400,
-        error: error.into(),
-        description,
-        codes: vec![code],
-    };
+    let refused = TokenFault::Refused { status: 400, error: error.into(), description, codes: vec![code] };
     fault(Stage::Token, Cause::Token(refused))
 }
 
@@ -79,20 +63,11 @@ fn others() -> Vec<Fault> {
     .flat_map(network)
     .collect();
     for stage in [Stage::Greeting, Stage::Mail, Stage::Verdict] {
-        all.push(fault(
-            stage,
-            Cause::BrokenReply("lines of different codes: 250-a, 550 b".into()),
-        ));
+        all.push(fault(stage, Cause::BrokenReply("lines of different codes: 250-a, 550 b".into())));
         all.push(fault(stage, Cause::Refused(reply("354 Start mail input"))));
     }
-    all.push(fault(
-        Stage::Tls,
-        Cause::Tls("invalid peer certificate: UnknownIssuer".into()),
-    ));
-    all.push(fault(
-        Stage::Tls,
-        Cause::Tls("received fatal alert: HandshakeFailure".into()),
-    ));
+    all.push(fault(Stage::Tls, Cause::Tls("invalid peer certificate: UnknownIssuer".into())));
+    all.push(fault(Stage::Tls, Cause::Tls("received fatal alert: HandshakeFailure".into())));
     all.push(fault(Stage::StartTls, Cause::StartTlsMissing));
     all.push(fault(Stage::StartTls, Cause::BytesAfterStartTls));
     all.push(fault(Stage::Auth, Cause::NoUsableAuth("NTLM GSSAPI".into())));
@@ -100,38 +75,17 @@ fn others() -> Vec<Fault> {
     all.push(fault(Stage::Mail, Cause::ExtensionMissing("SMTPUTF8")));
     all.push(fault(Stage::Mail, Cause::ExtensionMissing("8BITMIME")));
     for status in [302, 403, 404, 407, 410, 429, 503] {
-        all.push(fault(
-            Stage::Token,
-            Cause::Token(TokenFault::Status {
-                status,
-                retry_after: None,
-            }),
-        ));
+        all.push(fault(Stage::Token, Cause::Token(TokenFault::Status { status, retry_after: None })));
     }
-    all.push(fault(
-        Stage::Token,
-        Cause::Token(TokenFault::Unreachable("connection refused".into())),
-    ));
-    all.push(fault(
-        Stage::Token,
-        Cause::Token(TokenFault::Garbage("no access_token".into())),
-    ));
-    all.push(fault(
-        Stage::Token,
-        Cause::Token(TokenFault::TimedOut(Duration::from_millis(1500))),
-    ));
-    all.push(fault(
-        Stage::Token,
-        Cause::SetUp("the secret file /run/secrets/client is empty".into()),
-    ));
+    all.push(fault(Stage::Token, Cause::Token(TokenFault::Unreachable("connection refused".into()))));
+    all.push(fault(Stage::Token, Cause::Token(TokenFault::Garbage("no access_token".into()))));
+    all.push(fault(Stage::Token, Cause::Token(TokenFault::TimedOut(Duration::from_millis(1500)))));
+    all.push(fault(Stage::Token, Cause::SetUp("the secret file /run/secrets/client is empty".into())));
     let last = |fault| Some(Box::new(fault));
     all.push(fault(Stage::Wait, Cause::HoldEnded(second(45), None)));
     for cause in [
         refused(Stage::Verdict, "432 4.3.2 Concurrent connections limit exceeded."),
-        refused(
-            Stage::Verdict,
-            "430 4.2.0 STOREDRV; mailbox logon failure; MapiExceptionLogonFailed",
-        ),
+        refused(Stage::Verdict, "430 4.2.0 STOREDRV; mailbox logon failure; MapiExceptionLogonFailed"),
         refused(Stage::Verdict, "550 5.1.10 never tried again, so never the last"),
         fault(Stage::Connect, Cause::TimedOut(second(10))),
     ] {
@@ -144,10 +98,7 @@ fn others() -> Vec<Fault> {
 
 /// Every token code with the `error` that it comes with.
 fn tokens() -> Vec<(&'static str, u32)> {
-    cases::TOKEN_CODES
-        .iter()
-        .flat_map(|(error, codes)| codes.iter().map(|code| (*error, *code)))
-        .collect()
+    cases::TOKEN_CODES.iter().flat_map(|(error, codes)| codes.iter().map(|code| (*error, *code))).collect()
 }
 
 /// All faults of the document but the tokens', by section.
@@ -171,22 +122,12 @@ fn entry(document: &mut String, fault: &Fault, context: &Context<'_>, who: &str)
         Cause::Refused(reply) => reply.to_string(),
         _ => fault.to_string(),
     };
-    let upstream = upstream
-        .replace(cases::FRONT, " [...]")
-        .replace(cases::STORE, " [...]");
+    let upstream = upstream.replace(cases::FRONT, " [...]").replace(cases::STORE, " [...]");
     let outcome = Outcome::Failed(fault.clone());
-    let (stage, name, reply) = (
-        fault.stage.name(),
-        outcome.name(context),
-        outcome.to_reply(context),
-    );
+    let (stage, name, reply) = (fault.stage.name(), outcome.name(context), outcome.to_reply(context));
     let _ = writeln!(document, "{:<29} {stage:<9} {upstream}", is.rule);
     let (class, scope, retry) = (is.class.name(), is.scope.name(), is.retry.name());
-    let _ = writeln!(
-        document,
-        "{:<29} {:<9} {class:<28} {scope:<11} {retry:<22} {name}{who}",
-        "", "->"
-    );
+    let _ = writeln!(document, "{:<29} {:<9} {class:<28} {scope:<11} {retry:<22} {name}{who}", "", "->");
     let _ = writeln!(document, "{:<29} {:<9} {reply}\n", "", "<-");
 }
 
@@ -195,10 +136,7 @@ fn token_entries(document: &mut String) {
     let mut groups: Vec<(Judgement, &str, Vec<u32>)> = Vec::new();
     for (error, code) in tokens() {
         let is = judge(&token(error, code), &APP);
-        match groups
-            .iter_mut()
-            .find(|(other, with, _)| *other == is && *with == error)
-        {
+        match groups.iter_mut().find(|(other, with, _)| *other == is && *with == error) {
             Some((_, _, codes)) => codes.push(code),
             None => groups.push((is, error, vec![code])),
         }
@@ -208,11 +146,7 @@ fn token_entries(document: &mut String) {
         let codes = codes.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
         let (class, scope, retry) = (is.class.name(), is.scope.name(), is.retry.name());
         let _ = writeln!(document, "{:<29} token     {error}: {codes}", is.rule);
-        let _ = writeln!(
-            document,
-            "{:<29} {:<9} {class:<28} {scope:<11} {retry:<22} deferred",
-            "", "->"
-        );
+        let _ = writeln!(document, "{:<29} {:<9} {class:<28} {scope:<11} {retry:<22} deferred", "", "->");
         let _ = writeln!(document, "{:<29} {:<9} {reply}\n", "", "<-");
     }
 }
@@ -279,11 +213,7 @@ fn everything(mut each: impl FnMut(&Fault, &Context<'_>, &Reply)) {
         + &"y".repeat(119)
         + "\r\n250 2.0.0 OK \u{7}\u{202e}\u{e4}\u{1f4ee} [BeginDiagnosticData]";
     let tokens = tokens().into_iter().map(|(error, code)| token(error, code));
-    for fault in sections()
-        .into_iter()
-        .flat_map(|(_, faults)| faults)
-        .chain(tokens)
-    {
+    for fault in sections().into_iter().flat_map(|(_, faults)| faults).chain(tokens) {
         let mut hostile = fault.clone();
         hostile.recipient = Some(strange.clone());
         match &mut hostile.cause {
@@ -292,16 +222,7 @@ fn everything(mut each: impl FnMut(&Fault, &Context<'_>, &Reply)) {
             _ => {}
         }
         for fault in [fault, hostile] {
-            for context in [
-                APP,
-                OURS,
-                SPOOL,
-                Context::default(),
-                Context {
-                    mailbox: &long,
-                    ..APP
-                },
-            ] {
+            for context in [APP, OURS, SPOOL, Context::default(), Context { mailbox: &long, ..APP }] {
                 for outcome in [Outcome::Failed(fault.clone()), Outcome::Unknown(fault.clone())] {
                     each(&fault, &context, &outcome.to_reply(&context));
                 }
@@ -317,9 +238,7 @@ fn a_reply_is_one_clean_line_with_codes_that_agree() {
         assert_eq!(reply.lines.len(), 1);
         assert!(line.len() <= 510, "{} octets: {line}", line.len());
         assert!(line.bytes().all(|b| (b' '..=b'~').contains(&b)), "{line}");
-        let enhanced = reply
-            .enhanced()
-            .unwrap_or_else(|| panic!("no enhanced code: {line}"));
+        let enhanced = reply.enhanced().unwrap_or_else(|| panic!("no enhanced code: {line}"));
         assert_eq!(u16::from(enhanced.0), reply.code / 100, "{line}");
         let log = fault.to_string();
         assert!(!log.chars().any(|c| c.is_control() || c == '\u{202e}'), "{log}");
@@ -350,10 +269,7 @@ fn nothing_is_tried_again_that_could_double_or_cannot_pass() {
         assert_eq!(retry, judge(fault, context).retry);
         assert!(class != Class::Permanent || retry == Retry::Never);
         let definite_4xx = matches!(&fault.cause, Cause::Refused(reply) if reply.code / 100 == 4);
-        assert!(
-            fault.stage != Stage::Verdict || definite_4xx || retry == Retry::Never,
-            "{fault}"
-        );
+        assert!(fault.stage != Stage::Verdict || definite_4xx || retry == Retry::Never, "{fault}");
     });
 }
 
@@ -364,21 +280,12 @@ fn the_same_code_in_other_words_is_another_class() {
         class("550 5.2.252 Sender throttled due to continuous send as denied errors"),
         "throttled_continuous_errors"
     );
-    assert_eq!(
-        class("554 5.2.252 SendAsDenied; a not allowed to send as b"),
-        "permanent"
-    );
+    assert_eq!(class("554 5.2.252 SendAsDenied; a not allowed to send as b"), "permanent");
     assert_eq!(class("554 5.2.2 Submission quota exceeded"), "throttled_day");
     assert_eq!(class("554 5.2.2 mailbox full"), "set_up");
-    assert_eq!(
-        class("554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException;"),
-        "set_up"
-    );
+    assert_eq!(class("554 5.2.0 STOREDRV.Submission.Exception:OutboundSpamException;"), "set_up");
     assert_eq!(class("430 4.2.0 STOREDRV; mailbox logon failure"), "set_up");
-    assert_eq!(
-        class("430 4.2.0 STOREDRV; mailbox server is offline"),
-        "transient"
-    );
+    assert_eq!(class("430 4.2.0 STOREDRV; mailbox server is offline"), "transient");
 }
 
 #[test]
@@ -394,15 +301,10 @@ fn no_secret_is_said_back() {
         format!("535 5.7.3 Bearer {jwt} refused"),
     ] {
         for words in [refused(Stage::Auth, &text).to_string(), {
-            Outcome::Failed(refused(Stage::Auth, &text))
-                .to_reply(&APP)
-                .to_string()
+            Outcome::Failed(refused(Stage::Auth, &text)).to_reply(&APP).to_string()
         }] {
             assert!(words.contains("[redacted]"), "{words}");
-            assert!(
-                ![secret, jwt, password].iter().any(|it| words.contains(it)),
-                "{words}"
-            );
+            assert!(![secret, jwt, password].iter().any(|it| words.contains(it)), "{words}");
         }
     }
 }
@@ -416,23 +318,11 @@ fn the_log_keeps_what_support_asks_for() {
          [SY5P282CA0097.AUSP282.PROD.OUTLOOK.COM 2025-11-23T11:12:25.781Z 08DE2A6028D26C22]"
     );
     let silence = self::fault(Stage::Greeting, Cause::TimedOut(Duration::from_secs(30)));
-    assert_eq!(
-        silence.to_string(),
-        "no answer within 30 s while waiting for the greeting"
-    );
+    assert_eq!(silence.to_string(), "no answer within 30 s while waiting for the greeting");
 }
 
 #[test]
 fn words_for_metrics_differ() {
-    let scopes = [
-        Scope::Message,
-        Scope::Recipient,
-        Scope::Connection,
-        Scope::Mailbox,
-        Scope::Service,
-    ];
-    assert_eq!(
-        scopes.map(Scope::name).iter().collect::<HashSet<_>>().len(),
-        scopes.len()
-    );
+    let scopes = [Scope::Message, Scope::Recipient, Scope::Connection, Scope::Mailbox, Scope::Service];
+    assert_eq!(scopes.map(Scope::name).iter().collect::<HashSet<_>>().len(), scopes.len());
 }

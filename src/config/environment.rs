@@ -40,10 +40,7 @@ impl Environment {
         let mut values = Vec::new();
         for variable in wanted {
             let mut names = std::iter::once(variable.name).chain(variable.aliases.iter().copied());
-            if let Some(value) = names
-                .find_map(|name| reader.given(self, variable, name))
-                .flatten()
-            {
+            if let Some(value) = names.find_map(|name| reader.given(self, variable, name)).flatten() {
                 values.push((variable.name.to_string(), value));
             }
         }
@@ -111,9 +108,7 @@ impl Reader {
                 (by_file, Some(PathBuf::from(path)), value)
             }
         };
-        let value = value
-            .map_err(|problem| self.errors.push(ConfigError::new(&set_as, problem)))
-            .ok();
+        let value = value.map_err(|problem| self.errors.push(ConfigError::new(&set_as, problem))).ok();
         self.sources.insert(variable.name, Source { set_as, file });
         Some(value)
     }
@@ -132,14 +127,9 @@ impl Reader {
                     Some(meant) => format!("did you mean {meant}?"),
                     None => "README.md has the list".to_string(),
                 };
-                self.errors.push(ConfigError::new(
-                    shown,
-                    format!("is no variable of mailshim: {hint}"),
-                ));
+                self.errors.push(ConfigError::new(shown, format!("is no variable of mailshim: {hint}")));
             } else if known.contains(&text.to_uppercase()) {
-                self.warn(format!(
-                    "{shown} is ignored: the names of variables are upper case"
-                ));
+                self.warn(format!("{shown} is ignored: the names of variables are upper case"));
             }
         }
     }
@@ -162,9 +152,7 @@ impl Reader {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let text = text.or_else(|| default_text(name))?;
-        parse(text)
-            .map_err(|problem| self.refuse_value(name, text, &problem))
-            .ok()
+        parse(text).map_err(|problem| self.refuse_value(name, text, &problem)).ok()
     }
 
     /// A secret, by value or by the file to read it from at each use.
@@ -176,12 +164,10 @@ impl Reader {
                 "{name}: begins or ends with white space, which is taken as part of the secret"
             ));
         }
-        Some(
-            match self.sources.get(name).and_then(|source| source.file.clone()) {
-                Some(path) => SecretSource::File(path),
-                None => SecretSource::Value(Secret::new(text.to_string())),
-            },
-        )
+        Some(match self.sources.get(name).and_then(|source| source.file.clone()) {
+            Some(path) => SecretSource::File(path),
+            None => SecretSource::Value(Secret::new(text.to_string())),
+        })
     }
 
     /// Reports a bad value, repeated only where it cannot be a secret: what stands in a file might be the wrong file.
@@ -194,9 +180,7 @@ impl Reader {
             }
             _ => "its value".to_string(),
         };
-        let default = default_text(name)
-            .map(|text| format!(" (the default is {text})"))
-            .unwrap_or_default();
+        let default = default_text(name).map(|text| format!(" (the default is {text})")).unwrap_or_default();
         self.refuse(name, format!("{subject} {problem}{default}"));
     }
 

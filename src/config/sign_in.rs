@@ -38,10 +38,8 @@ enum Way {
 }
 
 /// Each way: its name in `MAILSHIM_AUTH`, and the variable that suggests it.
-const WAYS: [(&str, Way, &str); 2] = [
-    ("secret", Way::Secret, "MAILSHIM_CLIENT_SECRET"),
-    ("password", Way::Password, "MAILSHIM_PASSWORD"),
-];
+const WAYS: [(&str, Way, &str); 2] =
+    [("secret", Way::Secret, "MAILSHIM_CLIENT_SECRET"), ("password", Way::Password, "MAILSHIM_PASSWORD")];
 
 pub(super) fn sign_in(raw: &RawEnv, reader: &mut Reader) -> Option<SignIn> {
     let way = chosen(raw, reader);
@@ -49,9 +47,7 @@ pub(super) fn sign_in(raw: &RawEnv, reader: &mut Reader) -> Option<SignIn> {
         return password(raw, reader);
     }
     // Without a choice, too: what is wrong with the usual way's values is reported together with that.
-    client_credentials(raw, reader, way.is_some())
-        .filter(|_| way.is_some())
-        .map(SignIn::Secret)
+    client_credentials(raw, reader, way.is_some()).filter(|_| way.is_some()).map(SignIn::Secret)
 }
 
 fn chosen(raw: &RawEnv, reader: &mut Reader) -> Option<Way> {
@@ -59,14 +55,10 @@ fn chosen(raw: &RawEnv, reader: &mut Reader) -> Option<Way> {
         return reader.value("MAILSHIM_AUTH", raw.mailshim_auth.as_deref(), |text| {
             let names = WAYS.map(|(name, ..)| name).join(" or ");
             let way = WAYS.iter().find(|(name, ..)| *name == text);
-            way.map(|(_, way, _)| *way)
-                .ok_or_else(|| format!("is not a way to sign in: write {names}"))
+            way.map(|(_, way, _)| *way).ok_or_else(|| format!("is not a way to sign in: write {names}"))
         });
     }
-    let possible: Vec<_> = WAYS
-        .iter()
-        .filter(|(.., variable)| reader.is_set(variable))
-        .collect();
+    let possible: Vec<_> = WAYS.iter().filter(|(.., variable)| reader.is_set(variable)).collect();
     match possible[..] {
         [(_, way, _)] => Some(*way),
         [] => {
@@ -78,18 +70,11 @@ fn chosen(raw: &RawEnv, reader: &mut Reader) -> Option<Way> {
             None
         }
         _ => {
-            let set: Vec<_> = possible
-                .iter()
-                .map(|(.., variable)| reader.set_as(variable))
-                .collect();
+            let set: Vec<_> = possible.iter().map(|(.., variable)| reader.set_as(variable)).collect();
             let problem = format!(
                 "cannot be deduced, since {} are set: unset what is not used, or set MAILSHIM_AUTH to {}",
                 set.join(" and "),
-                possible
-                    .iter()
-                    .map(|(name, ..)| *name)
-                    .collect::<Vec<_>>()
-                    .join(" or "),
+                possible.iter().map(|(name, ..)| *name).collect::<Vec<_>>().join(" or "),
             );
             reader.refuse("MAILSHIM_AUTH", problem);
             None
@@ -98,10 +83,7 @@ fn chosen(raw: &RawEnv, reader: &mut Reader) -> Option<Way> {
 }
 
 fn password(raw: &RawEnv, reader: &mut Reader) -> Option<SignIn> {
-    reader.require(
-        "MAILSHIM_PASSWORD",
-        "set it to the mailbox's password, or sign in with a client secret",
-    );
+    reader.require("MAILSHIM_PASSWORD", "set it to the mailbox's password, or sign in with a client secret");
     let password = reader.secret("MAILSHIM_PASSWORD", raw.mailshim_password.as_deref())?;
     reader.warn(
         "signing in with a password: Microsoft switches Basic authentication for SMTP AUTH off by default at the end of \
@@ -136,11 +118,8 @@ fn client_credentials(raw: &RawEnv, reader: &mut Reader, is_chosen: bool) -> Opt
              only once, when the secret is made"
         ));
     }
-    let authority = reader.value(
-        "AZURE_AUTHORITY_HOST",
-        raw.azure_authority_host.as_deref(),
-        Authority::parse,
-    );
+    let authority =
+        reader.value("AZURE_AUTHORITY_HOST", raw.azure_authority_host.as_deref(), Authority::parse);
     let scope = reader.value("MAILSHIM_OAUTH_SCOPE", raw.mailshim_oauth_scope.as_deref(), scope);
     Some(ClientCredentials {
         tenant: tenant?,
@@ -154,13 +133,8 @@ fn client_credentials(raw: &RawEnv, reader: &mut Reader, is_chosen: bool) -> Opt
 fn tenant(text: &str) -> Result<String, String> {
     let example = "write the tenant's id, such as 5f0e2a6b-4c1d-4f3e-9a7b-2d8c6e1f0a9b, or a domain of it, such as \
                    contoso.onmicrosoft.com";
-    if ["common", "organizations", "consumers"]
-        .iter()
-        .any(|shared| text.eq_ignore_ascii_case(shared))
-    {
-        Err(format!(
-            "names no single tenant, and an app signs in to one: {example}"
-        ))
+    if ["common", "organizations", "consumers"].iter().any(|shared| text.eq_ignore_ascii_case(shared)) {
+        Err(format!("names no single tenant, and an app signs in to one: {example}"))
     } else if is_guid(text) || is_dns_name(text, 2) {
         Ok(text.to_string())
     } else {
@@ -181,10 +155,8 @@ fn scope(text: &str) -> Result<String, String> {
     if text.ends_with("/.default") && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text.to_string())
     } else {
-        Err(
-            "is not a scope for client credentials: it ends in /.default, as in \
+        Err("is not a scope for client credentials: it ends in /.default, as in \
              https://outlook.office365.com/.default"
-                .to_string(),
-        )
+            .to_string())
     }
 }

@@ -27,29 +27,19 @@ fn read(vars: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
 
 /// The four, with these set over them; an empty value unsets.
 fn with<'a>(changes: &[(&'a str, &'a str)]) -> Result<Config, ConfigErrors> {
-    let kept = FOUR
-        .iter()
-        .filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+    let kept = FOUR.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     read(&kept.chain(changes).copied().collect::<Vec<_>>())
 }
 
 fn errors(result: Result<Config, ConfigErrors>) -> Vec<String> {
-    result
-        .expect_err("a mistake")
-        .iter()
-        .map(ToString::to_string)
-        .collect()
+    result.expect_err("a mistake").iter().map(ToString::to_string).collect()
 }
 
 /// One error, which begins so and contains this.
 fn assert_refused(changes: &[(&str, &str)], start: &str, part: &str) {
     let errors = errors(with(changes));
     assert_eq!(errors.len(), 1, "{changes:?}: {errors:#?}");
-    assert!(
-        errors[0].starts_with(start) && errors[0].contains(part),
-        "{changes:?}: {}",
-        errors[0]
-    );
+    assert!(errors[0].starts_with(start) && errors[0].contains(part), "{changes:?}: {}", errors[0]);
 }
 
 /// A file that goes away with the test.
@@ -79,53 +69,20 @@ impl Drop for TempFile {
 fn four_variables_are_enough() {
     let config = read(&FOUR).unwrap();
     let addresses: Vec<_> = config.listen.addresses.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        (addresses.join(","), config.listen.is_default),
-        ("127.0.0.1:25,[::1]:25".to_string(), true)
-    );
-    let SignIn::Secret(credentials) = &config.sign_in else {
-        panic!("{:?}", config.sign_in)
-    };
-    assert_eq!(
-        credentials.authority.to_string(),
-        "https://login.microsoftonline.com"
-    );
+    assert_eq!((addresses.join(","), config.listen.is_default), ("127.0.0.1:25,[::1]:25".to_string(), true));
+    let SignIn::Secret(credentials) = &config.sign_in else { panic!("{:?}", config.sign_in) };
+    assert_eq!(credentials.authority.to_string(), "https://login.microsoftonline.com");
     assert_eq!(credentials.secret.read().unwrap().expose(), CANARY);
-    assert_eq!(
-        (credentials.tenant.as_str(), credentials.client_id.as_str()),
-        (TENANT, CLIENT)
-    );
+    assert_eq!((credentials.tenant.as_str(), credentials.client_id.as_str()), (TENANT, CLIENT));
     assert_eq!(credentials.scope, "https://outlook.office365.com/.default");
     assert_eq!(config.hostname, "contoso.com");
     assert_eq!(config.mailbox.to_string(), "noreply@contoso.com");
     assert_eq!(config.upstream.to_string(), "smtp.office365.com:587");
-    assert_eq!(
-        (
-            config.max_message_size,
-            config.max_recipients,
-            config.max_sessions
-        ),
-        (36_700_160, 500, 64)
-    );
-    assert_eq!(
-        (config.max_connections, config.hold),
-        (3, Duration::from_secs(45))
-    );
-    assert_eq!(
-        (config.shutdown_delay, config.shutdown_grace),
-        (Duration::ZERO, Duration::from_secs(25))
-    );
-    assert_eq!(
-        config.log,
-        LogConfig {
-            filter: "info".to_string(),
-            format: LogFormat::Auto
-        }
-    );
-    assert_eq!(
-        (config.app_login, config.ca_file, config.warnings),
-        (None, None, Vec::new())
-    );
+    assert_eq!((config.max_message_size, config.max_recipients, config.max_sessions), (36_700_160, 500, 64));
+    assert_eq!((config.max_connections, config.hold), (3, Duration::from_secs(45)));
+    assert_eq!((config.shutdown_delay, config.shutdown_grace), (Duration::ZERO, Duration::from_secs(25)));
+    assert_eq!(config.log, LogConfig { filter: "info".to_string(), format: LogFormat::Auto });
+    assert_eq!((config.app_login, config.ca_file, config.warnings), (None, None, Vec::new()));
 }
 
 #[test]
@@ -155,131 +112,50 @@ fn every_variable_reaches_its_field() {
     let addresses: Vec<_> = config.listen.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["127.0.0.1:2525", "[::1]:2525", "127.0.0.2:25"]);
     assert!(!config.listen.is_default);
-    let SignIn::Secret(credentials) = &config.sign_in else {
-        panic!("{:?}", config.sign_in)
-    };
-    assert_eq!(
-        credentials.authority.host_port().to_string(),
-        "login.microsoftonline.us:443"
-    );
+    let SignIn::Secret(credentials) = &config.sign_in else { panic!("{:?}", config.sign_in) };
+    assert_eq!(credentials.authority.host_port().to_string(), "login.microsoftonline.us:443");
     assert_eq!(credentials.scope, "https://outlook.office365.us/.default");
     let login = config.app_login.unwrap();
     assert_eq!(
-        (
-            login.username.as_str(),
-            login.password.read().unwrap().expose().as_str()
-        ),
+        (login.username.as_str(), login.password.read().unwrap().expose().as_str()),
         ("app", "app's own")
     );
     assert_eq!(config.hostname, "app.contoso.com");
-    assert_eq!(
-        config.upstream,
-        HostPort {
-            host: "smtp.office365.us".to_string(),
-            port: 25
-        }
-    );
-    assert_eq!(
-        (
-            config.max_message_size,
-            config.max_recipients,
-            config.max_sessions
-        ),
-        (10_000_000, 11, 12)
-    );
-    assert_eq!(
-        (config.max_connections, config.hold),
-        (2, Duration::from_secs(60))
-    );
+    assert_eq!(config.upstream, HostPort { host: "smtp.office365.us".to_string(), port: 25 });
+    assert_eq!((config.max_message_size, config.max_recipients, config.max_sessions), (10_000_000, 11, 12));
+    assert_eq!((config.max_connections, config.hold), (2, Duration::from_secs(60)));
     assert_eq!(
         (config.shutdown_delay, config.shutdown_grace),
         (Duration::from_secs(5), Duration::from_secs(6))
     );
-    assert_eq!(
-        config.log,
-        LogConfig {
-            filter: "warn,mailshim=debug".to_string(),
-            format: LogFormat::Json
-        }
-    );
-    assert_eq!(
-        (config.ca_file, config.warnings),
-        (Some(ca.0.clone()), Vec::new())
-    );
+    assert_eq!(config.log, LogConfig { filter: "warn,mailshim=debug".to_string(), format: LogFormat::Json });
+    assert_eq!((config.ca_file, config.warnings), (Some(ca.0.clone()), Vec::new()));
 }
 
 #[test]
 fn each_bad_value_says_what_is_accepted() {
     for (name, value, part) in [
-        (
-            "MAILSHIM_LISTEN",
-            "0.0.0.0:25",
-            "\"0.0.0.0:25\" is not a loopback address",
-        ),
-        (
-            "MAILSHIM_LISTEN",
-            "127.0.0.1:25,,",
-            "is not an address with a port",
-        ),
+        ("MAILSHIM_LISTEN", "0.0.0.0:25", "\"0.0.0.0:25\" is not a loopback address"),
+        ("MAILSHIM_LISTEN", "127.0.0.1:25,,", "is not an address with a port"),
         ("MAILSHIM_HOSTNAME", "web_7", "\"web_7\" is not a full host name"),
-        (
-            "MAILSHIM_MAX_MESSAGE_SIZE",
-            "35M",
-            "\"35M\" is not a size from 1KiB to 150MiB",
-        ),
-        (
-            "MAILSHIM_MAX_RECIPIENTS",
-            "1001",
-            "is not a whole number from 1 to 1000 (the default is 500)",
-        ),
-        (
-            "MAILSHIM_MAX_SESSIONS",
-            "0",
-            "is not a whole number from 1 to 1000 (the default is 64)",
-        ),
+        ("MAILSHIM_MAX_MESSAGE_SIZE", "35M", "\"35M\" is not a size from 1KiB to 150MiB"),
+        ("MAILSHIM_MAX_RECIPIENTS", "1001", "is not a whole number from 1 to 1000 (the default is 500)"),
+        ("MAILSHIM_MAX_SESSIONS", "0", "is not a whole number from 1 to 1000 (the default is 64)"),
         ("MAILSHIM_MAILBOX", "noreply", "such as noreply@contoso.com"),
         ("MAILSHIM_AUTH", "oauth", "write secret or password"),
         ("MAILSHIM_TENANT_ID", "common", "names no single tenant"),
-        (
-            "MAILSHIM_TENANT_ID",
-            "contoso",
-            "or a domain of it, such as contoso.onmicrosoft.com",
-        ),
-        (
-            "MAILSHIM_CLIENT_ID",
-            "my-app",
-            "is not an Application (client) ID, such as",
-        ),
+        ("MAILSHIM_TENANT_ID", "contoso", "or a domain of it, such as contoso.onmicrosoft.com"),
+        ("MAILSHIM_CLIENT_ID", "my-app", "is not an Application (client) ID, such as"),
         (
             "AZURE_AUTHORITY_HOST",
             "http://login.microsoftonline.com",
             "such as https://login.microsoftonline.com",
         ),
-        (
-            "MAILSHIM_OAUTH_SCOPE",
-            "https://outlook.office.com/SMTP.Send",
-            "ends in /.default",
-        ),
-        (
-            "MAILSHIM_UPSTREAM",
-            "smtp.office365.com",
-            "such as smtp.office365.com:587",
-        ),
-        (
-            "MAILSHIM_CA_FILE",
-            "/nowhere/ca.pem",
-            "does not name a file that can be read (No such file",
-        ),
-        (
-            "MAILSHIM_CA_FILE",
-            "/",
-            "does not name a file that can be read (Is a directory",
-        ),
-        (
-            "MAILSHIM_MAX_CONNECTIONS",
-            "0",
-            "is not a whole number from 1 to 50 (the default is 3)",
-        ),
+        ("MAILSHIM_OAUTH_SCOPE", "https://outlook.office.com/SMTP.Send", "ends in /.default"),
+        ("MAILSHIM_UPSTREAM", "smtp.office365.com", "such as smtp.office365.com:587"),
+        ("MAILSHIM_CA_FILE", "/nowhere/ca.pem", "does not name a file that can be read (No such file"),
+        ("MAILSHIM_CA_FILE", "/", "does not name a file that can be read (Is a directory"),
+        ("MAILSHIM_MAX_CONNECTIONS", "0", "is not a whole number from 1 to 50 (the default is 3)"),
         ("MAILSHIM_HOLD", "0", "\"0\" is not a duration from 1s to 10m"),
         ("MAILSHIM_LOG", "inof", "\"inof\" is not a log filter"),
         ("MAILSHIM_LOG_FORMAT", "xml", "write auto, text or json"),
@@ -292,10 +168,7 @@ fn each_bad_value_says_what_is_accepted() {
             errors.iter().all(|error| error.starts_with(&format!("{name}: "))),
             "{changes:?}: {errors:?}"
         );
-        assert!(
-            errors.iter().any(|error| error.contains(part)),
-            "{changes:?}: {errors:?}"
-        );
+        assert!(errors.iter().any(|error| error.contains(part)), "{changes:?}: {errors:?}");
     }
 }
 
@@ -316,30 +189,15 @@ fn what_is_missing_is_named_one_by_one() {
     for name in ["MAILSHIM_TENANT_ID", "MAILSHIM_CLIENT_ID", "MAILSHIM_MAILBOX"] {
         assert_refused(&[(name, "")], name, "is required: set it to");
     }
-    assert_eq!(
-        errors(with(&[("MAILSHIM_TENANT_ID", ""), ("MAILSHIM_CLIENT_ID", "")])).len(),
-        2
-    );
+    assert_eq!(errors(with(&[("MAILSHIM_TENANT_ID", ""), ("MAILSHIM_CLIENT_ID", "")])).len(), 2);
     assert_refused(
         &[("MAILSHIM_CLIENT_SECRET", ""), ("MAILSHIM_AUTH", "secret")],
         "MAILSHIM_CLIENT_SECRET",
         "is required: set it to the Value",
     );
-    assert_refused(
-        &[("MAILSHIM_AUTH", "password")],
-        "MAILSHIM_PASSWORD",
-        "is required: set it to",
-    );
-    assert_refused(
-        &[("MAILSHIM_APP_USERNAME", "app")],
-        "MAILSHIM_APP_PASSWORD",
-        "set both",
-    );
-    assert_refused(
-        &[("MAILSHIM_APP_PASSWORD", "x")],
-        "MAILSHIM_APP_USERNAME",
-        "set both",
-    );
+    assert_refused(&[("MAILSHIM_AUTH", "password")], "MAILSHIM_PASSWORD", "is required: set it to");
+    assert_refused(&[("MAILSHIM_APP_USERNAME", "app")], "MAILSHIM_APP_PASSWORD", "set both");
+    assert_refused(&[("MAILSHIM_APP_PASSWORD", "x")], "MAILSHIM_APP_USERNAME", "set both");
 }
 
 #[test]
@@ -349,17 +207,9 @@ fn the_way_to_sign_in_is_deduced() {
     // Another way's leftovers are not judged.
     let config = with(&[password, no_secret, ("MAILSHIM_TENANT_ID", "common")]).unwrap();
     assert!(matches!(config.sign_in, SignIn::Password(_)));
-    assert!(
-        config.warnings[0].contains("December 2026"),
-        "{:?}",
-        config.warnings
-    );
+    assert!(config.warnings[0].contains("December 2026"), "{:?}", config.warnings);
 
-    assert_refused(
-        &[password],
-        "MAILSHIM_AUTH",
-        "MAILSHIM_CLIENT_SECRET and MAILSHIM_PASSWORD are set",
-    );
+    assert_refused(&[password], "MAILSHIM_AUTH", "MAILSHIM_CLIENT_SECRET and MAILSHIM_PASSWORD are set");
     assert_refused(
         &[password, no_secret, ("AZURE_CLIENT_SECRET", CANARY)],
         "MAILSHIM_AUTH",
@@ -379,21 +229,14 @@ fn the_way_to_sign_in_is_deduced() {
 #[test]
 fn warnings() {
     for (name, value, part) in [
-        (
-            "MAILSHIM_CLIENT_SECRET",
-            "0c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60",
-            "what is needed is its Value",
-        ),
+        ("MAILSHIM_CLIENT_SECRET", "0c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60", "what is needed is its Value"),
         ("MAILSHIM_CLIENT_SECRET", "s3cret\n", "white space"),
         ("MAILSHIM_MAX_CONNECTIONS", "4", "432 4.3.2"),
         ("MAILSHIM_UPSTREAM", "smtp.office365.com:465", "use 587"),
     ] {
         let warnings = with(&[(name, value)]).unwrap().warnings;
         assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(
-            warnings[0].starts_with(name) && warnings[0].contains(part),
-            "{warnings:?}"
-        );
+        assert!(warnings[0].starts_with(name) && warnings[0].contains(part), "{warnings:?}");
     }
 }
 
@@ -401,11 +244,7 @@ fn warnings() {
 fn the_light_reader_sees_listen_alone() {
     let read =
         |vars: &[(&str, &str)]| listen_only(vars.iter().map(|(name, value)| (name.into(), value.into())));
-    assert!(
-        read(&[("MAILSHIM_NONSENSE", "x"), ("MAILSHIM_HOLD", "x")])
-            .unwrap()
-            .is_default
-    );
+    assert!(read(&[("MAILSHIM_NONSENSE", "x"), ("MAILSHIM_HOLD", "x")]).unwrap().is_default);
     assert_eq!(
         read(&[("MAILSHIM_LISTEN", "127.0.0.2:26")]).unwrap().addresses[0].to_string(),
         "127.0.0.2:26"

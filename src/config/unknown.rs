@@ -8,29 +8,20 @@ pub(super) fn is_service_link(name: &str, value: Option<&str>) -> bool {
     let Some(rest) = name.strip_prefix("MAILSHIM_") else {
         return false;
     };
-    if !rest
-        .bytes()
-        .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
-    {
+    if !rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_') {
         return false;
     }
     // `mailshim-relay` gives MAILSHIM_RELAY_SERVICE_HOST; `mailshim` itself gives MAILSHIM_SERVICE_HOST.
     let rest = format!("_{rest}");
     rest.ends_with("_SERVICE_HOST")
         || rest.ends_with("_SERVICE_PORT")
-        || rest
-            .split_once("_SERVICE_PORT_")
-            .is_some_and(|(_, port_name)| !port_name.is_empty())
+        || rest.split_once("_SERVICE_PORT_").is_some_and(|(_, port_name)| !port_name.is_empty())
         || (rest.ends_with("_PORT") && value.is_some_and(has_protocol))
-        || rest
-            .match_indices("_PORT_")
-            .any(|(at, port)| is_port_and_protocol(&rest[at + port.len()..]))
+        || rest.match_indices("_PORT_").any(|(at, port)| is_port_and_protocol(&rest[at + port.len()..]))
 }
 
 fn has_protocol(value: &str) -> bool {
-    ["tcp://", "udp://", "sctp://"]
-        .iter()
-        .any(|protocol| value.starts_with(protocol))
+    ["tcp://", "udp://", "sctp://"].iter().any(|protocol| value.starts_with(protocol))
 }
 
 /// `25_TCP`, `25_TCP_ADDR`, `25_TCP_PORT`, `25_TCP_PROTO`.
@@ -79,12 +70,8 @@ mod tests {
 
     #[test]
     fn distances() {
-        for (a, b, distance) in [
-            ("", "abc", 3),
-            ("abc", "", 3),
-            ("kitten", "sitting", 3),
-            ("abc", "abc", 0),
-        ] {
+        for (a, b, distance) in [("", "abc", 3), ("abc", "", 3), ("kitten", "sitting", 3), ("abc", "abc", 0)]
+        {
             assert_eq!(edit_distance(a, b), distance, "{a} {b}");
         }
     }

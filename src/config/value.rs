@@ -10,10 +10,7 @@ use tracing::level_filters::LevelFilter;
 
 /// A number written in digits alone (Rust's own parser takes `+5` too).
 pub(super) fn digits<T: FromStr>(text: &str) -> Option<T> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 /// A whole number between two bounds, both included.
@@ -41,12 +38,9 @@ pub(super) fn duration(least: &'static str, most: &'static str) -> impl Fn(&str)
 
 fn plain_duration(text: &str) -> Option<Duration> {
     const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86400)];
-    let (count, seconds) = UNITS
-        .iter()
-        .find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, *seconds)))?;
-    digits::<u64>(count)?
-        .checked_mul(seconds)
-        .map(Duration::from_secs)
+    let (count, seconds) =
+        UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(*unit)?, *seconds)))?;
+    digits::<u64>(count)?.checked_mul(seconds).map(Duration::from_secs)
 }
 
 /// A size in bytes between two bounds, both included.
@@ -75,22 +69,17 @@ fn plain_size(text: &str) -> Option<u64> {
     ];
     // Nobody means megabits: the case of the letters is free.
     let text = text.to_ascii_lowercase();
-    let (count, bytes) = UNITS
-        .iter()
-        .find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)))
-        .unwrap_or((&text, 1));
+    let (count, bytes) =
+        UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes))).unwrap_or((&text, 1));
     digits::<u64>(count)?.checked_mul(bytes)
 }
 
 /// A file that can be read now; what it holds is for another to judge.
 pub(super) fn readable_file(text: &str) -> Result<PathBuf, String> {
     // A directory opens, but does not read.
-    File::open(text)
-        .and_then(|mut file| file.read(&mut [0]))
-        .map(|_| PathBuf::from(text))
-        .map_err(|error| {
-            format!("does not name a file that can be read ({error}), such as /etc/mailshim/ca.pem")
-        })
+    File::open(text).and_then(|mut file| file.read(&mut [0])).map(|_| PathBuf::from(text)).map_err(|error| {
+        format!("does not name a file that can be read ({error}), such as /etc/mailshim/ca.pem")
+    })
 }
 
 /// A log filter: levels, and `target=level` pairs. A bare target, which tracing would take, is refused: a
@@ -108,11 +97,9 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     if text.split(',').all(is_directive) {
         Ok(text.to_string())
     } else {
-        Err(
-            "is not a log filter: write a level (off, error, warn, info, debug, trace) \
+        Err("is not a log filter: write a level (off, error, warn, info, debug, trace) \
              or a comma list with target=level, such as info,mailshim::upstream=debug"
-                .to_string(),
-        )
+            .to_string())
     }
 }
 
@@ -167,18 +154,7 @@ mod tests {
         ] {
             assert_eq!(read(text), Ok(bytes), "{text}");
         }
-        for text in [
-            "",
-            "35M",
-            "35 MB",
-            "3.5MB",
-            "+5MB",
-            "MB",
-            "999",
-            "3GiB",
-            "99999999999GiB",
-            "35MBs",
-        ] {
+        for text in ["", "35M", "35 MB", "3.5MB", "+5MB", "MB", "999", "3GiB", "99999999999GiB", "35MBs"] {
             assert!(read(text).is_err(), "{text}");
         }
     }
@@ -194,24 +170,11 @@ mod tests {
 
     #[test]
     fn log_filters() {
-        for text in [
-            "info",
-            "OFF",
-            "warn,mailshim=debug",
-            "mailshim::upstream=trace,rustls=warn",
-        ] {
+        for text in ["info", "OFF", "warn,mailshim=debug", "mailshim::upstream=trace,rustls=warn"] {
             assert_eq!(log_filter(text).as_deref(), Ok(text));
             text.parse::<tracing_subscriber::filter::Targets>().unwrap();
         }
-        for text in [
-            "inof",
-            "info,",
-            "mailshim",
-            "mailshim=loud",
-            "=info",
-            "a[b]=info",
-            "mailshim=",
-        ] {
+        for text in ["inof", "info,", "mailshim", "mailshim=loud", "=info", "a[b]=info", "mailshim="] {
             assert!(log_filter(text).is_err(), "{text}");
         }
     }
@@ -219,12 +182,9 @@ mod tests {
     #[test]
     fn guids() {
         assert!(is_guid("00000002-0000-0ff1-ce00-000000000000"));
-        for text in [
-            "",
-            "contoso.com",
-            "00000002-0000-0ff1-ce00-00000000000g",
-            "000000020000-0ff1-ce00-000000000000",
-        ] {
+        for text in
+            ["", "contoso.com", "00000002-0000-0ff1-ce00-00000000000g", "000000020000-0ff1-ce00-000000000000"]
+        {
             assert!(!is_guid(text), "{text}");
         }
     }

@@ -53,14 +53,8 @@ const PLAIN: Variable = Variable {
     aliases: &[],
     summary: "",
 };
-const ECHOED: Variable = Variable {
-    echoed: true,
-    ..PLAIN
-};
-const SECRET: Variable = Variable {
-    secret: true,
-    ..PLAIN
-};
+const ECHOED: Variable = Variable { echoed: true, ..PLAIN };
+const SECRET: Variable = Variable { secret: true, ..PLAIN };
 
 /// Every variable that mailshim reads.
 pub const VARIABLES: &[Variable] = &[
@@ -265,31 +259,16 @@ mod tests {
     #[test]
     fn every_row_has_its_field_and_every_field_its_row() {
         let fields = serde_json::to_value(RawEnv::default()).unwrap();
-        let fields: BTreeSet<_> = fields
-            .as_object()
-            .unwrap()
-            .keys()
-            .map(|key| key.to_uppercase())
-            .collect();
-        let rows: BTreeSet<_> = VARIABLES
-            .iter()
-            .map(|variable| variable.name.to_string())
-            .collect();
+        let fields: BTreeSet<_> = fields.as_object().unwrap().keys().map(|key| key.to_uppercase()).collect();
+        let rows: BTreeSet<_> = VARIABLES.iter().map(|variable| variable.name.to_string()).collect();
         assert_eq!(fields, rows);
         assert_eq!(rows.len(), VARIABLES.len(), "a name stands twice");
     }
 
     #[test]
     fn names_that_end_in_file_path_or_dir_have_no_file_form() {
-        assert_eq!(
-            file_form("MAILSHIM_LISTEN").as_deref(),
-            Some("MAILSHIM_LISTEN_FILE")
-        );
-        for name in [
-            "MAILSHIM_CA_FILE",
-            "MAILSHIM_CLIENT_CERTIFICATE_PATH",
-            "MAILSHIM_SPOOL_DIR",
-        ] {
+        assert_eq!(file_form("MAILSHIM_LISTEN").as_deref(), Some("MAILSHIM_LISTEN_FILE"));
+        for name in ["MAILSHIM_CA_FILE", "MAILSHIM_CLIENT_CERTIFICATE_PATH", "MAILSHIM_SPOOL_DIR"] {
             assert_eq!(file_form(name), None);
         }
     }

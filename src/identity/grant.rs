@@ -74,11 +74,7 @@ impl TokenRequest {
         // A tenant with `/` or `?` in it must not choose another path.
         let tenant: String = byte_serialize(tenant.as_bytes()).collect();
         let body = Serializer::new(String::new()).extend_pairs(fields).finish();
-        Self {
-            path: format!("/{tenant}/oauth2/v2.0/token"),
-            body: Secret::new(body),
-            sent,
-        }
+        Self { path: format!("/{tenant}/oauth2/v2.0/token"), body: Secret::new(body), sent }
     }
 
     /// The token in an answer to this request.
@@ -90,18 +86,16 @@ impl TokenRequest {
         let status = answer.status;
         let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
         match status {
-            200..=299 => body
-                .ok_or_else(|| not_json(&answer.body))
-                .and_then(|body| token(&body)),
+            200..=299 => body.ok_or_else(|| not_json(&answer.body)).and_then(|body| token(&body)),
             300..=399 => Err(TokenFault::Garbage(format!(
                 "the token service answered with a redirect ({status}), which is not followed: a proxy's sign-in page, or \
                  a wrong authority host"
             ))),
             // What an overloaded service says in its body does not matter.
             429 | 500.. => Err(self.status(answer)),
-            _ => Err(body
-                .and_then(|body| self.refused(status, &body))
-                .unwrap_or_else(|| self.status(answer))),
+            _ => {
+                Err(body.and_then(|body| self.refused(status, &body)).unwrap_or_else(|| self.status(answer)))
+            }
         }
     }
 
@@ -109,13 +103,8 @@ impl TokenRequest {
         let seconds = answer.retry_after.as_deref().map(str::trim);
         // RFC 9110 section 10.2.3 also allows a date, which Entra does not use.
         let seconds = seconds.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let retry_after = seconds
-            .and_then(|text| text.parse().ok())
-            .map(Duration::from_secs);
-        TokenFault::Status {
-            status: answer.status,
-            retry_after: retry_after.map(|d| d.min(MAX_RETRY_AFTER)),
-        }
+        let retry_after = seconds.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+        TokenFault::Status { status: answer.status, retry_after: retry_after.map(|d| d.min(MAX_RETRY_AFTER)) }
     }
 
     /// RFC 6749 section 5.2, with Entra's additions.
@@ -124,10 +113,8 @@ impl TokenRequest {
         let text = self.scrubbed(body["error_description"].as_str().unwrap_or_default());
         // Entra appends its ids and the time, by line breaks or by spaces.
         let text = text.split("Trace ID").next().unwrap_or_default().trim_start();
-        let mut description = neutralised(
-            text.lines().next().unwrap_or_default().trim_end(),
-            MAX_DESCRIPTION,
-        );
+        let mut description =
+            neutralised(text.lines().next().unwrap_or_default().trim_end(), MAX_DESCRIPTION);
         // Microsoft's support asks for both.
         for (name, field) in [("trace", "trace_id"), ("correlation", "correlation_id")] {
             if let Some(id) = body[field].as_str() {
@@ -135,16 +122,8 @@ impl TokenRequest {
             }
         }
         let codes = body["error_codes"].as_array().map_or(&[][..], Vec::as_slice);
-        let codes = codes
-            .iter()
-            .filter_map(Value::as_u64)
-            .filter_map(|code| u32::try_from(code).ok());
-        Some(TokenFault::Refused {
-            status,
-            error,
-            description,
-            codes: codes.take(MAX_CODES).collect(),
-        })
+        let codes = codes.iter().filter_map(Value::as_u64).filter_map(|code| u32::try_from(code).ok());
+        Some(TokenFault::Refused { status, error, description, codes: codes.take(MAX_CODES).collect() })
     }
 
     fn cleaned(&self, text: &str, limit: usize) -> String {
@@ -170,10 +149,7 @@ impl TokenRequest {
 /// RFC 6749 section 5.1.
 fn token(body: &Value) -> Result<Token, TokenFault> {
     let garbage = |what: &str| Err(TokenFault::Garbage(format!("the token service's answer {what}")));
-    if !body["token_type"]
-        .as_str()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("Bearer"))
-    {
+    if !body["token_type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("Bearer")) {
         return garbage("is not for a token of type Bearer");
     }
     let Some(access_token) = body["access_token"].as_str().filter(|token| !token.is_empty()) else {
@@ -195,10 +171,7 @@ fn token(body: &Value) -> Result<Token, TokenFault> {
     if expires_in < MIN_LIFE {
         return garbage(&format!("holds a token that lives for {seconds} seconds only"));
     }
-    Ok(Token {
-        access_token: Secret::new(access_token.to_string()),
-        expires_in,
-    })
+    Ok(Token { access_token: Secret::new(access_token.to_string()), expires_in })
 }
 
 fn not_json(body: &[u8]) -> TokenFault {

@@ -13,11 +13,7 @@ fn request() -> TokenRequest {
 }
 
 fn answer(status: u16, body: &str) -> Answer {
-    Answer {
-        status,
-        retry_after: None,
-        body: body.as_bytes().to_vec(),
-    }
+    Answer { status, retry_after: None, body: body.as_bytes().to_vec() }
 }
 
 fn fault(status: u16, body: &str) -> TokenFault {
@@ -38,10 +34,7 @@ fn the_client_secret_request_is_form_encoded() {
 #[test]
 fn a_tenant_cannot_choose_another_path() {
     let request = client_secret("x/../y?z\r\nHost: evil", "", &Secret::new(String::new()), "");
-    assert_eq!(
-        request.path,
-        "/x%2F..%2Fy%3Fz%0D%0AHost%3A+evil/oauth2/v2.0/token"
-    );
+    assert_eq!(request.path, "/x%2F..%2Fy%3Fz%0D%0AHost%3A+evil/oauth2/v2.0/token");
 }
 
 #[test]
@@ -51,14 +44,8 @@ fn tokens_are_read() {
             r#"{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"eyJ0.x-_~+/="}"#,
             3599,
         ),
-        (
-            r#"{"token_type":"bearer","expires_in":"86399","access_token":"eyJ0.x-_~+/="}"#,
-            86_399,
-        ),
-        (
-            r#"{"token_type":"BEARER","expires_in":99999999999,"access_token":"eyJ0.x-_~+/="}"#,
-            48 * 3600,
-        ),
+        (r#"{"token_type":"bearer","expires_in":"86399","access_token":"eyJ0.x-_~+/="}"#, 86_399),
+        (r#"{"token_type":"BEARER","expires_in":99999999999,"access_token":"eyJ0.x-_~+/="}"#, 48 * 3600),
     ] {
         let token = request().interpret(&answer(200, body)).unwrap();
         assert_eq!(token.access_token.expose(), "eyJ0.x-_~+/=");
@@ -68,62 +55,30 @@ fn tokens_are_read() {
 
 #[test]
 fn what_is_no_token_is_garbage_and_says_why() {
-    let long = format!(
-        r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"{}"}}"#,
-        "x".repeat(8_901)
-    );
+    let long =
+        format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"{}"}}"#, "x".repeat(8_901));
     for (body, words) in [
         ("", "is empty"),
         (" <html>sign in", "is a web page"),
         ("hello", "is not JSON"),
         ("[]", "is not for a token of type Bearer"),
-        (
-            r#"{"token_type":"mac","expires_in":3599,"access_token":"x"}"#,
-            "is not for a token of type Bearer",
-        ),
-        (
-            r#"{"token_type":"Bearer","expires_in":3599}"#,
-            "holds no access token",
-        ),
-        (
-            r#"{"token_type":"Bearer","expires_in":3599,"access_token":""}"#,
-            "holds no access token",
-        ),
+        (r#"{"token_type":"mac","expires_in":3599,"access_token":"x"}"#, "is not for a token of type Bearer"),
+        (r#"{"token_type":"Bearer","expires_in":3599}"#, "holds no access token"),
+        (r#"{"token_type":"Bearer","expires_in":3599,"access_token":""}"#, "holds no access token"),
         (
             r#"{"token_type":"Bearer","expires_in":3599,"access_token":"a\r\nRCPT"}"#,
             "characters that no token has",
         ),
-        (
-            r#"{"token_type":"Bearer","expires_in":3599,"access_token":"a b"}"#,
-            "characters that no token has",
-        ),
-        (
-            r#"{"token_type":"Bearer","expires_in":3599,"access_token":"ü"}"#,
-            "characters that no token has",
-        ),
+        (r#"{"token_type":"Bearer","expires_in":3599,"access_token":"a b"}"#, "characters that no token has"),
+        (r#"{"token_type":"Bearer","expires_in":3599,"access_token":"ü"}"#, "characters that no token has"),
         (&long, "too long"),
-        (
-            r#"{"token_type":"Bearer","access_token":"x"}"#,
-            "does not say how long",
-        ),
-        (
-            r#"{"token_type":"Bearer","expires_in":-1,"access_token":"x"}"#,
-            "does not say how long",
-        ),
-        (
-            r#"{"token_type":"Bearer","expires_in":"soon","access_token":"x"}"#,
-            "does not say how long",
-        ),
-        (
-            r#"{"token_type":"Bearer","expires_in":179,"access_token":"x"}"#,
-            "lives for 179 seconds only",
-        ),
+        (r#"{"token_type":"Bearer","access_token":"x"}"#, "does not say how long"),
+        (r#"{"token_type":"Bearer","expires_in":-1,"access_token":"x"}"#, "does not say how long"),
+        (r#"{"token_type":"Bearer","expires_in":"soon","access_token":"x"}"#, "does not say how long"),
+        (r#"{"token_type":"Bearer","expires_in":179,"access_token":"x"}"#, "lives for 179 seconds only"),
     ] {
         let fault = fault(200, body);
-        assert!(
-            matches!(&fault, TokenFault::Garbage(text) if text.contains(words)),
-            "{body}: {fault:?}"
-        );
+        assert!(matches!(&fault, TokenFault::Garbage(text) if text.contains(words)), "{body}: {fault:?}");
     }
     let redirect = fault(302, "");
     assert!(
@@ -152,24 +107,10 @@ fn entras_refusal_keeps_its_sentence_codes_and_ids() {
 
 #[test]
 fn a_refusal_with_nothing_but_error_is_enough() {
-    for description in [
-        "",
-        r#","error_description":"Trace ID: 1","error_codes":["x",-1,99999999999]"#,
-    ] {
+    for description in ["", r#","error_description":"Trace ID: 1","error_codes":["x",-1,99999999999]"#] {
         let got = fault(400, &format!(r#"{{"error":"invalid_scope"{description}}}"#));
-        let TokenFault::Refused {
-            status: 400,
-            error,
-            description,
-            codes,
-        } = &got
-        else {
-            panic!("{got:?}")
-        };
-        assert_eq!(
-            (error.as_str(), description.as_str(), codes.len()),
-            ("invalid_scope", "", 0)
-        );
+        let TokenFault::Refused { status: 400, error, description, codes } = &got else { panic!("{got:?}") };
+        assert_eq!((error.as_str(), description.as_str(), codes.len()), ("invalid_scope", "", 0));
     }
 }
 
@@ -181,15 +122,7 @@ fn a_refusal_is_bounded_and_printable() {
         r#"{{"error":"e\u0000{long}","error_description":"\u001b[31mé\u202e{long}","error_codes":[{codes}],"trace_id":"{long}"}}"#
     );
     let got = fault(400, &body);
-    let TokenFault::Refused {
-        error,
-        description,
-        codes,
-        ..
-    } = &got
-    else {
-        panic!("{got:?}")
-    };
+    let TokenFault::Refused { error, description, codes, .. } = &got else { panic!("{got:?}") };
     assert!(error.starts_with("e xxx") && error.len() == MAX_WORD, "{error}");
     assert!(description.starts_with(" [31m??xxx"), "{description}");
     assert!(description.len() < MAX_DESCRIPTION + MAX_WORD + 20);
@@ -199,15 +132,9 @@ fn a_refusal_is_bounded_and_printable() {
 #[test]
 fn trouble_of_the_service_is_a_status_with_its_retry_after() {
     let oauth = r#"{"error":"temporarily_unavailable"}"#;
-    for (status, body) in [
-        (429, oauth),
-        (500, ""),
-        (503, oauth),
-        (504, "<html>"),
-        (403, "<html>"),
-        (400, "{}"),
-        (404, ""),
-    ] {
+    for (status, body) in
+        [(429, oauth), (500, ""), (503, oauth), (504, "<html>"), (403, "<html>"), (400, "{}"), (404, "")]
+    {
         for (retry_after, seconds) in [
             (None, None),
             (Some("17"), Some(17)),
@@ -217,16 +144,8 @@ fn trouble_of_the_service_is_a_status_with_its_retry_after() {
             (Some("Mon, 23 Nov 2026 09:14:05 GMT"), None),
         ] {
             let retry_after = retry_after.map(ToString::to_string);
-            let fault = request()
-                .interpret(&Answer {
-                    retry_after,
-                    ..answer(status, body)
-                })
-                .unwrap_err();
-            let expected = TokenFault::Status {
-                status,
-                retry_after: seconds.map(Duration::from_secs),
-            };
+            let fault = request().interpret(&Answer { retry_after, ..answer(status, body) }).unwrap_err();
+            let expected = TokenFault::Status { status, retry_after: seconds.map(Duration::from_secs) };
             assert_eq!(fault, expected);
         }
     }
@@ -239,12 +158,9 @@ fn a_secret_never_comes_out_again() {
     let echoed = format!("{SECRET} {encoded} {}", request.body.expose());
     let mut seen = format!("{request:?}");
     let echo = serde_json::json!({ "error": echoed, "error_description": echoed, "trace_id": echoed });
-    for (status, body) in [
-        (400, echo.to_string()),
-        (200, echo.to_string()),
-        (500, echoed.clone()),
-        (200, echoed),
-    ] {
+    for (status, body) in
+        [(400, echo.to_string()), (200, echo.to_string()), (500, echoed.clone()), (200, echoed)]
+    {
         seen += &format!("{:?}", request.interpret(&answer(status, &body)).unwrap_err());
     }
     let token = format!(r#"{{"token_type":"Bearer","expires_in":3599,"access_token":"{encoded}"}}"#);

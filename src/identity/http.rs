@@ -44,12 +44,7 @@ pub struct Http {
 impl Http {
     /// Requests over this dialer and this TLS configuration, each as a whole within `deadlines.token`.
     pub const fn new(dialer: Dialer, tls: Arc<ClientConfig>, deadlines: &Deadlines) -> Self {
-        Self {
-            dialer,
-            tls,
-            handshake_within: deadlines.tls,
-            whole_within: deadlines.token,
-        }
+        Self { dialer, tls, handshake_within: deadlines.tls, whole_within: deadlines.token }
     }
 
     /// Posts a form over TLS.
@@ -61,14 +56,11 @@ impl Http {
         let whole = async {
             let unreachable = |fault| unreachable(host, port, &fault);
             let tcp = self.dialer.connect(host, port).await.map_err(unreachable)?;
-            let tls = tls::handshake(&self.tls, host, tcp, self.handshake_within)
-                .await
-                .map_err(unreachable)?;
+            let tls =
+                tls::handshake(&self.tls, host, tcp, self.handshake_within).await.map_err(unreachable)?;
             exchange(tls, host, port, request).await
         };
-        timeout(within, whole)
-            .await
-            .map_err(|_| TokenFault::TimedOut(within))?
+        timeout(within, whole).await.map_err(|_| TokenFault::TimedOut(within))?
     }
 }
 
@@ -91,11 +83,7 @@ async fn exchange<IO>(io: IO, host: &str, port: u16, request: &TokenRequest) -> 
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let authority = if port == HTTPS {
-        host.to_string()
-    } else {
-        format!("{host}:{port}")
-    };
+    let authority = if port == HTTPS { host.to_string() } else { format!("{host}:{port}") };
     let request = hyper::Request::post(&request.path)
         .header(HOST, authority)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -111,31 +99,21 @@ where
         .await
         .map_err(|error| broken(&error))?;
     let answer = async {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| broken(&error))?;
+        let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok());
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.map(ToString::to_string);
-        let body = Limited::new(response.into_body(), MAX_BODY)
-            .collect()
-            .await
-            .map_err(|error| match error.downcast::<hyper::Error>() {
+        let body =
+            Limited::new(response.into_body(), MAX_BODY).collect().await.map_err(|error| match error
+                .downcast::<hyper::Error>(
+            ) {
                 Ok(error) => broken(&error),
                 Err(error) if error.is::<LengthLimitError>() => TokenFault::Garbage(format!(
                     "the token service's answer is larger than {MAX_BODY} octets"
                 )),
                 Err(error) => TokenFault::Garbage(error.to_string()),
             })?;
-        Ok(Answer {
-            status,
-            retry_after,
-            body: body.to_bytes().to_vec(),
-        })
+        Ok(Answer { status, retry_after, body: body.to_bytes().to_vec() })
     };
     // The connection moves the bytes and says its errors through the answer, which ends when the connection does.
     let moving = async {
@@ -150,9 +128,7 @@ where
 
 fn broken(error: &hyper::Error) -> TokenFault {
     if error.is_parse() {
-        TokenFault::Garbage(format!(
-            "the token service's answer is not HTTP that we accept: {error}"
-        ))
+        TokenFault::Garbage(format!("the token service's answer is not HTTP that we accept: {error}"))
     } else {
         TokenFault::Unreachable(format!("the connection to the token service broke: {error}"))
     }

@@ -44,10 +44,7 @@ async fn garbage(answer: &str) -> String {
 async fn the_request_is_a_plain_form_post() {
     let (answer, seen) = against("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await;
     let answer = answer.unwrap();
-    assert_eq!(
-        (answer.status, answer.retry_after, answer.body),
-        (200, None, b"{}".to_vec())
-    );
+    assert_eq!((answer.status, answer.retry_after, answer.body), (200, None, b"{}".to_vec()));
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(
         seen,
@@ -69,10 +66,7 @@ async fn chunked_and_unframed_bodies_are_read() {
         (answer.status, answer.retry_after.as_deref(), &answer.body[..]),
         (429, Some("7"), &b"abc"[..])
     );
-    assert_eq!(
-        against("HTTP/1.0 503 No\r\n\r\nbusy").await.0.unwrap().body,
-        b"busy"
-    );
+    assert_eq!(against("HTTP/1.0 503 No\r\n\r\nbusy").await.0.unwrap().body, b"busy");
 }
 
 #[tokio::test]
@@ -87,10 +81,7 @@ async fn a_redirect_is_an_answer_and_is_not_followed() {
 #[tokio::test]
 async fn an_endless_body_is_cut_at_64_kib() {
     let endless = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(MAX_BODY + 1));
-    assert_eq!(
-        garbage(&endless).await,
-        "the token service's answer is larger than 65536 octets"
-    );
+    assert_eq!(garbage(&endless).await, "the token service's answer is larger than 65536 octets");
     let whole = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(MAX_BODY));
     assert_eq!(against(&whole).await.0.unwrap().body.len(), MAX_BODY);
 }
@@ -107,21 +98,10 @@ async fn heads_are_bounded() {
 
 #[tokio::test]
 async fn what_is_not_http_is_garbage_or_a_broken_connection() {
-    assert!(
-        garbage("220 smtp.test ESMTP\r\n")
-            .await
-            .contains("not HTTP that we accept")
-    );
-    for cut in [
-        "",
-        "HTTP/1.1 200",
-        "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc",
-    ] {
+    assert!(garbage("220 smtp.test ESMTP\r\n").await.contains("not HTTP that we accept"));
+    for cut in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"] {
         let fault = against(cut).await.0.err();
-        assert!(
-            matches!(fault, Some(TokenFault::Unreachable(_))),
-            "{cut}: {fault:?}"
-        );
+        assert!(matches!(fault, Some(TokenFault::Unreachable(_))), "{cut}: {fault:?}");
     }
 }
 
@@ -138,15 +118,8 @@ async fn a_silent_server_ends_at_the_deadline_of_the_whole() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let within = Duration::from_millis(50);
-    let deadlines = Deadlines {
-        token: within,
-        ..Deadlines::default()
-    };
-    let http = Http::new(
-        Dialer::new(&deadlines),
-        tls::client_config(None).unwrap(),
-        &deadlines,
-    );
+    let deadlines = Deadlines { token: within, ..Deadlines::default() };
+    let http = Http::new(Dialer::new(&deadlines), tls::client_config(None).unwrap(), &deadlines);
     let fault = http.post("127.0.0.1", port, &request()).await.err();
     assert_eq!(fault, Some(TokenFault::TimedOut(within)));
 }
@@ -156,11 +129,7 @@ async fn what_happens_before_the_request_is_said_in_a_sentence() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let deadlines = Deadlines::default();
-    let http = Http::new(
-        Dialer::new(&deadlines),
-        tls::client_config(None).unwrap(),
-        &deadlines,
-    );
+    let http = Http::new(Dialer::new(&deadlines), tls::client_config(None).unwrap(), &deadlines);
     let request = request();
     let served = async {
         let (mut peer, _) = listener.accept().await.unwrap();
@@ -168,9 +137,7 @@ async fn what_happens_before_the_request_is_said_in_a_sentence() {
         peer
     };
     let (answer, peer) = tokio::join!(http.post("127.0.0.1", port, &request), served);
-    let Some(TokenFault::Unreachable(words)) = answer.err() else {
-        panic!()
-    };
+    let Some(TokenFault::Unreachable(words)) = answer.err() else { panic!() };
     let start = format!(
         "the token service at 127.0.0.1:{port}: the TLS handshake: 127.0.0.1 did not answer with TLS"
     );
@@ -179,10 +146,7 @@ async fn what_happens_before_the_request_is_said_in_a_sentence() {
     let Some(TokenFault::Unreachable(words)) = http.post("127.0.0.1", port, &request).await.err() else {
         panic!()
     };
-    assert!(
-        words.contains("connecting: 127.0.0.1:") && words.contains("refused"),
-        "{words}"
-    );
+    assert!(words.contains("connecting: 127.0.0.1:") && words.contains("refused"), "{words}");
 }
 
 #[tokio::test]
@@ -206,10 +170,7 @@ async fn a_whole_exchange_over_tls_on_loopback() {
     let http = Http::new(Dialer::new(&deadlines), client.unwrap(), &deadlines);
     let served = async {
         let (tcp, _) = listener.accept().await.unwrap();
-        let mut tls = tokio_rustls::TlsAcceptor::from(Arc::new(server))
-            .accept(tcp)
-            .await
-            .unwrap();
+        let mut tls = tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(tcp).await.unwrap();
         let mut seen = Vec::new();
         while !seen.ends_with(b"scope=scope") {
             assert_ne!(tls.read_buf(&mut seen).await.unwrap(), 0);
@@ -224,8 +185,5 @@ async fn a_whole_exchange_over_tls_on_loopback() {
     let request = request();
     let (answer, (seen, _tls)) = tokio::join!(http.post("localhost", port, &request), served);
     assert!(seen.contains(&format!("host: localhost:{port}\r\n")), "{seen}");
-    assert_eq!(
-        request.interpret(&answer.unwrap()).unwrap().access_token.expose(),
-        "eyJ0"
-    );
+    assert_eq!(request.interpret(&answer.unwrap()).unwrap().access_token.expose(), "eyJ0");
 }

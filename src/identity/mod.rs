@@ -119,10 +119,7 @@ enum Method {
 impl Identity {
     /// Signs in with a password.
     pub const fn password(user: String, password: SecretSource) -> Self {
-        Self {
-            user,
-            method: Method::Password(password),
-        }
+        Self { user, method: Method::Password(password) }
     }
 
     /// Signs in with tokens by the client credentials grant.
@@ -131,13 +128,7 @@ impl Identity {
     }
 
     fn tokens(user: String, exchange: Exchange) -> Self {
-        Self {
-            user,
-            method: Method::Token(Arc::new(Tokens {
-                exchange,
-                state: Mutex::default(),
-            })),
-        }
+        Self { user, method: Method::Token(Arc::new(Tokens { exchange, state: Mutex::default() })) }
     }
 
     /// What to sign in with now. May wait for one exchange, which has its own deadline, and may be dropped at any time.
@@ -148,10 +139,7 @@ impl Identity {
         match &self.method {
             Method::Password(password) => {
                 let password = password.read().map_err(|words| fault(Cause::SetUp(words)))?;
-                Ok(Credential::Login {
-                    user: self.user.clone(),
-                    password,
-                })
+                Ok(Credential::Login { user: self.user.clone(), password })
             }
             Method::Token(tokens) => {
                 let (held, fresh) = tokens.obtain().await?;
@@ -170,12 +158,7 @@ impl Identity {
     /// Returns whether one more attempt, with a fresh token, makes sense: only if this one had come from the cache.
     pub fn refused(&self, credential: &Credential) -> bool {
         match (&self.method, credential) {
-            (
-                Method::Token(tokens),
-                Credential::Xoauth2 {
-                    generation, fresh, ..
-                },
-            ) => {
+            (Method::Token(tokens), Credential::Xoauth2 { generation, fresh, .. }) => {
                 tokens.throw_away(*generation);
                 !fresh
             }
@@ -189,9 +172,7 @@ impl Identity {
     /// # Panics
     /// If an exchange panicked.
     pub async fn keep_fresh(&self, on_event: impl Fn(&RenewalEvent)) -> ! {
-        let Method::Token(tokens) = &self.method else {
-            std::future::pending().await
-        };
+        let Method::Token(tokens) = &self.method else { std::future::pending().await };
         loop {
             // Looked at again after each sleep: a mail may have renewed it meanwhile.
             let due = tokens.state().renewal_due();
@@ -201,9 +182,7 @@ impl Identity {
             }
             let flight = tokens.join_or_start(&mut tokens.state());
             // A broken exchange would break again at once and for ever: the process ends instead.
-            let result = landed(flight)
-                .await
-                .expect("the token request's task has panicked");
+            let result = landed(flight).await.expect("the token request's task has panicked");
             let event = tokens.state().event(result);
             on_event(&event);
         }
@@ -226,12 +205,8 @@ impl Exchange {
             Self::ClientSecret { grant, http } => {
                 let secret = grant.secret.read().map_err(Cause::SetUp)?;
                 let request = grant::client_secret(&grant.tenant, &grant.client_id, &secret, &grant.scope);
-                let answer = http
-                    .post(&grant.authority_host, grant.authority_port, &request)
-                    .await;
-                answer
-                    .and_then(|answer| request.interpret(&answer))
-                    .map_err(Cause::Token)
+                let answer = http.post(&grant.authority_host, grant.authority_port, &request).await;
+                answer.and_then(|answer| request.interpret(&answer)).map_err(Cause::Token)
             }
             #[cfg(test)]
             Self::Scripted(script) => script.run().await,
@@ -289,11 +264,7 @@ impl Tokens {
             if let Some(held) = state.held.as_ref().filter(|held| now < held.good_until) {
                 return Ok((held.clone(), false));
             }
-            if let Some(failure) = state
-                .failure
-                .as_ref()
-                .filter(|failure| now < failure.remembered_until)
-            {
+            if let Some(failure) = state.failure.as_ref().filter(|failure| now < failure.remembered_until) {
                 return Err(failure.last.clone());
             }
             self.join_or_start(&mut state)
@@ -307,11 +278,7 @@ impl Tokens {
 
     fn join_or_start(self: &Arc<Self>, state: &mut State) -> Flight {
         // An exchange whose task died (a panic) is not under way.
-        if let Some(flight) = state
-            .under_way
-            .as_ref()
-            .filter(|flight| flight.has_changed().is_ok())
-        {
+        if let Some(flight) = state.under_way.as_ref().filter(|flight| flight.has_changed().is_ok()) {
             return flight.clone();
         }
         let (done, flight) = watch::channel(None);
@@ -332,11 +299,7 @@ impl Tokens {
 
     fn throw_away(&self, generation: u64) {
         let mut state = self.state();
-        if state
-            .held
-            .as_ref()
-            .is_some_and(|held| held.generation == generation)
-        {
+        if state.held.as_ref().is_some_and(|held| held.generation == generation) {
             state.held = None;
         }
     }
@@ -359,19 +322,11 @@ impl State {
             }
             Err(cause) => {
                 let now = Instant::now();
-                let in_a_row = self
-                    .failure
-                    .as_ref()
-                    .map_or(1, |failure| failure.in_a_row.saturating_add(1));
+                let in_a_row = self.failure.as_ref().map_or(1, |failure| failure.in_a_row.saturating_add(1));
                 let remembered_until = now + remember_for(&cause);
                 let last = fault(cause);
                 let again_at = remembered_until.max(now + back_off(in_a_row));
-                self.failure = Some(Failure {
-                    last: last.clone(),
-                    remembered_until,
-                    again_at,
-                    in_a_row,
-                });
+                self.failure = Some(Failure { last: last.clone(), remembered_until, again_at, in_a_row });
                 Err(last)
             }
         }
@@ -410,20 +365,12 @@ impl State {
 
 /// The exchange's result; `None` if its task died.
 async fn landed(mut flight: Flight) -> Option<Result<Held, Fault>> {
-    flight
-        .wait_for(Option::is_some)
-        .await
-        .ok()
-        .and_then(|result| result.clone())
+    flight.wait_for(Option::is_some).await.ok().and_then(|result| result.clone())
 }
 
 fn renew_after(life: Duration) -> Duration {
     let share = life * 7 / 10;
-    if life < 2 * RENEW_BEFORE_END {
-        share
-    } else {
-        share.min(life - RENEW_BEFORE_END)
-    }
+    if life < 2 * RENEW_BEFORE_END { share } else { share.min(life - RENEW_BEFORE_END) }
 }
 
 fn remember_for(cause: &Cause) -> Duration {
@@ -431,10 +378,9 @@ fn remember_for(cause: &Cause) -> Duration {
         // A file is looked at again at once: to read it costs nothing, and it may have been mended.
         Cause::SetUp(_) => Duration::ZERO,
         Cause::Token(TokenFault::Refused { .. }) => REMEMBER_REFUSAL,
-        Cause::Token(TokenFault::Status {
-            retry_after: Some(pause),
-            ..
-        }) => (*pause).clamp(REMEMBER_FAILURE, LONGEST_PAUSE),
+        Cause::Token(TokenFault::Status { retry_after: Some(pause), .. }) => {
+            (*pause).clamp(REMEMBER_FAILURE, LONGEST_PAUSE)
+        }
         _ => REMEMBER_FAILURE,
     }
 }
@@ -446,11 +392,7 @@ fn back_off(in_a_row: u32) -> Duration {
 }
 
 fn fault(cause: Cause) -> Fault {
-    Fault {
-        stage: Stage::Token,
-        recipient: None,
-        cause,
-    }
+    Fault { stage: Stage::Token, recipient: None, cause }
 }
 
 #[cfg(test)]

@@ -22,10 +22,7 @@ pub(super) struct Script {
 
 impl Script {
     fn of(results: impl IntoIterator<Item = Result<Token, Cause>>) -> Self {
-        Self {
-            results: Arc::new(Mutex::new(results.into_iter().collect())),
-            calls: Arc::default(),
-        }
+        Self { results: Arc::new(Mutex::new(results.into_iter().collect())), calls: Arc::default() }
     }
 
     pub(super) async fn run(&self) -> Result<Token, Cause> {
@@ -33,10 +30,8 @@ impl Script {
         sleep(seconds(1)).await;
         let next = self.results.lock().unwrap().pop_front();
         assert_ne!(next, Some(Err(Cause::Closed)), "a panic on purpose");
-        next.unwrap_or_else(|| lives_for(100)).map(|token| Token {
-            access_token: Secret::new(format!("{CANARY}-{call}")),
-            ..token
-        })
+        next.unwrap_or_else(|| lives_for(100))
+            .map(|token| Token { access_token: Secret::new(format!("{CANARY}-{call}")), ..token })
     }
 
     fn calls(&self) -> usize {
@@ -51,10 +46,7 @@ impl PartialEq for Token {
 }
 
 fn identity(script: &Script) -> Arc<Identity> {
-    Arc::new(Identity::tokens(
-        "app@contoso.com".to_string(),
-        Exchange::Scripted(script.clone()),
-    ))
+    Arc::new(Identity::tokens("app@contoso.com".to_string(), Exchange::Scripted(script.clone())))
 }
 
 fn seconds(n: u64) -> Duration {
@@ -66,10 +58,7 @@ fn minutes(n: u64) -> Duration {
 }
 
 fn lives_for(n: u64) -> Result<Token, Cause> {
-    Ok(Token {
-        access_token: Secret::new(String::new()),
-        expires_in: minutes(n),
-    })
+    Ok(Token { access_token: Secret::new(String::new()), expires_in: minutes(n) })
 }
 
 fn refusal() -> Result<Token, Cause> {
@@ -82,17 +71,12 @@ fn refusal() -> Result<Token, Cause> {
 }
 
 fn busy(retry_after: Option<u64>) -> Result<Token, Cause> {
-    Err(Cause::Token(TokenFault::Status {
-        status: 429,
-        retry_after: retry_after.map(seconds),
-    }))
+    Err(Cause::Token(TokenFault::Status { status: 429, retry_after: retry_after.map(seconds) }))
 }
 
 fn generation(credential: &Credential) -> (u64, bool) {
     match credential {
-        Credential::Xoauth2 {
-            generation, fresh, ..
-        } => (*generation, *fresh),
+        Credential::Xoauth2 { generation, fresh, .. } => (*generation, *fresh),
         Credential::Login { .. } => panic!("{credential:?}"),
     }
 }
@@ -106,11 +90,7 @@ fn keep(identity: &Arc<Identity>) -> Arc<Mutex<Vec<(u64, String)>>> {
             .keep_fresh(move |event| {
                 let words = match event {
                     RenewalEvent::Renewed { generation, .. } => format!("token {generation}"),
-                    RenewalEvent::Failed {
-                        again_in,
-                        still_good_for,
-                        ..
-                    } => {
+                    RenewalEvent::Failed { again_in, still_good_for, .. } => {
                         format!(
                             "again in {}, good for {:?}",
                             again_in.as_secs(),
@@ -157,12 +137,7 @@ async fn a_mail_that_is_given_up_does_not_take_the_request_with_it() {
 #[tokio::test(start_paused = true)]
 async fn tokens_are_renewed_at_70_percent_and_at_least_10_minutes_before_the_end() {
     // 70 %; 10 minutes before the end (where that is earlier: under 33 minutes); 70 % where 10 minutes are too much.
-    for (life, renewed_at) in [
-        (100, minutes(70)),
-        (60, minutes(42)),
-        (24, minutes(14)),
-        (10, minutes(7)),
-    ] {
+    for (life, renewed_at) in [(100, minutes(70)), (60, minutes(42)), (24, minutes(14)), (10, minutes(7))] {
         let script = Script::of([lives_for(life)]);
         let identity = identity(&script);
         let events = keep(&identity);
@@ -207,9 +182,7 @@ async fn an_old_token_serves_while_its_renewal_fails_but_not_in_its_last_two_min
 async fn a_token_without_renewal_is_replaced_when_a_mail_needs_it() {
     let script = Script::of([lives_for(10)]);
     let identity = identity(&script);
-    let Ok(Credential::Xoauth2 { good_until, .. }) = identity.credential().await else {
-        panic!()
-    };
+    let Ok(Credential::Xoauth2 { good_until, .. }) = identity.credential().await else { panic!() };
     // The life counts from the request, which took a second.
     assert_eq!(good_until - Instant::now(), minutes(8) - seconds(1));
     advance(minutes(8) - seconds(2)).await;
@@ -224,21 +197,11 @@ async fn a_535_throws_the_token_away_once() {
     let identity = identity(&script);
     let fresh = identity.credential().await.unwrap();
     let cached = identity.credential().await.unwrap();
-    assert!(
-        identity.refused(&cached),
-        "it had been in the cache: one more attempt"
-    );
+    assert!(identity.refused(&cached), "it had been in the cache: one more attempt");
     let renewed = identity.credential().await.unwrap();
     assert_eq!(generation(&renewed), (2, true));
-    assert!(
-        !identity.refused(&fresh),
-        "obtained for this mail: another will not help"
-    );
-    assert_eq!(
-        generation(&identity.credential().await.unwrap()),
-        (2, false),
-        "the new one stays"
-    );
+    assert!(!identity.refused(&fresh), "obtained for this mail: another will not help");
+    assert_eq!(generation(&identity.credential().await.unwrap()), (2, false), "the new one stays");
     assert!(!identity.refused(&renewed));
     assert_eq!(generation(&identity.credential().await.unwrap()), (3, true));
     assert_eq!(script.calls(), 3);
@@ -265,18 +228,12 @@ async fn a_retry_after_is_honoured_by_mails_and_by_the_renewal() {
     let identity = identity(&script);
     let events = keep(&identity);
     sleep(seconds(119)).await;
-    assert_eq!(
-        Err(identity.credential().await.unwrap_err().cause),
-        busy(Some(120))
-    );
+    assert_eq!(Err(identity.credential().await.unwrap_err().cause), busy(Some(120)));
     assert_eq!(script.calls(), 1);
     sleep(seconds(4)).await;
     assert_eq!(
         *events.lock().unwrap(),
-        [
-            (1, "again in 120, good for None".to_string()),
-            (122, "token 1".to_string())
-        ]
+        [(1, "again in 120, good for None".to_string()), (122, "token 1".to_string())]
     );
 }
 
@@ -285,17 +242,9 @@ async fn the_renewal_backs_off_to_five_minutes() {
     let script = Script::of(std::iter::repeat_with(|| busy(None)).take(12));
     let events = keep(&identity(&script));
     sleep(minutes(60)).await;
-    let pauses: Vec<_> = events
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|(_, words)| words.clone())
-        .collect();
+    let pauses: Vec<_> = events.lock().unwrap().iter().map(|(_, words)| words.clone()).collect();
     let expected = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300];
-    assert_eq!(
-        pauses[..12],
-        expected.map(|pause| format!("again in {pause}, good for None"))
-    );
+    assert_eq!(pauses[..12], expected.map(|pause| format!("again in {pause}, good for None")));
     assert_eq!(pauses[12..], ["token 1"]);
 }
 
@@ -304,10 +253,7 @@ async fn an_exchange_that_panics_leaves_nobody_waiting() {
     let script = Script::of([Err(Cause::Closed)]);
     let identity = identity(&script);
     let fault = identity.credential().await.unwrap_err();
-    assert!(
-        matches!(fault.cause, Cause::Token(TokenFault::Unreachable(_))),
-        "{fault:?}"
-    );
+    assert!(matches!(fault.cause, Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, true));
 }
 
@@ -318,11 +264,7 @@ async fn a_secret_file_that_cannot_be_read_is_a_set_up_fault_and_is_not_remember
     let secret = SecretSource::File(path.clone());
     let password = Identity::password("app@contoso.com".to_string(), secret.clone());
     let deadlines = Deadlines::default();
-    let http = Http::new(
-        Dialer::new(&deadlines),
-        tls::client_config(None).unwrap(),
-        &deadlines,
-    );
+    let http = Http::new(Dialer::new(&deadlines), tls::client_config(None).unwrap(), &deadlines);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let grant = ClientSecretGrant {
         tenant: "contoso.com".to_string(),
@@ -345,10 +287,7 @@ async fn a_secret_file_that_cannot_be_read_is_a_set_up_fault_and_is_not_remember
     let login = password.credential().await.unwrap();
     let fault = token.credential().await.unwrap_err();
     std::fs::remove_file(&path).unwrap();
-    assert!(
-        matches!(fault.cause, Cause::Token(TokenFault::Unreachable(_))),
-        "{fault:?}"
-    );
+    assert!(matches!(fault.cause, Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
     assert!(matches!(&login, Credential::Login { password, .. } if password.expose() == CANARY));
     assert!(!password.refused(&login));
     assert!(!format!("{login:?} {fault:?}").contains(CANARY));
@@ -358,9 +297,7 @@ async fn a_secret_file_that_cannot_be_read_is_a_set_up_fault_and_is_not_remember
 async fn no_credential_prints_its_token() {
     let identity = identity(&Script::default());
     let credential = identity.credential().await.unwrap();
-    let Credential::Xoauth2 { token, .. } = &credential else {
-        panic!("{credential:?}")
-    };
+    let Credential::Xoauth2 { token, .. } = &credential else { panic!("{credential:?}") };
     assert!(token.expose().contains(CANARY));
     assert!(!format!("{credential:?} {token}").contains(CANARY));
 }

@@ -16,22 +16,12 @@ struct Row {
 }
 
 const fn row(name: &'static str, codes: &'static [u32], hint: &'static str) -> Row {
-    Row {
-        name,
-        codes,
-        class: Class::SetUp,
-        retry: Retry::Never,
-        hint,
-    }
+    Row { name, codes, class: Class::SetUp, retry: Retry::Never, hint }
 }
 
 impl Row {
     const fn passes(self, retry: Retry) -> Self {
-        Self {
-            class: Class::Transient,
-            retry,
-            ..self
-        }
+        Self { class: Class::Transient, retry, ..self }
     }
 }
 
@@ -93,18 +83,11 @@ static ROWS: &[Row] = &[
 /// What a token fault means. Always about everything the mailbox sends, never about one message.
 pub(super) fn rule_on(fault: &TokenFault) -> Ruling {
     match fault {
-        TokenFault::Refused {
-            status, error, codes, ..
-        } => {
-            let passes = matches!(
-                error.as_str(),
-                "temporarily_unavailable" | "server_error" | "slow_down"
-            ) || may_pass(*status);
+        TokenFault::Refused { status, error, codes, .. } => {
+            let passes = matches!(error.as_str(), "temporarily_unavailable" | "server_error" | "slow_down")
+                || may_pass(*status);
             // `error` and status decide; the code has the better hint.
-            match ROWS
-                .iter()
-                .find(|row| codes.iter().any(|code| row.codes.contains(code)))
-            {
+            match ROWS.iter().find(|row| codes.iter().any(|code| row.codes.contains(code))) {
                 Some(row) if passes && row.class != Class::Transient => {
                     ruling(row.name, Class::Transient, Retry::Again, row.hint)
                 }
@@ -150,13 +133,5 @@ const fn may_pass(status: u16) -> bool {
 
 const fn ruling(name: &'static str, class: Class, retry: Retry, hint: &'static str) -> Ruling {
     let (kind, scope) = (Kind::Always(class), Scope::Service);
-    Ruling {
-        name,
-        kind,
-        scope,
-        retry,
-        hint,
-        enhanced: (7, 0),
-        code: 454,
-    }
+    Ruling { name, kind, scope, retry, hint, enhanced: (7, 0), code: 454 }
 }

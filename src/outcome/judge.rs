@@ -217,11 +217,7 @@ impl Fault {
 
 fn rule_on(fault: &Fault) -> Ruling {
     // Once the content is out whole, silence is no refusal: a second copy could arrive.
-    let unless_complete = if fault.stage == Stage::Verdict {
-        Retry::Never
-    } else {
-        Retry::Again
-    };
+    let unless_complete = if fault.stage == Stage::Verdict { Retry::Never } else { Retry::Again };
     match &fault.cause {
         Cause::Refused(reply) if matches!(reply.code, 400..=599) => by_reply(fault.stage, reply),
         Cause::Refused(_) | Cause::BrokenReply(_) => Ruling {
@@ -281,10 +277,7 @@ const fn transient(name: &'static str, enhanced: (u16, u16)) -> Ruling {
 }
 
 const fn set_up(name: &'static str, enhanced: (u16, u16)) -> Ruling {
-    Ruling {
-        kind: Kind::Always(Class::SetUp),
-        ..transient(name, enhanced)
-    }
+    Ruling { kind: Kind::Always(Class::SetUp), ..transient(name, enhanced) }
 }
 
 fn by_reply(stage: Stage, reply: &Reply) -> Ruling {
@@ -305,15 +298,7 @@ fn by_reply(stage: Stage, reply: &Reply) -> Ruling {
     let unnamed = if stage == Stage::Auth { (7, 0) } else { (0, 0) };
     let enhanced = reply.enhanced().map_or(unnamed, |code| (code.1, code.2));
     let (name, kind, scope, hint) = (rule.name, rule.kind, rule.scope, rule.hint);
-    Ruling {
-        name,
-        kind,
-        scope,
-        retry,
-        hint,
-        enhanced,
-        code: reply.code,
-    }
+    Ruling { name, kind, scope, retry, hint, enhanced, code: reply.code }
 }
 
 const fn network(stage: Stage, retry: Retry) -> Ruling {
@@ -331,10 +316,7 @@ const fn network(stage: Stage, retry: Retry) -> Ruling {
             hint: "If it lasts, let the firewall pass port 587 without TLS inspection.",
             ..transient("tls_interrupted", (4, 2))
         },
-        _ => Ruling {
-            scope: Scope::Connection,
-            ..transient("connection_lost", (4, 2))
-        },
+        _ => Ruling { scope: Scope::Connection, ..transient("connection_lost", (4, 2)) },
     };
     Ruling { retry, ..ruling }
 }
@@ -342,13 +324,7 @@ const fn network(stage: Stage, retry: Retry) -> Ruling {
 /// A handshake that fails for what the peer is will fail again within seconds, so none of these is tried again.
 fn by_tls(words: &str) -> Ruling {
     let words = words.to_ascii_lowercase();
-    let certificate = [
-        "certificate",
-        "unknownissuer",
-        "notvalidforname",
-        "expired",
-        "protocolversion",
-    ];
+    let certificate = ["certificate", "unknownissuer", "notvalidforname", "expired", "protocolversion"];
     if certificate.iter().any(|word| words.contains(word)) {
         return Ruling {
             hint: "Let the firewall pass port 587 without TLS inspection, or give its root in MAILSHIM_CA_FILE; check the clock.",
@@ -376,9 +352,5 @@ fn held(last: Option<&Fault>) -> Ruling {
         }
         kind @ Kind::Always(_) => kind,
     };
-    Ruling {
-        kind,
-        retry: Retry::Never,
-        ..last
-    }
+    Ruling { kind, retry: Retry::Never, ..last }
 }

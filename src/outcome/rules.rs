@@ -50,18 +50,7 @@ const fn within(subject: u16, first: u16, last: u16) -> Enhanced {
 const fn rule(name: &'static str, class: Class, scope: Scope) -> Rule {
     let (stages, codes, enhanced, text) = (&[], &[], &[], &[]);
     let (kind, contradictory, hint, fresh_token) = (Kind::Always(class), false, "", false);
-    Rule {
-        name,
-        stages,
-        codes,
-        enhanced,
-        text,
-        contradictory,
-        kind,
-        scope,
-        hint,
-        fresh_token,
-    }
+    Rule { name, stages, codes, enhanced, text, contradictory, kind, scope, hint, fresh_token }
 }
 
 impl Rule {
@@ -78,10 +67,7 @@ impl Rule {
         Self { text, ..self }
     }
     const fn contradictory(self) -> Self {
-        Self {
-            contradictory: true,
-            ..self
-        }
+        Self { contradictory: true, ..self }
     }
     const fn kind(self, kind: Kind) -> Self {
         Self { kind, ..self }
@@ -90,10 +76,7 @@ impl Rule {
         Self { hint, ..self }
     }
     const fn fresh_token(self) -> Self {
-        Self {
-            fresh_token: true,
-            ..self
-        }
+        Self { fresh_token: true, ..self }
     }
 
     fn fits(&self, stage: Stage, code: u16, enhanced: Option<EnhancedCode>, lower_text: &str) -> bool {
@@ -102,9 +85,7 @@ impl Rule {
             && (!self.contradictory || enhanced.is_some_and(|is| is.0 == 4))
             && (self.enhanced.is_empty()
                 || enhanced.is_some_and(|is| {
-                    self.enhanced
-                        .iter()
-                        .any(|e| e.0 == is.1 && (e.1..=e.2).contains(&is.2))
+                    self.enhanced.iter().any(|e| e.0 == is.1 && (e.1..=e.2).contains(&is.2))
                 }))
             && (self.text.is_empty() || self.text.iter().any(|words| lower_text.contains(words)))
     }
@@ -114,10 +95,7 @@ impl Rule {
 pub(super) fn find(stage: Stage, reply: &Reply) -> &'static Rule {
     let text = reply.text().to_ascii_lowercase();
     let enhanced = reply.enhanced();
-    RULES
-        .iter()
-        .find(|rule| rule.fits(stage, reply.code, enhanced, &text))
-        .unwrap_or(&OTHERWISE)
+    RULES.iter().find(|rule| rule.fits(stage, reply.code, enhanced, &text)).unwrap_or(&OTHERWISE)
 }
 
 static OTHERWISE: Rule = rule("deferred", Transient, Message);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::judge::{Context, judge};
 use super::{Cause, Fault, Outcome, Stage, TokenFault};
+use crate::secret::{printable, without_secrets};
 use crate::smtp::reply::{EnhancedCode, Reply};
 
 /// RFC 5321 section 4.5.3.1.5: a reply line is at most 512 octets; CRLF, the code and a space are written around this.
@@ -58,10 +59,7 @@ fn refusal(fault: &Fault, context: &Context<'_>) -> Reply {
         let _ = write!(text, " about <{}>", shorten(&plain(recipient), LONGEST_ADDRESS));
     }
     let _ = write!(text, ": {}", without_traces(&plain(&words)));
-    let hint = judgement
-        .hint
-        .map(|hint| format!(" | Fix: {}", clean(&hint)))
-        .unwrap_or_default();
+    let hint = judgement.hint.map(|hint| format!(" | Fix: {}", clean(&hint))).unwrap_or_default();
     Reply::new(judgement.code, shorten(&text, LONGEST_TEXT - hint.len()) + &hint)
 }
 
@@ -86,10 +84,7 @@ fn shorten(text: &str, longest: usize) -> String {
         return text.to_string();
     }
     let room = &text[..longest.saturating_sub(3)];
-    let end = room
-        .rfind(' ')
-        .filter(|end| room.len() - end < 40)
-        .unwrap_or(room.len());
+    let end = room.rfind(' ').filter(|end| room.len() - end < 40).unwrap_or(room.len());
     format!("{}...", room[..end].trim_end_matches([' ', ',', ';', ':', '.']))
 }
 
@@ -116,10 +111,7 @@ fn without_traces(text: &str) -> String {
         rest = after;
     }
     kept.push_str(rest);
-    let kept = kept
-        .split("; Failed to process message due to")
-        .next()
-        .unwrap_or("");
+    let kept = kept.split("; Failed to process message due to").next().unwrap_or("");
     kept.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -138,40 +130,6 @@ fn without_command(text: &str) -> String {
     };
     let end = text[at..].rfind('\'').map_or(text.len(), |end| at + end);
     format!("{}[redacted]{}", &text[..at], &text[end..])
-}
-
-/// Whatever can be a token or a SASL response: a JWT, base64 of `user=`, or a run of base64 longer than any id.
-fn without_secrets(text: &str) -> String {
-    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_' | '.');
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        let run = &rest[..rest.find(|c| !base64(c)).unwrap_or(rest.len())];
-        let secret = (run.len() >= 16 && ["eyJ", "dXNlcj"].iter().any(|start| run.contains(start)))
-            || (run.len() >= 120
-                && run
-                    .bytes()
-                    .any(|b| b.is_ascii_lowercase() && !b.is_ascii_hexdigit()));
-        kept.push_str(if secret { "[redacted]" } else { run });
-        rest = &rest[run.len()..];
-        if let Some(other) = rest.chars().next() {
-            kept.push(other);
-            rest = &rest[other.len_utf8()..];
-        }
-    }
-    kept
-}
-
-/// For a log line: no control characters, no invisible ones that turn a line's direction; the rest as it came.
-fn printable(text: &str) -> String {
-    let hostile = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    without_secrets(text)
-        .chars()
-        .map(|c| if hostile(c) { ' ' } else { c })
-        .collect()
 }
 
 struct Seconds(Duration);
@@ -232,13 +190,7 @@ impl fmt::Display for Fault {
         match &self.cause {
             Cause::Refused(reply) if reply.code >= 400 => {
                 let text = without_command(&reply.text());
-                write!(
-                    f,
-                    "Office 365 refused {}: {} {}",
-                    request(stage),
-                    reply.code,
-                    printable(&text)
-                )
+                write!(f, "Office 365 refused {}: {} {}", request(stage), reply.code, printable(&text))
             }
             Cause::Refused(reply) => {
                 write!(
@@ -253,12 +205,7 @@ impl fmt::Display for Fault {
             }
             Cause::TimedOut(time) => write!(f, "no answer within {} while {}", Seconds(*time), doing(stage)),
             Cause::Closed => write!(f, "Office 365 closed the connection while {}", doing(stage)),
-            Cause::Io(words) => write!(
-                f,
-                "the network failed while {}: {}",
-                doing(stage),
-                printable(words)
-            ),
+            Cause::Io(words) => write!(f, "the network failed while {}: {}", doing(stage), printable(words)),
             Cause::Tls(words) => write!(f, "TLS failed: {}", printable(words)),
             Cause::StartTlsMissing => {
                 f.write_str("the server does not offer STARTTLS; nothing is sent in the clear")
@@ -269,11 +216,9 @@ impl fmt::Display for Fault {
             Cause::NoUsableAuth(offered) if offered.trim().is_empty() => {
                 f.write_str("the server offers no sign-in")
             }
-            Cause::NoUsableAuth(offered) => write!(
-                f,
-                "the server offers no sign-in that we can use, only {}",
-                printable(offered)
-            ),
+            Cause::NoUsableAuth(offered) => {
+                write!(f, "the server offers no sign-in that we can use, only {}", printable(offered))
+            }
             Cause::ExtensionMissing("SMTPUTF8") => {
                 f.write_str("the message has a non-ASCII address and the server no SMTPUTF8")
             }
@@ -285,11 +230,9 @@ impl fmt::Display for Fault {
             Cause::HoldEnded(time, None) => {
                 write!(f, "the mail waited {} for its turn in vain", Seconds(*time))
             }
-            Cause::HoldEnded(time, Some(last)) => write!(
-                f,
-                "the mail waited {} in vain; at the last: {last}",
-                Seconds(*time)
-            ),
+            Cause::HoldEnded(time, Some(last)) => {
+                write!(f, "the mail waited {} in vain; at the last: {last}", Seconds(*time))
+            }
             Cause::AppTooSlow => {
                 f.write_str("the app sent its content slower than a connection can be kept for")
             }
@@ -302,17 +245,9 @@ impl fmt::Display for TokenFault {
     /// One sentence for the log, with Entra's own description.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Refused {
-                status,
-                error,
-                description,
-                ..
-            } => {
+            Self::Refused { status, error, description, .. } => {
                 let (error, description) = (printable(error), printable(description));
-                write!(
-                    f,
-                    "the token service refused (HTTP {status} {error}): {description}"
-                )
+                write!(f, "the token service refused (HTTP {status} {error}): {description}")
             }
             Self::Status { status, .. } => write!(f, "the token service answered with HTTP {status}"),
             Self::Unreachable(words) => write!(f, "the token service was not reached: {}", printable(words)),

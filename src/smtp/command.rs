@@ -98,10 +98,7 @@ pub struct Refusal {
 }
 
 fn refuse(code: u16, text: impl Into<String>) -> Refusal {
-    Refusal {
-        reply: Reply::new(code, text),
-        out_of_step: false,
-    }
+    Refusal { reply: Reply::new(code, text), out_of_step: false }
 }
 
 /// Reads one line, without its line end.
@@ -110,17 +107,11 @@ fn refuse(code: u16, text: impl Into<String>) -> Refusal {
 /// The reply that RFC 5321 section 4.2.4 asks for.
 pub fn parse(line: &[u8]) -> Result<Command, Refusal> {
     // Before any parser sees it: smtp-proto deletes a CR wherever it stands, and a NUL ends strings elsewhere.
-    if line
-        .iter()
-        .any(|octet| octet.is_ascii_control() && *octet != b'\t')
-    {
+    if line.iter().any(|octet| octet.is_ascii_control() && *octet != b'\t') {
         return Err(refuse(500, "5.5.2 Control characters in a command line"));
     }
     let Ok(line) = std::str::from_utf8(line) else {
-        return Err(refuse(
-            500,
-            "5.5.2 8-bit characters that are not UTF-8 in a command line",
-        ));
+        return Err(refuse(500, "5.5.2 8-bit characters that are not UTF-8 in a command line"));
     };
     let line = line.trim_matches([' ', '\t']);
     let (verb, argument) = line.split_once([' ', '\t']).unwrap_or((line, ""));
@@ -152,11 +143,7 @@ pub fn parse(line: &[u8]) -> Result<Command, Refusal> {
 fn behind_keyword<'a>(argument: &'a str, keyword: &str) -> Option<&'a str> {
     let head = argument.get(..keyword.len())?;
     let rest = argument[keyword.len()..].trim_start_matches([' ', '\t']);
-    if head.eq_ignore_ascii_case(keyword) {
-        rest.strip_prefix(':')
-    } else {
-        None
-    }
+    if head.eq_ignore_ascii_case(keyword) { rest.strip_prefix(':') } else { None }
 }
 
 fn plain_verb(verb: &str) -> Result<Command, Refusal> {
@@ -177,24 +164,16 @@ fn bdat(verb: &str, argument: &str) -> Result<Command, Refusal> {
         Ok(Request::Bdat { chunk_size, is_last })
             if is_plain && is_last == rest.trim().eq_ignore_ascii_case("LAST") =>
         {
-            Ok(Command::Bdat {
-                size: chunk_size as u64,
-                last: is_last,
-            })
+            Ok(Command::Bdat { size: chunk_size as u64, last: is_last })
         }
-        _ => Err(Refusal {
-            reply: Reply::new(501, "5.5.4 Syntax: BDAT octets [LAST]"),
-            out_of_step: true,
-        }),
+        _ => Err(Refusal { reply: Reply::new(501, "5.5.4 Syntax: BDAT octets [LAST]"), out_of_step: true }),
     }
 }
 
 fn auth(verb: &str, argument: &str) -> Result<Command, Refusal> {
     match Request::parse(&mut format!("{verb} {argument}\r\n").as_bytes().iter()) {
         Ok(Request::Auth { mechanism, .. }) => {
-            let initial = argument
-                .split_once([' ', '\t'])
-                .map(|(_, response)| response.trim().to_string());
+            let initial = argument.split_once([' ', '\t']).map(|(_, response)| response.trim().to_string());
             let initial = initial.filter(|response| !response.is_empty());
             match mechanism {
                 AUTH_PLAIN => Ok(Command::Auth(Mechanism::Plain, initial)),
@@ -230,10 +209,7 @@ fn mail(argument: &str) -> Result<Command, Refusal> {
                 "8BITMIME" => mail.body = Body::EightBitMime,
                 // Its content has no lines to speak of; it is not offered.
                 "BINARYMIME" => {
-                    return Err(refuse(
-                        555,
-                        "5.6.1 BODY=BINARYMIME is not supported, use 8BITMIME",
-                    ));
+                    return Err(refuse(555, "5.6.1 BODY=BINARYMIME is not supported, use 8BITMIME"));
                 }
                 _ => return Err(bad_parameter("BODY")),
             },
@@ -245,10 +221,7 @@ fn mail(argument: &str) -> Result<Command, Refusal> {
             "ENVID" => return Err(bad_parameter("ENVID")),
             // Each asks for something that would silently not happen.
             "REQUIRETLS" | "HOLDFOR" | "HOLDUNTIL" | "BY" => {
-                return Err(refuse(
-                    555,
-                    format!("5.5.4 MAIL parameter {keyword} is not supported"),
-                ));
+                return Err(refuse(555, format!("5.5.4 MAIL parameter {keyword} is not supported")));
             }
             // SMTPUTF8 is sent on where an address needs it; AUTH= and the unknown cost nothing to ignore.
             _ => {}
@@ -261,11 +234,7 @@ fn rcpt(argument: &str) -> Result<Command, Refusal> {
     let bad_address = || refuse(501, "5.1.3 Bad recipient address syntax");
     let (path, parameters) = path::split(argument).ok_or_else(bad_address)?;
     let address = Address::parse(path).ok_or_else(bad_address)?;
-    let mut recipient = Recipient {
-        address,
-        notify: None,
-        orcpt: None,
-    };
+    let mut recipient = Recipient { address, notify: None, orcpt: None };
     for (keyword, value) in path::parameters(parameters) {
         match keyword.as_str() {
             "NOTIFY" if is_notify(value) => recipient.notify = Some(value.to_ascii_uppercase()),
@@ -293,10 +262,7 @@ fn is_keyword(text: &str) -> bool {
 /// NOTIFY: `NEVER` alone, or a list of the others (RFC 3461 section 4.1).
 fn is_notify(value: &str) -> bool {
     let value = value.to_ascii_uppercase();
-    value == "NEVER"
-        || value
-            .split(',')
-            .all(|word| matches!(word, "SUCCESS" | "FAILURE" | "DELAY"))
+    value == "NEVER" || value.split(',').all(|word| matches!(word, "SUCCESS" | "FAILURE" | "DELAY"))
 }
 
 #[cfg(test)]
@@ -322,19 +288,10 @@ mod tests {
             ("help me", Command::Help),
             ("starttls", Command::StartTls),
             ("GET / HTTP/1.1", Command::Http),
-            (
-                "bdat 10",
-                Command::Bdat {
-                    size: 10,
-                    last: false,
-                },
-            ),
+            ("bdat 10", Command::Bdat { size: 10, last: false }),
             ("BDAT 0 last", Command::Bdat { size: 0, last: true }),
             ("auth plain", Command::Auth(Mechanism::Plain, None)),
-            (
-                "AUTH LOGIN dXNlcg==",
-                Command::Auth(Mechanism::Login, Some("dXNlcg==".into())),
-            ),
+            ("AUTH LOGIN dXNlcg==", Command::Auth(Mechanism::Login, Some("dXNlcg==".into()))),
             ("AUTH PLAIN =", Command::Auth(Mechanism::Plain, Some("=".into()))),
         ] {
             assert_eq!(parse(line.as_bytes()), Ok(command), "{line}");

@@ -46,22 +46,12 @@ pub struct ContentReader {
 impl ContentReader {
     /// For DATA.
     pub const fn data() -> Self {
-        Self {
-            framing: Framing::Dot,
-            state: State::LineStart,
-            at_line_start: true,
-            ended: false,
-        }
+        Self { framing: Framing::Dot, state: State::LineStart, at_line_start: true, ended: false }
     }
 
     /// For BDAT; one reader serves all chunks of a message, since a CRLF may be split over two.
     pub const fn bdat() -> Self {
-        Self {
-            framing: Framing::Chunk,
-            state: State::LineStart,
-            at_line_start: true,
-            ended: false,
-        }
+        Self { framing: Framing::Chunk, state: State::LineStart, at_line_start: true, ended: false }
     }
 
     /// Whether CRLF.CRLF was met; nothing behind it has been taken.
@@ -76,11 +66,7 @@ impl ContentReader {
         while !self.ended && out.len() < cap {
             if let State::Owed(count) = self.state {
                 self.line_end(out);
-                self.state = if count > 1 {
-                    State::Owed(count - 1)
-                } else {
-                    State::Inside
-                };
+                self.state = if count > 1 { State::Owed(count - 1) } else { State::Inside };
                 continue;
             }
             if used == available {
@@ -160,11 +146,7 @@ impl ContentReader {
                 return false;
             }
             self.line_end(out);
-            self.state = if count > 1 {
-                State::Owed(count - 1)
-            } else {
-                State::Inside
-            };
+            self.state = if count > 1 { State::Owed(count - 1) } else { State::Inside };
         }
         if !self.at_line_start {
             self.line_end(out);
@@ -189,10 +171,7 @@ pub struct DotStuffer {
 impl DotStuffer {
     /// At the beginning of a message.
     pub const fn new() -> Self {
-        Self {
-            at_line_start: true,
-            last_was_cr: false,
-        }
+        Self { at_line_start: true, last_was_cr: false }
     }
 
     /// Appends one chunk.
@@ -219,11 +198,7 @@ impl DotStuffer {
 
     /// Appends the end of the content.
     pub fn end(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(if self.at_line_start {
-            b".\r\n"
-        } else {
-            b"\r\n.\r\n"
-        });
+        out.extend_from_slice(if self.at_line_start { b".\r\n" } else { b"\r\n.\r\n" });
     }
 }
 
@@ -297,11 +272,7 @@ mod tests {
             ("a\r.\r\nb\r\n.\r\n", "a\r\n.\r\nb\r\n", ""),
             ("a\r.\rb\r\n.\r\n", "a\r\n.\r\nb\r\n", ""),
         ] {
-            assert_eq!(
-                data(wire),
-                (content.to_string(), left.to_string(), true),
-                "{wire:?}"
-            );
+            assert_eq!(data(wire), (content.to_string(), left.to_string(), true), "{wire:?}");
         }
         for wire in ["", "a", "a\r\n.", "a\r\n.\r", "a\n.\n", "a\r\n..\r\n"] {
             assert!(!data(wire).2, "{wire:?}");
@@ -336,11 +307,7 @@ mod tests {
         ] {
             for piece in 1..6 {
                 let (read, _, _) = read(ContentReader::bdat(), wire.as_bytes(), piece);
-                assert_eq!(
-                    String::from_utf8(read).unwrap(),
-                    content,
-                    "{wire:?} in pieces of {piece}"
-                );
+                assert_eq!(String::from_utf8(read).unwrap(), content, "{wire:?} in pieces of {piece}");
             }
         }
     }
@@ -373,14 +340,7 @@ mod tests {
 
     #[test]
     fn stuffing_is_the_inverse_of_reading() {
-        for content in [
-            "",
-            "\r\n",
-            ".\r\n",
-            "..\r\n.\r\n",
-            "a\r\n.b\r\n",
-            "a\r\n\r\n.\r\n..c\r\n",
-        ] {
+        for content in ["", "\r\n", ".\r\n", "..\r\n.\r\n", "a\r\n.b\r\n", "a\r\n\r\n.\r\n..c\r\n"] {
             for piece in 1..6 {
                 let (mut stuffer, mut wire) = (DotStuffer::new(), Vec::new());
                 for chunk in content.as_bytes().chunks(piece) {

@@ -79,10 +79,7 @@ mod tests {
             "CHUNKING",
             "SMTPUTF8",
         ];
-        let reply = Reply {
-            code: 250,
-            lines: lines.map(str::to_string).to_vec(),
-        };
+        let reply = Reply { code: 250, lines: lines.map(str::to_string).to_vec() };
         assert_eq!(
             Extensions::from_ehlo(&reply),
             Extensions {
@@ -103,19 +100,13 @@ mod tests {
     #[test]
     fn a_strange_line_costs_that_line_only() {
         let lines = ["host", "X-\u{fffd} ;; 7", "SIZE abc", "STARTTLS", ""];
-        let reply = Reply {
-            code: 250,
-            lines: lines.map(str::to_string).to_vec(),
-        };
+        let reply = Reply { code: 250, lines: lines.map(str::to_string).to_vec() };
         assert!(Extensions::from_ehlo(&reply).starttls);
     }
 
     #[test]
     fn the_greeting_line_offers_nothing() {
-        let reply = Reply {
-            code: 250,
-            lines: vec!["STARTTLS".into()],
-        };
+        let reply = Reply { code: 250, lines: vec!["STARTTLS".into()] };
         assert_eq!(Extensions::from_ehlo(&reply), Extensions::default());
     }
 }

@@ -22,11 +22,8 @@ impl Address {
         if text.is_empty() || text.len() > MAX_ADDRESS {
             return None;
         }
-        let local_end = if text.starts_with('"') {
-            quoted_end(text)?
-        } else {
-            text.find('@').unwrap_or(text.len())
-        };
+        let local_end =
+            if text.starts_with('"') { quoted_end(text)? } else { text.find('@').unwrap_or(text.len()) };
         let (local, rest) = text.split_at(local_end);
         let local_is_good =
             local.starts_with('"') || (!local.is_empty() && local.chars().all(is_atom_or_dot));
@@ -107,28 +104,14 @@ pub fn split(argument: &str) -> Option<(&str, &str)> {
     let argument = argument.trim_matches([' ', '\t']);
     let Some(inside) = argument.strip_prefix('<') else {
         // No angle brackets: up to the first blank outside quotes.
-        let quoted = if argument.starts_with('"') {
-            quoted_end(argument)?
-        } else {
-            0
-        };
-        let end = argument[quoted..]
-            .find([' ', '\t'])
-            .map_or(argument.len(), |blank| quoted + blank);
+        let quoted = if argument.starts_with('"') { quoted_end(argument)? } else { 0 };
+        let end = argument[quoted..].find([' ', '\t']).map_or(argument.len(), |blank| quoted + blank);
         let (path, parameters) = argument.split_at(end);
         return (!path.is_empty()).then_some((path, parameters.trim_start_matches([' ', '\t'])));
     };
     let inside = inside.trim_start_matches([' ', '\t']);
-    let inside = if inside.starts_with('@') {
-        inside.split_once(':')?.1
-    } else {
-        inside
-    };
-    let quoted = if inside.starts_with('"') {
-        quoted_end(inside)?
-    } else {
-        0
-    };
+    let inside = if inside.starts_with('@') { inside.split_once(':')?.1 } else { inside };
+    let quoted = if inside.starts_with('"') { quoted_end(inside)? } else { 0 };
     let end = quoted + inside[quoted..].find('>')?;
     let (path, rest) = (inside[..end].trim_end_matches([' ', '\t']), &inside[end + 1..]);
     // Whatever follows the bracket without a blank would be guessed at.
@@ -137,12 +120,10 @@ pub fn split(argument: &str) -> Option<(&str, &str)> {
 
 /// The parameters of MAIL or RCPT: keyword in upper case, value as it came (empty without `=`).
 pub fn parameters(text: &str) -> impl Iterator<Item = (String, &str)> {
-    text.split([' ', '\t'])
-        .filter(|word| !word.is_empty())
-        .map(|word| {
-            let (keyword, value) = word.split_once('=').unwrap_or((word, ""));
-            (keyword.to_ascii_uppercase(), value)
-        })
+    text.split([' ', '\t']).filter(|word| !word.is_empty()).map(|word| {
+        let (keyword, value) = word.split_once('=').unwrap_or((word, ""));
+        (keyword.to_ascii_uppercase(), value)
+    })
 }
 
 /// Whether `text` is xtext (RFC 3461 section 4): printable ASCII, with `+` only before two upper-case hexadecimal

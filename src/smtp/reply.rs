@@ -1,8 +1,8 @@
 //! Replies (RFC 5321 section 4.2, RFC 2034/3463): ours as they are written, Office 365's as they are read.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 /// An enhanced status code, `class.subject.detail` (RFC 3463).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,18 +18,11 @@ impl EnhancedCode {
             let plain = !part.is_empty() && part.len() <= 3 && part.bytes().all(|b| b.is_ascii_digit());
             if plain { part.parse().ok() } else { None }
         };
-        let (class, subject, detail) = (
-            number(parts.next())?,
-            number(parts.next())?,
-            number(parts.next())?,
-        );
+        let (class, subject, detail) = (number(parts.next())?, number(parts.next())?, number(parts.next())?);
         if parts.next().is_some() || !matches!(class, 2 | 4 | 5) {
             return None;
         }
-        Some((
-            Self(u8::try_from(class).ok()?, subject, detail),
-            rest.trim_start(),
-        ))
+        Some((Self(u8::try_from(class).ok()?, subject, detail), rest.trim_start()))
     }
 }
 
@@ -51,18 +44,12 @@ pub struct Reply {
 impl Reply {
     /// A reply of one line.
     pub fn new(code: u16, text: impl Into<String>) -> Self {
-        Self {
-            code,
-            lines: vec![text.into()],
-        }
+        Self { code, lines: vec![text.into()] }
     }
 
     /// The enhanced code of the first line.
     pub fn enhanced(&self) -> Option<EnhancedCode> {
-        self.lines
-            .first()
-            .and_then(|line| EnhancedCode::split(line))
-            .map(|(code, _)| code)
+        self.lines.first().and_then(|line| EnhancedCode::split(line)).map(|(code, _)| code)
     }
 
     /// All lines in one, the enhanced code kept once: what is classified and logged.
@@ -79,6 +66,16 @@ impl Reply {
             text.push_str(line.trim_end());
         }
         text
+    }
+
+    /// The reply as it is written to the app.
+    pub fn encode(&self) -> Bytes {
+        let mut wire = String::new();
+        for (index, line) in self.lines.iter().enumerate() {
+            let separator = if index + 1 == self.lines.len() { ' ' } else { '-' };
+            let _ = write!(wire, "{}{separator}{line}\r\n", self.code);
+        }
+        wire.into()
     }
 
     /// 2xx.
@@ -137,17 +134,11 @@ impl ReplyReader {
             if line.len() > MAX_REPLY_LINE || self.octets > MAX_REPLY {
                 return Err(BrokenReply("a reply without an end".into()));
             }
-            let line = line
-                .strip_suffix(b"\r\n")
-                .or_else(|| line.strip_suffix(b"\n"))
-                .unwrap_or(&line);
+            let line = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(&line);
             if self.line(line)? {
                 let code = self.code.take().unwrap_or_default();
                 self.octets = 0;
-                return Ok(Some(Reply {
-                    code,
-                    lines: std::mem::take(&mut self.lines),
-                }));
+                return Ok(Some(Reply { code, lines: std::mem::take(&mut self.lines) }));
             }
         }
         if self.input.len() > MAX_REPLY_LINE {
@@ -159,17 +150,12 @@ impl ReplyReader {
     /// One line; true if it is the last of its reply.
     fn line(&mut self, line: &[u8]) -> Result<bool, BrokenReply> {
         let broken = |why: &str| {
-            let start = String::from_utf8_lossy(&line[..line.len().min(80)])
-                .escape_debug()
-                .to_string();
+            let start = String::from_utf8_lossy(&line[..line.len().min(80)]).escape_debug().to_string();
             BrokenReply(format!("{why}: \"{start}\""))
         };
-        let digits = line
-            .get(..3)
-            .filter(|digits| digits.iter().all(u8::is_ascii_digit));
-        let code = digits
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| digits.parse().ok());
+        let digits = line.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit));
+        let code =
+            digits.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| digits.parse().ok());
         let code: u16 = code.ok_or_else(|| broken("not an SMTP reply"))?;
         if !(200..=599).contains(&code) {
             return Err(broken("a reply code outside 200 to 599"));
@@ -183,8 +169,7 @@ impl ReplyReader {
             Some(_) => return Err(broken("not an SMTP reply")),
         };
         self.code = Some(code);
-        self.lines
-            .push(String::from_utf8_lossy(line.get(4..).unwrap_or_default()).into_owned());
+        self.lines.push(String::from_utf8_lossy(line.get(4..).unwrap_or_default()).into_owned());
         Ok(last)
     }
 }
@@ -240,10 +225,8 @@ mod tests {
 
     #[test]
     fn the_text_joins_lines_and_keeps_one_enhanced_code() {
-        let reply = Reply {
-            code: 554,
-            lines: vec!["5.2.252 SendAsDenied; a".into(), "5.2.252 not allowed".into()],
-        };
+        let reply =
+            Reply { code: 554, lines: vec!["5.2.252 SendAsDenied; a".into(), "5.2.252 not allowed".into()] };
         assert_eq!(reply.to_string(), "554 5.2.252 SendAsDenied; a not allowed");
         assert_eq!(reply.enhanced(), Some(EnhancedCode(5, 2, 252)));
         assert_eq!(Reply::new(250, "OK").enhanced(), None);

@@ -26,13 +26,16 @@ pub struct Login {
     pub password: Secret<Vec<u8>>,
 }
 
+impl Login {
+    /// Wraps both, so that neither is printed.
+    pub const fn new(username: Vec<u8>, password: Vec<u8>) -> Self {
+        Self { username: Secret::new(username), password: Secret::new(password) }
+    }
+}
+
 /// Decodes one response; `=` alone is the empty one (RFC 4954 section 4).
 pub fn decode(response: &[u8]) -> Option<Vec<u8>> {
-    if response == b"=" {
-        Some(Vec::new())
-    } else {
-        BASE64.decode(response).ok()
-    }
+    if response == b"=" { Some(Vec::new()) } else { BASE64.decode(response).ok() }
 }
 
 /// Encodes one response.
@@ -44,17 +47,12 @@ pub fn encode(response: &[u8]) -> String {
 pub fn plain(response: &[u8]) -> Option<Login> {
     let mut parts = response.splitn(3, |octet| *octet == 0);
     let (_authorization, username, password) = (parts.next()?, parts.next()?, parts.next()?);
-    Some(Login {
-        username: Secret::new(username.to_vec()),
-        password: Secret::new(password.to_vec()),
-    })
+    Some(Login { username: Secret::new(username.to_vec()), password: Secret::new(password.to_vec()) })
 }
 
 /// XOAUTH2's one response, encoded (Microsoft, "Authenticate an IMAP, POP or SMTP connection using OAuth").
 pub fn xoauth2(user: &str, token: &Secret<String>) -> Secret<String> {
-    Secret::new(encode(
-        format!("user={user}\x01auth=Bearer {}\x01\x01", token.expose()).as_bytes(),
-    ))
+    Secret::new(encode(format!("user={user}\x01auth=Bearer {}\x01\x01", token.expose()).as_bytes()))
 }
 
 #[cfg(test)]
@@ -80,10 +78,7 @@ mod tests {
     fn plain_needs_two_nuls() {
         let login = plain(b"\0user\0pass\0word").unwrap();
         assert_eq!(
-            (
-                login.username.expose().as_slice(),
-                login.password.expose().as_slice()
-            ),
+            (login.username.expose().as_slice(), login.password.expose().as_slice()),
             (&b"user"[..], &b"pass\0word"[..])
         );
         assert_eq!(plain(b"user\0pass"), None);

@@ -75,10 +75,7 @@ impl Dialer {
     pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
         let host = host.trim_end_matches('.').to_ascii_lowercase();
         let addresses = self.addresses(&host).await?;
-        let addresses = in_turn(&addresses)
-            .into_iter()
-            .map(|ip| SocketAddr::new(ip, port))
-            .collect();
+        let addresses = in_turn(&addresses).into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
         let within = self.shared.connect_within;
         timeout(within, first_to_answer(addresses))
             .await
@@ -99,12 +96,7 @@ impl Dialer {
         };
         result
             .unwrap_or_else(|| Err("the lookup ended without a result".to_string()))
-            .map_err(|reason| {
-                fault(
-                    Stage::Resolve,
-                    Cause::Io(format!("cannot resolve {host}: {reason}")),
-                )
-            })
+            .map_err(|reason| fault(Stage::Resolve, Cause::Io(format!("cannot resolve {host}: {reason}"))))
     }
 
     /// Joins the lookup under way, or starts one. It belongs to nobody who waits: dropping a waiter stops nothing.
@@ -148,10 +140,7 @@ fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
     if !listed.is_empty() {
         return Ok(listed);
     }
-    Ok((format!("{name}."), 0)
-        .to_socket_addrs()?
-        .map(|address| address.ip())
-        .collect())
+    Ok((format!("{name}."), 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
 /// hosts(5): an address, then its names; `#` begins a comment.
@@ -174,10 +163,8 @@ fn in_hosts_file(hosts: &str, name: &str) -> Vec<IpAddr> {
 /// IPv6 last on a host that has no route for it.
 fn in_turn(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let first_is_v6 = addresses.first().is_some_and(IpAddr::is_ipv6);
-    let (mut these, mut those): (Vec<_>, Vec<_>) = addresses
-        .iter()
-        .copied()
-        .partition(|ip| ip.is_ipv6() == first_is_v6);
+    let (mut these, mut those): (Vec<_>, Vec<_>) =
+        addresses.iter().copied().partition(|ip| ip.is_ipv6() == first_is_v6);
     these.reverse();
     those.reverse();
     let mut turns = Vec::new();
@@ -234,11 +221,7 @@ fn sentence(failures: &[String]) -> String {
 }
 
 fn fault(stage: Stage, cause: Cause) -> Fault {
-    Fault {
-        stage,
-        recipient: None,
-        cause,
-    }
+    Fault { stage, recipient: None, cause }
 }
 
 #[cfg(test)]
@@ -277,19 +260,12 @@ mod tests {
         assert_eq!(got, ips(&["::1", "10.0.0.1", "::2", "::3"]));
         let got = in_turn(&ips(&["10.0.0.1", "10.0.0.2", "::1"]));
         assert_eq!(got, ips(&["10.0.0.1", "::1", "10.0.0.2"]));
-        assert_eq!(
-            in_turn(&vec!["10.0.0.1".parse().unwrap(); 40]).len(),
-            MAX_ADDRESSES
-        );
+        assert_eq!(in_turn(&vec!["10.0.0.1".parse().unwrap(); 40]).len(), MAX_ADDRESSES);
     }
 
     #[test]
     fn failures_are_shortened() {
-        let text = sentence(&vec![
-            "192.0.2.1:587: Connection refused (os error 111)"
-                .to_string();
-            8
-        ]);
+        let text = sentence(&vec!["192.0.2.1:587: Connection refused (os error 111)".to_string(); 8]);
         assert!(text.ends_with("; and 2 more"), "{text}");
         assert!(text.len() < MAX_FAILURES_TEXT + 20);
     }
@@ -299,18 +275,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let fault = Dialer::new(&short())
-            .connect("127.0.0.1", port)
-            .await
-            .unwrap_err();
+        let fault = Dialer::new(&short()).connect("127.0.0.1", port).await.unwrap_err();
         assert_eq!(fault.stage, Stage::Connect);
-        let Cause::Io(text) = fault.cause else {
-            panic!("{fault:?}")
-        };
-        assert!(
-            text.starts_with(&format!("127.0.0.1:{port}: Connection refused")),
-            "{text}"
-        );
+        let Cause::Io(text) = fault.cause else { panic!("{fault:?}") };
+        assert!(text.starts_with(&format!("127.0.0.1:{port}: Connection refused")), "{text}");
     }
 
     #[tokio::test]
@@ -357,10 +325,7 @@ mod tests {
         tokio::task::yield_now().await;
         release.send(()).unwrap();
         let fault = late.await.unwrap();
-        assert_eq!(
-            fault.cause,
-            Cause::Io("cannot resolve smtp.test: no such name".to_string())
-        );
+        assert_eq!(fault.cause, Cause::Io("cannot resolve smtp.test: no such name".to_string()));
         assert_eq!(lookups.load(Ordering::SeqCst), 1);
         assert!(dialer.shared.lookups().is_empty());
     }

@@ -1,4 +1,151 @@
-//! The way out: everything between a message that is ready and Office 365's answer.
+//! The connections of one mailbox to Office 365: at most so many, in use and idle together.
+//!
+//! Permission is a value: a [`Lease`] holds a permit, and gives it back by Drop. Idle connections hold no permit, but
+//! a lease takes an idle one before it opens another, so in use and idle together never exceed the number of permits.
 
+pub mod connection;
 pub mod dial;
+pub mod dialogue;
 pub mod tls;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::sleep_until;
+
+use crate::outcome::Fault;
+use connection::{Connection, Connector};
+
+/// The connections of one mailbox.
+#[derive(Clone)]
+pub struct Pool(Arc<Shared>);
+
+struct Shared {
+    connector: Connector,
+    /// In order of asking (tokio's semaphore is fair).
+    permits: Arc<Semaphore>,
+    /// One fewer, where there are two or more: a slow stream must not take the last connection.
+    stream_permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+/// A way to take an idle connection back from the task that watches it.
+type Idle = oneshot::Sender<oneshot::Sender<Connection>>;
+
+/// Permission to use one connection, and the connection, once there is one.
+pub struct Lease {
+    pool: Pool,
+    connection: Option<Connection>,
+    permit: Option<OwnedSemaphorePermit>,
+    _stream_permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Pool {
+    /// A pool of at most `max` connections.
+    pub fn new(connector: Connector, max: usize) -> Self {
+        let permits = Arc::new(Semaphore::new(max));
+        let stream_permits = Arc::new(Semaphore::new(max.saturating_sub(1).max(1)));
+        Self(Arc::new(Shared { connector, permits, stream_permits, idle: Mutex::default() }))
+    }
+
+    /// Waits for a turn, in order. `streamed` says that the content is not complete and will hold the connection for
+    /// as long as the app takes.
+    pub async fn lease(&self, streamed: bool) -> Lease {
+        let stream_permit = if streamed { acquire(&self.0.stream_permits).await } else { None };
+        let permit = acquire(&self.0.permits).await;
+        Lease { pool: self.clone(), connection: None, permit, _stream_permit: stream_permit }
+    }
+
+    /// Closes all idle connections with QUIT.
+    pub async fn close(&self) {
+        while let Some(connection) = self.take_idle().await {
+            connection.quit().await;
+        }
+    }
+
+    /// The connector, for its identity.
+    pub fn connector(&self) -> &Connector {
+        &self.0.connector
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that became idle last and is still good.
+    async fn take_idle(&self) -> Option<Connection> {
+        loop {
+            let idle = self.idle().pop()?;
+            let (give, given) = oneshot::channel();
+            if idle.send(give).is_ok()
+                && let Ok(connection) = given.await
+                && connection.is_reusable()
+            {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Watches a connection while nobody uses it: one that the server has closed must not be given a message.
+    fn keep(&self, mut connection: Connection) {
+        let (take, taken) = oneshot::channel::<oneshot::Sender<Connection>>();
+        let shared = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            let until = connection.idle_until();
+            tokio::select! {
+                biased;
+                () = connection.spoiled() => {}
+                Ok(give) = taken => drop(give.send(connection)),
+                () = sleep_until(until) => {
+                    // The goodbye counts as a connection in use: Office 365 counts it too.
+                    let permit = shared.upgrade().and_then(|shared| Arc::clone(&shared.permits).try_acquire_owned().ok());
+                    if permit.is_some() {
+                        connection.quit().await;
+                    }
+                }
+            }
+        });
+        let mut idle = self.idle();
+        idle.retain(|handle| !handle.is_closed());
+        idle.push(take);
+    }
+}
+
+async fn acquire(permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    // Never closed, so never an error.
+    Arc::clone(permits).acquire_owned().await.ok()
+}
+
+impl Lease {
+    /// The connection: an idle one, or a new one.
+    ///
+    /// # Errors
+    /// None could be opened.
+    pub async fn connection(&mut self) -> Result<&mut Connection, Fault> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => match self.pool.take_idle().await {
+                Some(connection) => connection,
+                None => self.pool.0.connector.open().await?,
+            },
+        };
+        Ok(self.connection.insert(connection))
+    }
+}
+
+impl Drop for Lease {
+    /// Gives the connection back if it takes another message. One that took its last is closed with a goodbye, which
+    /// the permit outlives.
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if connection.is_reusable() {
+            self.pool.keep(connection);
+        } else if tokio::runtime::Handle::try_current().is_ok() {
+            let permit = self.permit.take();
+            tokio::spawn(async move {
+                connection.quit().await;
+                drop(permit);
+            });
+        }
+    }
+}

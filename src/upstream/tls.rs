@@ -49,9 +49,7 @@ fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
     for certificate in certificates {
         count += 1;
         let certificate = certificate.map_err(|error| in_words(&error))?;
-        roots
-            .add(certificate)
-            .map_err(|error| format!("certificate {count} is not usable: {error}"))?;
+        roots.add(certificate).map_err(|error| format!("certificate {count} is not usable: {error}"))?;
     }
     if count == 0 {
         return Err("it holds no certificate (PEM, -----BEGIN CERTIFICATE-----)".to_string());
@@ -79,17 +77,10 @@ pub async fn handshake<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let fault = |cause| Fault {
-        stage: Stage::Tls,
-        recipient: None,
-        cause,
-    };
+    let fault = |cause| Fault { stage: Stage::Tls, recipient: None, cause };
     let host = host.trim_end_matches('.');
-    let name = ServerName::try_from(host.to_string()).map_err(|_| {
-        fault(Cause::Tls(format!(
-            "{host:?} is not a name that a certificate can hold"
-        )))
-    })?;
+    let name = ServerName::try_from(host.to_string())
+        .map_err(|_| fault(Cause::Tls(format!("{host:?} is not a name that a certificate can hold"))))?;
     timeout(within, TlsConnector::from(Arc::clone(config)).connect(name, io))
         .await
         .map_err(|_| fault(Cause::TimedOut(within)))?
@@ -129,12 +120,7 @@ fn explain_certificate(host: &str, error: &CertificateError) -> String {
         ),
         CertificateError::NotValidForNameContext { presented, .. } => format!(
             "the certificate shown for {host} is for other names ({}{})",
-            presented
-                .iter()
-                .take(MAX_NAMES)
-                .map(|name| printable(name))
-                .collect::<Vec<_>>()
-                .join(", "),
+            presented.iter().take(MAX_NAMES).map(|name| printable(name)).collect::<Vec<_>>().join(", "),
             if presented.len() > MAX_NAMES { ", …" } else { "" }
         ),
         CertificateError::NotValidForName => format!("the certificate shown for {host} is for another name"),

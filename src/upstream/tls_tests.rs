@@ -37,10 +37,7 @@ fn certificate(names: &[&str], years: std::ops::Range<i32>) -> CertifiedKey<KeyP
     params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
     params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
     let signing_key = KeyPair::generate().unwrap();
-    CertifiedKey {
-        cert: params.self_signed(&signing_key).unwrap(),
-        signing_key,
-    }
+    CertifiedKey { cert: params.self_signed(&signing_key).unwrap(), signing_key }
 }
 
 fn acceptor(shown: &CertifiedKey<KeyPair>) -> TlsAcceptor {
@@ -60,19 +57,14 @@ async fn with_server(shown: &CertifiedKey<KeyPair>, trusted: bool) -> Result<(),
     let config = client_config(trusted.then_some(&file.0)).unwrap();
     let (io, peer) = duplex(4096);
     let acceptor = acceptor(shown);
-    let (result, _) = tokio::join!(
-        handshake(&config, "smtp.test.", io, WITHIN),
-        acceptor.accept(peer)
-    );
+    let (result, _) = tokio::join!(handshake(&config, "smtp.test.", io, WITHIN), acceptor.accept(peer));
     result.map(drop)
 }
 
 async fn refusal(shown: &CertifiedKey<KeyPair>, trusted: bool) -> String {
     let fault = with_server(shown, trusted).await.unwrap_err();
     assert_eq!((fault.stage, &fault.recipient), (Stage::Tls, &None));
-    let Cause::Tls(words) = fault.cause else {
-        panic!("{fault:?}")
-    };
+    let Cause::Tls(words) = fault.cause else { panic!("{fault:?}") };
     words
 }
 
@@ -81,9 +73,7 @@ async fn with_bytes(bytes: &[u8]) -> Cause {
     let config = client_config(None).unwrap();
     let (io, mut peer) = duplex(4096);
     let served = async {
-        tokio::io::AsyncWriteExt::write_all(&mut peer, bytes)
-            .await
-            .unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut peer, bytes).await.unwrap();
         drop(peer);
     };
     let (result, ()) = tokio::join!(handshake(&config, "smtp.test", io, WITHIN), served);
@@ -92,78 +82,46 @@ async fn with_bytes(bytes: &[u8]) -> Cause {
 
 #[tokio::test]
 async fn an_extra_root_is_trusted() {
-    with_server(&certificate(&["smtp.test"], 2020..2090), true)
-        .await
-        .unwrap();
+    with_server(&certificate(&["smtp.test"], 2020..2090), true).await.unwrap();
 }
 
 #[tokio::test]
 async fn an_unknown_issuer_hints_at_the_ca_file() {
     let words = refusal(&certificate(&["smtp.test"], 2020..2090), false).await;
-    assert!(
-        words.contains("smtp.test") && words.contains("MAILSHIM_CA_FILE"),
-        "{words}"
-    );
+    assert!(words.contains("smtp.test") && words.contains("MAILSHIM_CA_FILE"), "{words}");
 }
 
 #[tokio::test]
 async fn a_wrong_name_says_which_names_there_are() {
-    let words = refusal(
-        &certificate(&["a.test", "b.test", "c.test", "d.test", "e.test"], 2020..2090),
-        true,
-    )
-    .await;
-    assert!(
-        words.starts_with("the certificate shown for smtp.test is for other names ("),
-        "{words}"
-    );
-    assert!(
-        words.contains("a.test") && words.contains("d.test") && words.ends_with(", …)"),
-        "{words}"
-    );
+    let words =
+        refusal(&certificate(&["a.test", "b.test", "c.test", "d.test", "e.test"], 2020..2090), true).await;
+    assert!(words.starts_with("the certificate shown for smtp.test is for other names ("), "{words}");
+    assert!(words.contains("a.test") && words.contains("d.test") && words.ends_with(", …)"), "{words}");
 }
 
 #[tokio::test]
 async fn validity_says_how_long_ago_and_points_at_the_clock() {
     let words = refusal(&certificate(&["smtp.test"], 2000..2001), true).await;
-    assert!(
-        words.contains("expired ") && words.contains(" days ago"),
-        "{words}"
-    );
+    assert!(words.contains("expired ") && words.contains(" days ago"), "{words}");
     let words = refusal(&certificate(&["smtp.test"], 2089..2090), true).await;
-    assert!(
-        words.contains("valid only in ") && words.contains(" days, "),
-        "{words}"
-    );
+    assert!(words.contains("valid only in ") && words.contains(" days, "), "{words}");
 }
 
 #[tokio::test]
 async fn an_old_server_is_told_from_one_that_does_not_speak_tls() {
     // The alert protocol_version (RFC 8446 section 6.2), in TLS 1.0's record.
-    let Cause::Tls(words) = with_bytes(&[21, 3, 1, 0, 2, 2, 70]).await else {
-        panic!()
-    };
-    assert_eq!(
-        words,
-        "smtp.test does not speak TLS 1.2 or 1.3, and nothing older is accepted"
-    );
-    let Cause::Tls(words) = with_bytes(b"454 4.7.0 Cannot accept TLS\r\n").await else {
-        panic!()
-    };
-    assert!(
-        words.starts_with("smtp.test did not answer with TLS ("),
-        "{words}"
-    );
+    let Cause::Tls(words) = with_bytes(&[21, 3, 1, 0, 2, 2, 70]).await else { panic!() };
+    assert_eq!(words, "smtp.test does not speak TLS 1.2 or 1.3, and nothing older is accepted");
+    let Cause::Tls(words) = with_bytes(b"454 4.7.0 Cannot accept TLS\r\n").await else { panic!() };
+    assert!(words.starts_with("smtp.test did not answer with TLS ("), "{words}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn silence_and_a_closed_connection_are_faults_of_their_own() {
     assert_eq!(with_bytes(b"").await, Cause::Closed);
     let (io, _peer) = duplex(4096);
-    let fault = handshake(&client_config(None).unwrap(), "smtp.test", io, WITHIN)
-        .await
-        .map(drop)
-        .unwrap_err();
+    let fault =
+        handshake(&client_config(None).unwrap(), "smtp.test", io, WITHIN).await.map(drop).unwrap_err();
     assert_eq!(fault.cause, Cause::TimedOut(WITHIN));
 }
 
@@ -183,14 +141,8 @@ fn a_ca_file_that_is_of_no_use_is_an_error_that_names_it() {
     ] {
         let file = File::with(content);
         let error = client_config(Some(&file.0)).unwrap_err();
-        assert!(
-            error.contains(file.0.to_str().unwrap()) && error.contains(words),
-            "{error}"
-        );
+        assert!(error.contains(file.0.to_str().unwrap()) && error.contains(words), "{error}");
     }
     let error = client_config(Some(Path::new("/nowhere/ca.pem"))).unwrap_err();
-    assert!(
-        error.contains("/nowhere/ca.pem") && error.contains("No such file"),
-        "{error}"
-    );
+    assert!(error.contains("/nowhere/ca.pem") && error.contains("No such file"), "{error}");
 }

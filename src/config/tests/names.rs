@@ -7,21 +7,9 @@ use super::*;
 
 #[test]
 fn unknown_names() {
-    assert_refused(
-        &[("MAILSHIM_LISTNE", CANARY)],
-        "MAILSHIM_LISTNE: ",
-        "did you mean MAILSHIM_LISTEN?",
-    );
-    assert_refused(
-        &[("MAILSHIM_CLOUDS", CANARY)],
-        "MAILSHIM_CLOUDS: ",
-        "README.md has the list",
-    );
-    assert_refused(
-        &[("MAILSHIM_\n1 mistake", CANARY)],
-        "MAILSHIM_\\n1 mistake: ",
-        "is no variable",
-    );
+    assert_refused(&[("MAILSHIM_LISTNE", CANARY)], "MAILSHIM_LISTNE: ", "did you mean MAILSHIM_LISTEN?");
+    assert_refused(&[("MAILSHIM_CLOUDS", CANARY)], "MAILSHIM_CLOUDS: ", "README.md has the list");
+    assert_refused(&[("MAILSHIM_\n1 mistake", CANARY)], "MAILSHIM_\\n1 mistake: ", "is no variable");
     assert_refused(&[("MAILSHIM_PORT", "25")], "MAILSHIM_PORT: ", "is no variable");
     for (name, value) in [
         ("MAILSHIM_PORT", "tcp://10.0.0.7:25"),
@@ -35,54 +23,28 @@ fn unknown_names() {
 
 #[test]
 fn names_count_in_upper_case_only() {
-    let config = with(&[
-        ("mailshim_listen", "0.0.0.0:25"),
-        ("Mailshim_Hold", "1s"),
-        ("mailshim_other", "x"),
-    ])
-    .unwrap();
-    assert_eq!(
-        Config {
-            warnings: Vec::new(),
-            ..config.clone()
-        },
-        read(&FOUR).unwrap()
-    );
+    let config =
+        with(&[("mailshim_listen", "0.0.0.0:25"), ("Mailshim_Hold", "1s"), ("mailshim_other", "x")]).unwrap();
+    assert_eq!(Config { warnings: Vec::new(), ..config.clone() }, read(&FOUR).unwrap());
     assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
-    assert!(
-        config
-            .warnings
-            .iter()
-            .any(|warning| warning.starts_with("mailshim_listen is ignored"))
-    );
+    assert!(config.warnings.iter().any(|warning| warning.starts_with("mailshim_listen is ignored")));
 }
 
 #[test]
 fn what_is_not_utf_8_matters_in_our_variables_alone() {
-    let four = || {
-        FOUR.iter()
-            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
-    };
+    let four = || FOUR.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     let broken = || OsString::from_vec(b"127.0.0.1:25\xff".to_vec());
     let foreign = [("PATH_OF_ANOTHER".into(), broken()), (broken(), broken())];
     assert_eq!(Config::from_env(four().chain(foreign)), read(&FOUR));
 
-    let ours = [
-        ("MAILSHIM_LISTEN".into(), broken()),
-        ("MAILSHIM_PORT".into(), broken()),
-    ];
+    let ours = [("MAILSHIM_LISTEN".into(), broken()), ("MAILSHIM_PORT".into(), broken())];
     let found = errors(Config::from_env(four().chain(ours)));
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(
-        found.contains(&"MAILSHIM_LISTEN: is not valid UTF-8".to_string()),
-        "{found:?}"
-    );
+    assert!(found.contains(&"MAILSHIM_LISTEN: is not valid UTF-8".to_string()), "{found:?}");
 
     let mut name = b"MAILSHIM_".to_vec();
     name.push(0xff);
-    let found = errors(Config::from_env(
-        four().chain([(OsString::from_vec(name), "x".into())]),
-    ));
+    let found = errors(Config::from_env(four().chain([(OsString::from_vec(name), "x".into())])));
     assert!(found[0].contains("is no variable"), "{found:?}");
 }
 
@@ -105,9 +67,7 @@ fn azure_names_are_read_where_ours_are_not_set() {
         ("AZURE_SOMETHING", "not ours"),
     ])
     .unwrap();
-    let SignIn::Secret(credentials) = config.sign_in else {
-        panic!("{:?}", config.sign_in)
-    };
+    let SignIn::Secret(credentials) = config.sign_in else { panic!("{:?}", config.sign_in) };
     assert_eq!(
         (credentials.tenant.as_str(), credentials.client_id.as_str()),
         ("contoso.onmicrosoft.com", CLIENT)

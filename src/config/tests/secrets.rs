@@ -13,80 +13,47 @@ fn values_by_file() {
         ("MAILSHIM_HOLD_FILE", crlf.path()),
     ])
     .unwrap();
-    assert_eq!(
-        (config.listen.is_default, config.hold),
-        (false, Duration::from_secs(30))
-    );
-    let SignIn::Secret(credentials) = config.sign_in else {
-        panic!("{:?}", config.sign_in)
-    };
+    assert_eq!((config.listen.is_default, config.hold), (false, Duration::from_secs(30)));
+    let SignIn::Secret(credentials) = config.sign_in else { panic!("{:?}", config.sign_in) };
     assert_eq!(credentials.secret.read().unwrap().expose(), "s3cret");
     std::fs::write(&secret.0, "rotated\r\n").unwrap();
-    assert_eq!(
-        credentials.secret.read().unwrap().expose(),
-        "rotated",
-        "a secret's file is read again"
-    );
+    assert_eq!(credentials.secret.read().unwrap().expose(), "rotated", "a secret's file is read again");
     assert_eq!(config.warnings, Vec::<String>::new());
 
     let (empty, newline, latin1, huge) = (file(b""), file(b"\n"), file(b"\xe9"), file(&[b'x'; 70_000]));
     for (path, part) in [
         (empty.path(), "the file that it names is empty"),
         (newline.path(), "the file that it names is empty"),
-        (
-            latin1.path(),
-            "cannot be read: stream did not contain valid UTF-8",
-        ),
+        (latin1.path(), "cannot be read: stream did not contain valid UTF-8"),
         (huge.path(), "is longer than"),
         ("/nowhere/secret", "cannot be read: No such file"),
         ("/", "cannot be read: Is a directory"),
     ] {
-        let changes = [
-            ("MAILSHIM_CLIENT_SECRET", ""),
-            ("MAILSHIM_CLIENT_SECRET_FILE", path),
-        ];
+        let changes = [("MAILSHIM_CLIENT_SECRET", ""), ("MAILSHIM_CLIENT_SECRET_FILE", path)];
         assert_refused(&changes, "MAILSHIM_CLIENT_SECRET_FILE: ", part);
         assert_refused(&[("MAILSHIM_LISTEN_FILE", path)], "MAILSHIM_LISTEN_FILE: ", part);
     }
     let blank = file(b" \n");
     let part = "the file that it names is empty";
-    assert_refused(
-        &[("MAILSHIM_LISTEN_FILE", blank.path())],
-        "MAILSHIM_LISTEN_FILE: ",
-        part,
-    );
+    assert_refused(&[("MAILSHIM_LISTEN_FILE", blank.path())], "MAILSHIM_LISTEN_FILE: ", part);
     for (name, by_file) in [
         ("MAILSHIM_CLIENT_SECRET", "MAILSHIM_CLIENT_SECRET_FILE"),
         ("MAILSHIM_LISTEN", "MAILSHIM_LISTEN_FILE"),
     ] {
         let changes = [(name, "127.0.0.1:25"), (by_file, listen.path())];
-        assert_refused(
-            &changes,
-            &format!("{name}: is set, and so is {by_file}"),
-            "set one of them",
-        );
+        assert_refused(&changes, &format!("{name}: is set, and so is {by_file}"), "set one of them");
     }
-    assert_refused(
-        &[("MAILSHIM_CA_FILE_FILE", listen.path())],
-        "MAILSHIM_CA_FILE_FILE: ",
-        "is no variable",
-    );
+    assert_refused(&[("MAILSHIM_CA_FILE_FILE", listen.path())], "MAILSHIM_CA_FILE_FILE: ", "is no variable");
 }
 
 #[test]
 fn no_secret_is_ever_printed() {
     let secret = TempFile::new(CANARY.as_bytes());
-    let login = [
-        ("MAILSHIM_APP_USERNAME", "app"),
-        ("MAILSHIM_APP_PASSWORD", CANARY),
-    ];
+    let login = [("MAILSHIM_APP_USERNAME", "app"), ("MAILSHIM_APP_PASSWORD", CANARY)];
     let ways: [&[_]; 3] = [
         &[],
         &[("MAILSHIM_AUTH", "password"), ("MAILSHIM_PASSWORD", CANARY)],
-        &[
-            ("MAILSHIM_CLIENT_SECRET", ""),
-            ("MAILSHIM_CLIENT_SECRET_FILE", secret.path()),
-        ],
+        &[("MAILSHIM_CLIENT_SECRET", ""), ("MAILSHIM_CLIENT_SECRET_FILE", secret.path())],
     ];
     for way in ways {
         let config = with(&[way, &login].concat()).unwrap();
@@ -111,21 +78,13 @@ fn no_secret_is_ever_printed() {
         changes.push((format!("{}S", variable.name), CANARY.to_string()));
     }
     for (name, value) in &changes {
-        let base = name
-            .strip_suffix("_FILE")
-            .filter(|_| variables::variable(name).is_none());
+        let base = name.strip_suffix("_FILE").filter(|_| variables::variable(name).is_none());
         let result = with(&[(name, value), (base.unwrap_or("PATH"), "")]);
         // A user name may be anything, and stands in the Config for all to see.
         let Err(errors) = result else {
-            assert!(
-                name.starts_with("MAILSHIM_APP_USERNAME") || !name.starts_with("MAILSHIM_"),
-                "{name}"
-            );
+            assert!(name.starts_with("MAILSHIM_APP_USERNAME") || !name.starts_with("MAILSHIM_"), "{name}");
             continue;
         };
-        assert!(
-            !format!("{errors} {errors:?}").contains(CANARY),
-            "{name}: {errors}"
-        );
+        assert!(!format!("{errors} {errors:?}").contains(CANARY), "{name}: {errors}");
     }
 }

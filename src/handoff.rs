@@ -1,0 +1,70 @@
+//! Who answers for a message from here: the one place that decides.
+
+use std::time::Duration;
+
+use crate::message::{Envelope, Held, Why};
+use crate::outcome::{Context, Outcome};
+use crate::relay::Relay;
+use crate::smtp::reply::Reply;
+use crate::telemetry::MessageId;
+
+/// What is to be told of a message's way: for its one log line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// The Message-ID as the app wrote it.
+    pub message_id: Option<String>,
+    /// Octets of canonical content that came.
+    pub octets: u64,
+    /// From the beginning of the content until it was whole, or as much as is held.
+    pub received: Duration,
+    /// Waiting for a connection's turn and between attempts.
+    pub waited: Duration,
+    /// Opening connections: name, TCP, TLS, token, sign-in.
+    pub connected: Duration,
+    /// From MAIL to the verdict, last attempt.
+    pub sent: Duration,
+    /// From the beginning of the content to the verdict.
+    pub total: Duration,
+    /// Attempts that were made.
+    pub attempts: u32,
+}
+
+/// Who answers.
+#[derive(Clone)]
+pub enum Delivery {
+    /// Office 365's own reply is the app's.
+    Direct(Relay),
+}
+
+impl Delivery {
+    /// Takes a message to its outcome.
+    ///
+    /// # Errors
+    /// The app is gone, or its content will not become whole: nobody waits for an answer, and nothing was sent.
+    pub async fn deliver(
+        &self,
+        id: MessageId,
+        envelope: &Envelope,
+        content: &mut Held<'_>,
+        trail: &mut Trail,
+    ) -> Result<Outcome, Why> {
+        match self {
+            Self::Direct(relay) => relay.send(id, envelope, content, trail).await,
+        }
+    }
+
+    /// The app's reply to an outcome.
+    pub fn reply(&self, outcome: &Outcome) -> Reply {
+        outcome.to_reply(&self.context())
+    }
+
+    /// The outcome's word for logs and metrics.
+    pub fn name(&self, outcome: &Outcome) -> &'static str {
+        outcome.name(&self.context())
+    }
+
+    fn context(&self) -> Context<'_> {
+        let Self::Direct(relay) = self;
+        Context { mailbox: relay.mailbox(), from_is_ours: false, spool: false }
+    }
+}

@@ -1,0 +1,217 @@
+//! The loopback sockets: binding, accepting, and the way from the first signal to the end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use crate::config::{Config, Listen, LoopbackAddr, SignIn};
+use crate::deadlines::Deadlines;
+use crate::handoff::Delivery;
+use crate::identity::http::Http;
+use crate::identity::{ClientSecretGrant, Identity};
+use crate::message::Budget;
+use crate::relay::Relay;
+use crate::session::Sessions;
+use crate::session::machine::Limits;
+use crate::smtp::reply::Reply;
+use crate::telemetry;
+use crate::upstream::connection::Connector;
+use crate::upstream::dial::Dialer;
+use crate::upstream::{Pool, tls};
+
+/// How far the process has come on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// Mail is taken.
+    Running,
+    /// What is in hand is finished; nothing new is taken.
+    Draining,
+    /// Nothing may wait any longer.
+    Ending,
+}
+
+/// Why the process cannot go on.
+#[derive(Debug)]
+pub enum Failed {
+    /// Something in the set-up that is only seen when it is used.
+    SetUp(String),
+    /// A part that everything needs has panicked.
+    Died(JoinError),
+}
+
+/// Binds every address.
+///
+/// # Errors
+/// A sentence that says how to go on.
+pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, String> {
+    let mut listeners = Vec::new();
+    for address in &listen.addresses {
+        match TcpListener::bind(address.get()).await {
+            Ok(listener) => listeners.push(listener),
+            // Nobody asked for IPv6; a host without it is fine.
+            Err(error) if listen.is_default && address.get().is_ipv6() && is_no_ipv6(&error) => {}
+            Err(error) => return Err(why_not_bound(address.get(), &error)),
+        }
+    }
+    Ok(listeners)
+}
+
+fn is_no_ipv6(error: &io::Error) -> bool {
+    // EAFNOSUPPORT has no ErrorKind of its own.
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(97)
+}
+
+fn why_not_bound(address: SocketAddr, error: &io::Error) -> String {
+    let port = address.port();
+    let fix = match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "ports below 1024 are reserved here: give the container the capability NET_BIND_SERVICE, or the sysctl \
+             net.ipv4.ip_unprivileged_port_start={port}, or set MAILSHIM_LISTEN=127.0.0.1:2525 and the app to port 2525"
+        ),
+        io::ErrorKind::AddrInUse => format!(
+            "another program listens there, maybe a mail server of the image or a second mailshim: stop it (ss -ltnp \
+             shows it), or set MAILSHIM_LISTEN to another port than {port}"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            "this host does not have that address: leave it out of MAILSHIM_LISTEN".to_string()
+        }
+        _ => "check MAILSHIM_LISTEN".to_string(),
+    };
+    format!("cannot listen on {address} ({error}): {fix}")
+}
+
+/// Serves until `stop` ends, then drains: `config.shutdown_delay` of normal life, then at most
+/// `config.shutdown_grace` to finish what is in hand.
+///
+/// # Errors
+/// The set-up is wrong where only its use shows it, or a part that everything needs has died.
+pub async fn run(
+    config: &Config,
+    deadlines: Deadlines,
+    listeners: Vec<TcpListener>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failed> {
+    let (life, seen_life) = watch::channel(Life::Running);
+    let deadlines = Arc::new(deadlines);
+    let (pool, identity) = upstream(config, &deadlines).map_err(Failed::SetUp)?;
+    let relay = Relay::new(pool.clone(), &config.mailbox.to_string(), config.hold, seen_life.clone());
+    let sessions = Sessions {
+        limits: Limits {
+            hostname: config.hostname.clone(),
+            max_message_size: config.max_message_size,
+            max_recipients: config.max_recipients,
+            login_required: config.app_login.is_some(),
+        },
+        app_login: config.app_login.clone(),
+        delivery: Delivery::Direct(relay),
+        budget: Budget::default(),
+        deadlines,
+        life: seen_life,
+    };
+
+    // Each of these runs for as long as mail is taken; one that ends before has panicked.
+    let mut vital: JoinSet<()> = JoinSet::new();
+    vital.spawn(async move { identity.keep_fresh(telemetry::renewal).await });
+    let permits = Arc::new(Semaphore::new(config.max_sessions));
+    for listener in listeners {
+        vital.spawn(accept(listener, sessions.clone(), Arc::clone(&permits)));
+    }
+    let stop = async {
+        stop.await;
+        telemetry::shutting_down(config.shutdown_delay, config.shutdown_grace);
+        sleep(config.shutdown_delay).await;
+    };
+    tokio::select! {
+        () = stop => {}
+        Some(Err(died)) = vital.join_next() => return Err(Failed::Died(died)),
+    }
+
+    // Dropping the tasks closes the listeners: a new connection is refused from here on.
+    vital.shutdown().await;
+    life.send_replace(Life::Draining);
+    let all_sessions_ended = || permits.acquire_many(u32::try_from(config.max_sessions).unwrap_or(u32::MAX));
+    let last_words = (config.shutdown_grace / 10).min(Duration::from_secs(1));
+    if timeout(config.shutdown_grace - last_words, all_sessions_ended()).await.is_err() {
+        // What still waits is answered now.
+        life.send_replace(Life::Ending);
+        let left = timeout(last_words, all_sessions_ended()).await.is_err();
+        telemetry::grace_ended(left.then(|| config.max_sessions - permits.available_permits()));
+    }
+    let _ = timeout(last_words, pool.close()).await;
+    telemetry::stopped();
+    Ok(())
+}
+
+/// The pool of the mailbox, and its identity.
+fn upstream(config: &Config, deadlines: &Arc<Deadlines>) -> Result<(Pool, Arc<Identity>), String> {
+    let tls = tls::client_config(config.ca_file.as_deref())?;
+    let dialer = Dialer::new(deadlines);
+    let user = config.mailbox.to_string();
+    let identity = match &config.sign_in {
+        SignIn::Password(password) => Identity::password(user, password.clone()),
+        SignIn::Secret(credentials) => {
+            let authority = credentials.authority.host_port();
+            let grant = ClientSecretGrant {
+                tenant: credentials.tenant.clone(),
+                client_id: credentials.client_id.clone(),
+                secret: credentials.secret.clone(),
+                authority_host: authority.host.clone(),
+                authority_port: authority.port,
+                scope: credentials.scope.clone(),
+            };
+            Identity::client_secret(user, grant, Http::new(dialer.clone(), Arc::clone(&tls), deadlines))
+        }
+    };
+    let identity = Arc::new(identity);
+    let connector = Connector {
+        dialer,
+        tls,
+        host: config.upstream.host.clone(),
+        port: config.upstream.port,
+        hostname: config.hostname.clone(),
+        identity: Arc::clone(&identity),
+        deadlines: Arc::clone(deadlines),
+    };
+    Ok((Pool::new(connector, config.max_connections), identity))
+}
+
+/// Accepts for as long as it is polled; the sessions live on without it.
+async fn accept(listener: TcpListener, sessions: Sessions, permits: Arc<Semaphore>) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => match Arc::clone(&permits).try_acquire_owned() {
+                // The listener is bound to loopback; this holds even if that were ever to break.
+                _ if LoopbackAddr::new(peer).is_none() => telemetry::peer_refused(peer),
+                // A panic ends this one task: it must not cost the other sessions their mail.
+                Ok(permit) => drop(tokio::spawn(serve(sessions.clone(), socket, permit))),
+                Err(_) => too_many(&socket),
+            },
+            Err(error) => {
+                // Out of descriptors, usually: trying again at once would only burn the processor.
+                telemetry::accept_failed(&error);
+                sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+async fn serve(sessions: Sessions, socket: TcpStream, permit: OwnedSemaphorePermit) {
+    // Replies are small and waited for.
+    let _ = socket.set_nodelay(true);
+    let ending = sessions.serve(Box::new(socket)).await;
+    telemetry::session_ended(ending);
+    drop(permit);
+}
+
+/// RFC 5321 section 3.1 knows 554 here; 421 says that it may pass later.
+fn too_many(socket: &TcpStream) {
+    telemetry::too_many_sessions();
+    let reply = Reply::new(421, "4.3.2 Too many connections at once (MAILSHIM_MAX_SESSIONS)");
+    let _ = socket.try_write(&reply.encode());
+}

@@ -1,0 +1,151 @@
+//! A message's way to Office 365: a turn, a connection, an attempt, and another one where nothing can double.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::handoff::Trail;
+use crate::listener::Life;
+use crate::message::{Envelope, Held, Why};
+use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
+use crate::telemetry::{self, MessageId};
+use crate::upstream::Pool;
+
+/// The pause before the second attempt; it doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Sends messages through one mailbox's pool.
+#[derive(Clone)]
+pub struct Relay {
+    pool: Pool,
+    mailbox: Arc<str>,
+    hold: Duration,
+    life: watch::Receiver<Life>,
+}
+
+impl Relay {
+    /// A relay that lets one message wait for `hold` in all, and for no longer than the process has to live.
+    pub fn new(pool: Pool, mailbox: &str, hold: Duration, life: watch::Receiver<Life>) -> Self {
+        Self { pool, mailbox: mailbox.into(), hold, life }
+    }
+
+    /// The mailbox that signs in.
+    pub fn mailbox(&self) -> &str {
+        &self.mailbox
+    }
+
+    /// Takes a message to its outcome.
+    ///
+    /// # Errors
+    /// The app is gone: nothing was sent.
+    pub async fn send(
+        &self,
+        id: MessageId,
+        envelope: &Envelope,
+        content: &mut Held<'_>,
+        trail: &mut Trail,
+    ) -> Result<Outcome, Why> {
+        let until = Instant::now() + self.hold;
+        let mut last: Option<Fault> = None;
+        let mut pause = FIRST_PAUSE;
+        let mut renewed = false;
+        loop {
+            trail.attempts += 1;
+            let outcome = match self.attempt(envelope, content, trail, until).await? {
+                Attempt::Outcome(outcome) => outcome,
+                Attempt::HoldEnded => {
+                    return Ok(waited_in_vain(Cause::HoldEnded(self.hold, last.map(Box::new))));
+                }
+                Attempt::ShuttingDown => return Ok(waited_in_vain(Cause::ShuttingDown)),
+            };
+            let Outcome::Failed(fault) = outcome else { return Ok(outcome) };
+            let again = match fault.retry() {
+                Retry::Never => false,
+                Retry::Again => true,
+                Retry::OnceWithFreshToken => !std::mem::replace(&mut renewed, true),
+            };
+            // Where content was let go, or no time is left, the fault itself is the better answer than "hold ended".
+            if !again || content.rewind().is_err() || Instant::now() + pause >= until {
+                return Ok(Outcome::Failed(fault));
+            }
+            telemetry::attempt_failed(id, trail.attempts, &fault, pause);
+            last = Some(fault);
+            let begun = Instant::now();
+            tokio::select! {
+                why = content.gone() => return Err(why),
+                () = self.ending() => return Ok(waited_in_vain(Cause::ShuttingDown)),
+                () = sleep(pause) => {}
+            }
+            trail.waited += begun.elapsed();
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// One turn with one connection. Waiting and connecting end with the hold and with the app; once the dialogue has
+    /// begun it has deadlines of its own.
+    async fn attempt(
+        &self,
+        envelope: &Envelope,
+        content: &mut Held<'_>,
+        trail: &mut Trail,
+        until: Instant,
+    ) -> Result<Attempt, Why> {
+        let begun = Instant::now();
+        let streamed = !content.is_complete();
+        let mut lease = tokio::select! {
+            why = content.gone() => return Err(why),
+            () = self.ending() => return Ok(Attempt::ShuttingDown),
+            lease = timeout_at(until, self.pool.lease(streamed)) => match lease {
+                Ok(lease) => lease,
+                Err(_) => return Ok(Attempt::HoldEnded),
+            },
+        };
+        let granted = Instant::now();
+        trail.waited += granted - begun;
+        let connection = tokio::select! {
+            why = content.gone() => return Err(why),
+            () = self.ending() => return Ok(Attempt::ShuttingDown),
+            connection = timeout_at(until, lease.connection()) => match connection {
+                Ok(Ok(connection)) => connection,
+                Ok(Err(fault)) => {
+                    trail.connected += granted.elapsed();
+                    return Ok(Attempt::Outcome(Outcome::Failed(fault)));
+                }
+                Err(_) => return Ok(Attempt::HoldEnded),
+            },
+        };
+        let connected = Instant::now();
+        trail.connected += connected - granted;
+        let outcome = connection.send(envelope, content).await?;
+        trail.sent = connected.elapsed();
+        if let Outcome::Failed(fault) = &outcome
+            && fault.retry() == Retry::OnceWithFreshToken
+        {
+            // The connection is signed in with the old token: neither may serve the next attempt.
+            connection.retire();
+            self.pool.connector().identity.refused(connection.credential());
+        }
+        Ok(Attempt::Outcome(outcome))
+    }
+
+    /// Ends when nothing may wait any longer: an answer now is better than a connection that is cut.
+    async fn ending(&self) {
+        if self.life.clone().wait_for(|life| *life == Life::Ending).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+enum Attempt {
+    Outcome(Outcome),
+    HoldEnded,
+    ShuttingDown,
+}
+
+fn waited_in_vain(cause: Cause) -> Outcome {
+    Outcome::Failed(Fault { stage: Stage::Wait, recipient: None, cause })
+}

@@ -1,0 +1,241 @@
+//! One connection of the app: the socket and the deadlines around the pure [`machine`].
+
+pub mod machine;
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use crate::config::AppLogin;
+use crate::deadlines::Deadlines;
+use crate::handoff::{Delivery, Trail};
+use crate::listener::Life;
+use crate::message::{Budget, Envelope, Held, Next, Source, Why, header_field};
+use crate::smtp::sasl::Login;
+use crate::telemetry::{self, MessageId};
+use crate::wire::BoxedWire;
+use machine::{Ending, Limits, Machine, Step};
+
+/// Octets of one read of the socket.
+const READ: usize = 16 * 1024;
+/// Replies that are written at the latest when they have grown to this.
+const FLUSH: usize = 8 * 1024;
+/// What is read ahead while the app waits for its verdict, to notice that it hung up.
+const READ_AHEAD: usize = 64 * 1024;
+
+/// What all sessions share.
+#[derive(Clone)]
+pub struct Sessions {
+    /// The machine's limits.
+    pub limits: Limits,
+    /// What the app must sign in with, if it must.
+    pub app_login: Option<AppLogin>,
+    /// Who answers for a message.
+    pub delivery: Delivery,
+    /// Memory for held content.
+    pub budget: Budget,
+    /// Every wait.
+    pub deadlines: Arc<Deadlines>,
+    /// Whether new mail is still taken.
+    pub life: watch::Receiver<Life>,
+}
+
+/// The app's socket with its machine.
+pub struct AppConnection {
+    wire: BoxedWire,
+    machine: Machine,
+    out: BytesMut,
+    input: Box<[u8]>,
+    deadlines: Arc<Deadlines>,
+}
+
+impl AppConnection {
+    /// A connection that is about to be greeted.
+    pub fn new(wire: BoxedWire, limits: Limits, deadlines: Arc<Deadlines>) -> Self {
+        let (machine, input) = (Machine::new(limits), vec![0; READ].into_boxed_slice());
+        Self { wire, machine, out: BytesMut::new(), input, deadlines }
+    }
+
+    /// The next piece of the content that [`Step::Begin`] announced; the socket is read only here.
+    pub async fn next_content(&mut self) -> Next {
+        loop {
+            match self.machine.step() {
+                Step::Content(chunk) => return Next::Chunk(chunk),
+                Step::End => return Next::End,
+                Step::Abandoned(why) => return Next::Abandoned(why),
+                Step::Reply(reply) => self.out.extend_from_slice(&reply),
+                Step::Notice(notice) => telemetry::app_notice(notice),
+                Step::NeedInput => self.read().await,
+                // The machine lets neither happen inside a message.
+                Step::Begin(_) | Step::SignIn(_) | Step::Close(_) => return Next::Abandoned(Why::HungUp),
+            }
+        }
+    }
+
+    /// Ends when the app has hung up without having said QUIT.
+    pub async fn hung_up(&mut self) -> Why {
+        while !self.machine.has_quit() && self.machine.unread() < READ_AHEAD {
+            match self.wire.read(&mut self.input).await {
+                Ok(0) | Err(_) => {
+                    self.machine.eof();
+                    return Why::HungUp;
+                }
+                Ok(octets) => self.machine.received(&self.input[..octets]),
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Writes what is owed, then reads once.
+    async fn read(&mut self) {
+        if self.flush().await {
+            self.read_once().await;
+        } else {
+            self.machine.eof();
+        }
+    }
+
+    /// Reads once. An app that is silent for too long ends its session.
+    async fn read_once(&mut self) {
+        match timeout(self.deadlines.app_idle, self.wire.read(&mut self.input)).await {
+            Ok(Ok(0) | Err(_)) => self.machine.eof(),
+            Ok(Ok(octets)) => self.machine.received(&self.input[..octets]),
+            Err(_) => self.machine.idle(),
+        }
+    }
+
+    /// Writes the replies that are owed; false if the app does not take them. Dropped in the middle it has kept what
+    /// is not yet written, so that no reply is written twice.
+    async fn flush(&mut self) -> bool {
+        if self.out.is_empty() {
+            return true;
+        }
+        let written = timeout(self.deadlines.app_write, self.wire.write_all_buf(&mut self.out)).await;
+        // A long list of replies must not stay as memory.
+        if self.out.is_empty() && self.out.capacity() > FLUSH {
+            self.out = BytesMut::new();
+        }
+        matches!(written, Ok(Ok(())))
+    }
+}
+
+impl Sessions {
+    /// Serves one connection until it ends.
+    pub async fn serve(&self, wire: BoxedWire) -> Ending {
+        let mut connection = AppConnection::new(wire, self.limits.clone(), Arc::clone(&self.deadlines));
+        let mut life = self.life.clone();
+        loop {
+            match connection.machine.step() {
+                Step::Reply(reply) => {
+                    connection.out.extend_from_slice(&reply);
+                    if connection.out.len() >= FLUSH && !connection.flush().await {
+                        return Ending::HungUp;
+                    }
+                }
+                Step::NeedInput if *life.borrow_and_update() != Life::Running => {
+                    connection.machine.shutdown()
+                }
+                Step::NeedInput if !connection.flush().await => connection.machine.eof(),
+                Step::NeedInput => tokio::select! {
+                    () = connection.read_once() => {}
+                    // Looked at by the arm above; a sender that is gone changes nothing.
+                    Ok(()) = life.changed() => {}
+                },
+                Step::SignIn(login) => {
+                    let accepted = self.accepts(&login);
+                    connection.machine.signed_in(accepted);
+                }
+                Step::Begin(envelope) => self.message(&mut connection, &envelope).await,
+                Step::Notice(notice) => telemetry::app_notice(notice),
+                Step::Close(ending) => {
+                    connection.flush().await;
+                    let _ = timeout(self.deadlines.quit, connection.wire.shutdown()).await;
+                    return ending;
+                }
+                // A message takes its own content and hears of its end; what is left over has nobody to tell.
+                Step::Content(_) | Step::End | Step::Abandoned(_) => {}
+            }
+        }
+    }
+
+    /// One message, from the first octet of its content to the answer.
+    async fn message(&self, connection: &mut AppConnection, envelope: &Envelope) {
+        let id = MessageId::next();
+        let begun = Instant::now();
+        let mut trail = Trail::default();
+        let mut content = Held::new(Source::App(connection), self.budget.clone());
+        let verdict = match content.fill().await {
+            Ok(()) => {
+                trail.received = begun.elapsed();
+                trail.message_id = header_field(content.kept(), "Message-ID");
+                self.delivery.deliver(id, envelope, &mut content, &mut trail).await
+            }
+            Err(why) => Err(why),
+        };
+        // Whatever the verdict, the app hears it at the end of its content, or the dialogue would be out of step.
+        let verdict = match verdict {
+            // Its content may take for ever to end.
+            Ok(outcome) if outcome.is_app_too_slow() => Ok(outcome),
+            Ok(outcome) => content.drain().await.map(|()| outcome),
+            Err(why) => Err(why),
+        };
+        let is_complete = content.is_complete();
+        trail.octets = content.octets();
+        trail.total = begun.elapsed();
+        drop(content);
+        match verdict {
+            Ok(outcome) => {
+                let reply = self.delivery.reply(&outcome);
+                telemetry::message(id, envelope, &trail, &outcome, self.delivery.name(&outcome), &reply);
+                if is_complete {
+                    connection.machine.answer(&reply);
+                } else {
+                    connection.machine.cut(&reply);
+                }
+            }
+            Err(why) => telemetry::abandoned(id, envelope, &trail, why),
+        }
+    }
+
+    /// Compares in constant time: the time taken must not tell how much of a guess was right.
+    fn accepts(&self, login: &Login) -> bool {
+        let Some(expected) = &self.app_login else { return true };
+        let password = match expected.password.read() {
+            Ok(password) => password,
+            Err(problem) => {
+                telemetry::app_password_unreadable(&problem);
+                return false;
+            }
+        };
+        let username_is_right = equal(login.username.expose(), expected.username.as_bytes());
+        let password_is_right = equal(login.password.expose(), password.expose().as_bytes());
+        username_is_right & password_is_right
+    }
+}
+
+/// Equality whose time depends on the lengths alone.
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    let mut difference = u8::from(a.len() != b.len());
+    for (index, octet) in a.iter().enumerate() {
+        difference |= octet ^ b.get(index).copied().unwrap_or_default();
+    }
+    std::hint::black_box(difference) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_equal_octets_are_equal() {
+        assert!(equal(b"secret", b"secret"));
+        assert!(equal(b"", b""));
+        for (a, b) in [("secret", "secre"), ("secre", "secret"), ("secret", "Secret"), ("", "x"), ("\0", "")]
+        {
+            assert!(!equal(a.as_bytes(), b.as_bytes()), "{a:?} {b:?}");
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! Everything the program tells: each event is one function here, so that its words, its level and its fields have
+//! one place. Nothing here may hold a secret, content or a subject.
+
+mod setup;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tracing::{debug, error, info, trace, warn};
+
+use crate::handoff::Trail;
+use crate::identity::RenewalEvent;
+use crate::message::{Envelope, Why};
+use crate::outcome::{Fault, Outcome};
+use crate::secret::printable;
+use crate::session::machine::{Ending, Notice};
+use crate::smtp::reply::Reply;
+
+pub use setup::init;
+
+/// Names one message in the log, unique over restarts for all practical purposes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageId(u64);
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+impl MessageId {
+    /// The next one.
+    pub fn next() -> Self {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        Self((seconds << 20) | (NEXT_ID.fetch_add(1, Ordering::Relaxed) & 0xf_ffff))
+    }
+}
+
+impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// Milliseconds with two decimals: a phase may take less than one.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 100_000.0).round() / 100.0
+}
+
+// --- the process ---
+
+/// The start: what is in force.
+pub fn started(mailbox: &str, upstream: &str, sign_in: &str) {
+    info!(version = env!("CARGO_PKG_VERSION"), mailbox, upstream, sign_in, "mailshim starts");
+}
+
+/// A doubt about the configuration.
+pub fn configuration_warning(warning: &str) {
+    warn!("{warning}");
+}
+
+/// A bound address.
+pub fn listening(address: SocketAddr) {
+    info!(%address, "listening");
+}
+
+/// It cannot start.
+pub fn start_failed(problem: &str) {
+    error!("{problem}");
+}
+
+/// The first signal.
+pub fn shutting_down(delay: Duration, grace: Duration) {
+    info!(
+        ?delay,
+        ?grace,
+        "shutting down: new connections are taken for the delay, then what is in hand is finished"
+    );
+}
+
+/// The grace is over; so many sessions, if any, are cut off.
+pub fn grace_ended(cut: Option<usize>) {
+    if let Some(sessions) = cut {
+        warn!(
+            sessions,
+            "the grace has ended: these sessions are cut off, their mail was not acknowledged (MAILSHIM_SHUTDOWN_GRACE)"
+        );
+    }
+}
+
+/// The end.
+pub fn stopped() {
+    info!("stopped");
+}
+
+// --- the app ---
+
+/// A peer that is not loopback.
+pub fn peer_refused(peer: SocketAddr) {
+    warn!(%peer, "refused a connection that does not come from loopback");
+}
+
+/// More connections than allowed.
+pub fn too_many_sessions() {
+    warn!("refused a connection of the app: MAILSHIM_MAX_SESSIONS are open already");
+}
+
+/// The socket could not accept.
+pub fn accept_failed(error: &io::Error) {
+    warn!(%error, "a connection could not be accepted");
+}
+
+/// The file of MAILSHIM_APP_PASSWORD.
+pub fn app_password_unreadable(problem: &str) {
+    error!("the app's sign-in is refused: {problem} (MAILSHIM_APP_PASSWORD_FILE)");
+}
+
+/// The app's set-up asks for something that is not there.
+pub fn app_notice(notice: Notice) {
+    match notice {
+        Notice::StartTlsAsked => warn!(
+            "the app asked for STARTTLS, which is not offered on loopback: set its encryption to \"none\"; mailshim does \
+             TLS to Office 365"
+        ),
+    }
+}
+
+/// How a session ended, where that says something about the app's set-up.
+pub fn session_ended(ending: Ending) {
+    match ending {
+        Ending::Http => warn!(
+            "an HTTP request came to the SMTP port and was cut off: point the app's mail settings, not a browser or a \
+             health check, at this port"
+        ),
+        Ending::TlsHello => warn!(
+            "a TLS hello came to the SMTP port and was cut off: set the app's encryption to \"none\" (not SMTPS, SSL or \
+             port 465); mailshim does TLS to Office 365"
+        ),
+        Ending::TooManyErrors => warn!("a session was ended after too many refused commands"),
+        Ending::OutOfStep => warn!("a session was ended: its BDAT command could not be read"),
+        Ending::Quit | Ending::HungUp | Ending::Idle | Ending::Cut | Ending::ShuttingDown => {
+            debug!(?ending, "session ended");
+        }
+    }
+}
+
+// --- a message ---
+
+/// The one line of a message that was answered.
+pub fn message(
+    id: MessageId,
+    envelope: &Envelope,
+    trail: &Trail,
+    outcome: &Outcome,
+    name: &str,
+    reply: &Reply,
+) {
+    let (stage, upstream) = match outcome {
+        Outcome::Accepted(theirs) => ("verdict", printable(&theirs.to_string())),
+        Outcome::Failed(fault) | Outcome::Unknown(fault) => (fault.stage.name(), fault.to_string()),
+    };
+    let recipient = match outcome {
+        Outcome::Failed(Fault { recipient: Some(recipient), .. }) => Some(printable(recipient)),
+        _ => None,
+    };
+    macro_rules! line {
+        ($level:ident) => {
+            $level!(
+                %id,
+                outcome = name,
+                stage,
+                message_id = trail.message_id.as_deref().map(printable),
+                from = sender(envelope),
+                recipients = envelope.recipients.len(),
+                about = recipient,
+                octets = trail.octets,
+                attempts = trail.attempts,
+                receive_ms = milliseconds(trail.received),
+                wait_ms = milliseconds(trail.waited),
+                connect_ms = milliseconds(trail.connected),
+                send_ms = milliseconds(trail.sent),
+                total_ms = milliseconds(trail.total),
+                reply = %reply,
+                upstream,
+                "message"
+            )
+        };
+    }
+    match outcome {
+        Outcome::Accepted(_) => line!(info),
+        Outcome::Failed(_) | Outcome::Unknown(_) => line!(warn),
+    }
+}
+
+/// A message that nobody waits for any more: no part of it was delivered.
+pub fn abandoned(id: MessageId, envelope: &Envelope, trail: &Trail, why: Why) {
+    let reason = match why {
+        Why::HungUp => "the app closed the connection before its mail was answered",
+        Why::Idle => "the app stopped in the middle of its mail",
+        Why::TooBig => "larger than MAILSHIM_MAX_MESSAGE_SIZE",
+        Why::Reset => "the app took it back",
+        Why::ShuttingDown => "mailshim is shutting down",
+    };
+    warn!(
+        %id,
+        outcome = "abandoned",
+        message_id = trail.message_id.as_deref().map(printable),
+        from = sender(envelope),
+        recipients = envelope.recipients.len(),
+        octets = trail.octets,
+        attempts = trail.attempts,
+        total_ms = milliseconds(trail.total),
+        reason,
+        "message"
+    );
+}
+
+fn sender(envelope: &Envelope) -> String {
+    let sender = envelope.mail.reverse_path.as_ref().map_or("<>", |address| address.as_str());
+    printable(sender)
+}
+
+/// One attempt failed, another follows.
+pub fn attempt_failed(id: MessageId, attempt: u32, fault: &Fault, pause: Duration) {
+    warn!(%id, attempt, stage = fault.stage.name(), again_in = ?pause, "{fault}");
+}
+
+// --- upstream ---
+
+/// A line of the dialogue with Office 365; secrets are redacted by their types, and once more here.
+pub fn wire(side: char, line: &impl fmt::Display) {
+    trace!("{side}: {}", printable(&line.to_string()));
+}
+
+/// The token was renewed in the background, or not.
+pub fn renewal(event: &RenewalEvent) {
+    match event {
+        RenewalEvent::Renewed { good_for, renew_in, .. } => {
+            info!(good_for_s = good_for.as_secs(), renew_in_s = renew_in.as_secs(), "a token was obtained");
+        }
+        RenewalEvent::Failed { fault, again_in, still_good_for } => warn!(
+            again_in_s = again_in.as_secs(),
+            still_good_for_s = still_good_for.map(|time| time.as_secs()),
+            "no token could be obtained: {fault}"
+        ),
+    }
+}

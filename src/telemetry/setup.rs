@@ -1,0 +1,73 @@
+//! Where the events go: standard error, as text for people or JSON for machines.
+
+use std::io::{self, IsTerminal as _};
+use std::str::FromStr as _;
+
+use tracing::level_filters::LevelFilter;
+use tracing::{error, subscriber};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+use crate::config::{LogConfig, LogFormat};
+
+/// Starts the log; before it, nothing is written.
+///
+/// Other crates stay at `warn` unless the filter names them: a dependency's trace line can print a token.
+pub fn init(config: &LogConfig) {
+    let filter = targets(&config.filter);
+    let is_json = match config.format {
+        LogFormat::Json => true,
+        LogFormat::Text => false,
+        LogFormat::Auto => !io::stderr().is_terminal(),
+    };
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
+    let layer = if is_json {
+        layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+    } else {
+        layer.with_ansi(false).boxed()
+    };
+    // A second start of it in one process (tests) keeps the first.
+    let _ = subscriber::set_global_default(tracing_subscriber::registry().with(layer.with_filter(filter)));
+    std::panic::set_hook(Box::new(|panic| {
+        // The place, and not the message: that may hold content.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        error!(place, "a part of mailshim panicked; please report this");
+    }));
+}
+
+/// `info` or `info,hyper=debug`: a bare level is ours alone.
+fn targets(filter: &str) -> Targets {
+    let mut targets =
+        Targets::new().with_default(LevelFilter::WARN).with_target("mailshim", LevelFilter::INFO);
+    for part in filter.split(',').map(str::trim) {
+        if let Ok(level) = LevelFilter::from_str(part) {
+            targets = targets.with_target("mailshim", level);
+            if level < LevelFilter::WARN {
+                targets = targets.with_default(level);
+            }
+        } else if let Some((target, level)) = part.split_once('=')
+            && let Ok(level) = LevelFilter::from_str(level)
+        {
+            targets = targets.with_target(target.to_string(), level);
+        }
+    }
+    targets
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tracing::Level;
+
+    #[test]
+    fn a_bare_level_is_ours_alone() {
+        let trace = targets("trace");
+        assert!(trace.would_enable("mailshim::upstream", &Level::TRACE));
+        assert!(!trace.would_enable("rustls::client", &Level::DEBUG));
+        assert!(trace.would_enable("rustls::client", &Level::WARN));
+        assert!(targets("info,rustls=debug").would_enable("rustls::client", &Level::DEBUG));
+        assert!(!targets("error").would_enable("hyper", &Level::WARN));
+        assert!(!targets("off").would_enable("mailshim", &Level::ERROR));
+    }
+}

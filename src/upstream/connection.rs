@@ -1,0 +1,539 @@
+//! A connection to Office 365: the octets and the deadlines around the pure [`dialogue`](super::dialogue).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::dial::Dialer;
+use super::dialogue::{After, Framing, Line, Opening, OpeningStep, Plan, Step, Transaction, Verdict};
+use super::tls;
+use crate::deadlines::Deadlines;
+use crate::identity::{Credential, Identity};
+use crate::message::{Envelope, Held, Next, Why};
+use crate::outcome::{Cause, Fault, Outcome, Stage};
+use crate::smtp::data::DotStuffer;
+use crate::smtp::extension::Extensions;
+use crate::smtp::reply::{Reply, ReplyReader};
+use crate::telemetry;
+use crate::wire::BoxedWire;
+
+/// Messages over one connection: what Exchange's own connectors allow.
+const MAX_MESSAGES: u32 = 20;
+/// Octets that are gathered before they are written, and the size of a chunk of streamed content.
+const MAX_CHUNK: usize = 64 * 1024;
+/// Chunks of streamed content whose replies have not come yet.
+const MAX_CHUNKS_AHEAD: u32 = 4;
+/// The least speed of streamed content, in octets a second: a connection is too scarce to wait for less.
+const LEAST_SPEED: u64 = 64 * 1024;
+
+/// What is needed to open a connection.
+pub struct Connector {
+    /// Resolves and connects.
+    pub dialer: Dialer,
+    /// Roots and versions.
+    pub tls: Arc<ClientConfig>,
+    /// The upstream's name, against which its certificate is verified.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Our name in EHLO.
+    pub hostname: String,
+    /// The mailbox that signs in.
+    pub identity: Arc<Identity>,
+    /// Every wait.
+    pub deadlines: Arc<Deadlines>,
+}
+
+impl Connector {
+    /// Opens a signed-in connection. A token from the cache that is refused is replaced once.
+    ///
+    /// # Errors
+    /// Which stage failed, and why.
+    pub async fn open(&self) -> Result<Connection, Fault> {
+        match self.attempt().await {
+            Err((fault, Some(credential)))
+                if is_refused_sign_in(&fault) && self.identity.refused(&credential) =>
+            {
+                self.attempt().await.map_err(|(fault, _)| fault)
+            }
+            Err((fault, _)) => Err(fault),
+            Ok(connection) => Ok(connection),
+        }
+    }
+
+    async fn attempt(&self) -> Result<Connection, (Fault, Option<Credential>)> {
+        // First, so that a connection is not kept waiting for the token service.
+        let credential = self.identity.credential().await.map_err(|fault| (fault, None))?;
+        match self.open_with(&credential).await {
+            Ok(connection) => Ok(connection),
+            Err(fault) => Err((fault, Some(credential))),
+        }
+    }
+
+    async fn open_with(&self, credential: &Credential) -> Result<Connection, Fault> {
+        let socket = self.dialer.connect(&self.host, self.port).await?;
+        let mut opening = Opening::new(&self.hostname, Some(credential));
+        let mut link = Link::new(Box::new(socket), Arc::clone(&self.deadlines));
+        loop {
+            match opening.next() {
+                OpeningStep::Write(stage, line) => {
+                    link.line(&line);
+                    opening.reply(&link.reply(stage).await?)?;
+                }
+                OpeningStep::Read(stage) => opening.reply(&link.reply(stage).await?)?,
+                OpeningStep::Handshake => {
+                    link = link.secure(&self.tls, &self.host).await?;
+                    opening.secured();
+                }
+                OpeningStep::Ready(extensions) => {
+                    return Ok(Connection::new(link, extensions, credential.clone()));
+                }
+            }
+        }
+    }
+}
+
+fn is_refused_sign_in(fault: &Fault) -> bool {
+    fault.stage == Stage::Auth && matches!(&fault.cause, Cause::Refused(reply) if reply.code == 535)
+}
+
+/// Octets in and out, buffered.
+struct Link {
+    wire: BoxedWire,
+    replies: ReplyReader,
+    out: Vec<u8>,
+    deadlines: Arc<Deadlines>,
+    last_reply: Instant,
+}
+
+impl Link {
+    fn new(wire: BoxedWire, deadlines: Arc<Deadlines>) -> Self {
+        Self { wire, replies: ReplyReader::default(), out: Vec::new(), deadlines, last_reply: Instant::now() }
+    }
+
+    async fn secure(self, tls: &Arc<ClientConfig>, host: &str) -> Result<Self, Fault> {
+        // Whoever sits in between could put replies here that would be taken for the server's (CVE-2011-0411's kind).
+        if self.replies.has_unread() {
+            return Err(fault(Stage::StartTls, Cause::BytesAfterStartTls));
+        }
+        let wire = tls::handshake(tls, host, self.wire, self.deadlines.tls).await?;
+        Ok(Self::new(Box::new(wire), self.deadlines))
+    }
+
+    fn line(&mut self, line: &Line) {
+        telemetry::wire('C', line);
+        self.out.extend_from_slice(line.wire());
+    }
+
+    /// Writes what has been gathered, whole.
+    async fn flush(&mut self, stage: Stage) -> Result<(), Fault> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let within = self.deadlines.chunk;
+        let write = async {
+            self.wire.write_all(&self.out).await?;
+            self.wire.flush().await
+        };
+        let written = timeout(within, write).await;
+        self.out.clear();
+        self.out.shrink_to(MAX_CHUNK);
+        match written {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(fault(stage, broken(&error))),
+            Err(_) => Err(fault(stage, Cause::TimedOut(within))),
+        }
+    }
+
+    /// Writes what has been gathered, then reads one reply.
+    async fn reply(&mut self, stage: Stage) -> Result<Reply, Fault> {
+        self.flush(stage).await?;
+        let within = match stage {
+            Stage::Greeting => self.deadlines.greeting,
+            Stage::Verdict => self.deadlines.verdict,
+            _ => self.deadlines.command,
+        };
+        self.read_reply(stage, within).await
+    }
+
+    async fn read_reply(&mut self, stage: Stage, within: Duration) -> Result<Reply, Fault> {
+        let reading = async {
+            let mut octets = [0; 2048];
+            loop {
+                match self.replies.next() {
+                    Ok(Some(reply)) => return Ok(reply),
+                    Ok(None) => {}
+                    Err(broken) => return Err(Cause::BrokenReply(broken.0)),
+                }
+                match self.wire.read(&mut octets).await {
+                    Ok(0) => return Err(Cause::Closed),
+                    Ok(count) => self.replies.received(&octets[..count]),
+                    Err(error) => return Err(broken(&error)),
+                }
+            }
+        };
+        let reply = timeout(within, reading).await.unwrap_or(Err(Cause::TimedOut(within)));
+        let reply = reply.map_err(|cause| fault(stage, cause))?;
+        telemetry::wire('S', &reply);
+        self.last_reply = Instant::now();
+        Ok(reply)
+    }
+
+    /// After a failed write: a server that closes often says why first.
+    async fn last_words(&mut self, stage: Stage, written: Fault) -> Fault {
+        match self.read_reply(stage, self.deadlines.quit).await {
+            Ok(reply) if !reply.is_positive() => fault(stage, Cause::Refused(reply)),
+            _ => written,
+        }
+    }
+}
+
+fn fault(stage: Stage, cause: Cause) -> Fault {
+    Fault { stage, recipient: None, cause }
+}
+
+fn broken(error: &std::io::Error) -> Cause {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Cause::Closed,
+        _ => Cause::Io(error.to_string()),
+    }
+}
+
+/// Why content was not written to its end.
+enum Stopped {
+    /// The connection, or the app's slowness.
+    Fault(Fault),
+    /// Office 365 has refused it meanwhile.
+    Refused,
+    /// The app went away.
+    Abandoned(Why),
+}
+
+impl From<Fault> for Stopped {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// A signed-in connection.
+pub struct Connection {
+    link: Link,
+    extensions: Extensions,
+    credential: Credential,
+    opened: Instant,
+    messages: u32,
+    usable: bool,
+    /// The end of the content waits to be written.
+    end_gathered: bool,
+    /// The end of the content has been written: from here on, silence means that nobody knows.
+    committed: bool,
+}
+
+impl Connection {
+    fn new(link: Link, extensions: Extensions, credential: Credential) -> Self {
+        let opened = Instant::now();
+        Self {
+            link,
+            extensions,
+            credential,
+            opened,
+            messages: 0,
+            usable: true,
+            end_gathered: false,
+            committed: false,
+        }
+    }
+
+    /// What it is signed in with.
+    pub const fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// When it may no longer be used: its age, or its token's end.
+    fn ends(&self) -> Instant {
+        let age = self.opened + self.link.deadlines.age;
+        match &self.credential {
+            Credential::Xoauth2 { good_until, .. } => age.min(*good_until),
+            Credential::Login { .. } => age,
+        }
+    }
+
+    /// It takes no more messages.
+    pub const fn retire(&mut self) {
+        self.messages = MAX_MESSAGES;
+    }
+
+    /// Whether it takes another message.
+    pub fn is_reusable(&self) -> bool {
+        self.usable
+            && self.messages < MAX_MESSAGES
+            && Instant::now() < self.ends()
+            && !self.link.replies.has_unread()
+    }
+
+    /// How long it may stay idle.
+    pub fn idle_until(&self) -> Instant {
+        self.ends().min(Instant::now() + self.link.deadlines.idle)
+    }
+
+    /// Ends when the idle connection is no longer good: EOF, close_notify, or any octet that nobody asked for.
+    pub async fn spoiled(&mut self) {
+        let mut octet = [0; 1];
+        let _ = self.link.wire.read(&mut octet).await;
+        self.usable = false;
+    }
+
+    /// Says goodbye.
+    pub async fn quit(mut self) {
+        let within = self.link.deadlines.quit;
+        self.link.out.extend_from_slice(b"QUIT\r\n");
+        if self.usable && self.link.flush(Stage::Wait).await.is_ok() {
+            let _ = self.link.read_reply(Stage::Wait, within).await;
+        }
+        let _ = timeout(within, self.link.wire.shutdown()).await;
+    }
+
+    /// Takes one message over this connection.
+    ///
+    /// # Errors
+    /// The app went away before its content was whole: nothing was sent.
+    pub async fn send(&mut self, envelope: &Envelope, content: &mut Held<'_>) -> Result<Outcome, Why> {
+        // Until the dialogue has come to its end the connection is not to be used again, should this future be dropped.
+        self.usable = false;
+        (self.end_gathered, self.committed) = (false, false);
+        self.messages += 1;
+        let whole = content.is_complete().then(|| content.octets());
+        let eight_bit =
+            envelope.is_eight_bit() || whole.is_none() || content.kept().any(|chunk| !chunk.is_ascii());
+        let fresh = self.link.last_reply.elapsed() < self.link.deadlines.fresh;
+        let mut transaction =
+            match Transaction::new(envelope, &self.extensions, Plan { whole, eight_bit, fresh }) {
+                Ok(transaction) => transaction,
+                Err(fault) => {
+                    self.usable = true;
+                    return Ok(Outcome::Failed(fault));
+                }
+            };
+        loop {
+            match transaction.next() {
+                Step::Write(line) => self.link.line(&line),
+                Step::Read(stage) => match self.exchange(stage).await {
+                    Ok(reply) => transaction.reply(&reply),
+                    Err(fault) => return Ok(self.broken(&mut transaction, fault)),
+                },
+                Step::Content(framing) => match self.content(framing, content, &mut transaction).await {
+                    Ok(()) => {}
+                    Err(Stopped::Refused) => transaction.content_cut(),
+                    Err(Stopped::Fault(fault)) => return Ok(self.broken(&mut transaction, fault)),
+                    Err(Stopped::Abandoned(why)) => {
+                        self.abort(framing, &mut transaction).await;
+                        return Err(why);
+                    }
+                },
+                Step::Done(verdict, after) => {
+                    self.usable = match after {
+                        After::Keep => true,
+                        After::Reset => self.reset().await,
+                        After::Close => false,
+                    };
+                    return Ok(match verdict {
+                        Verdict::Accepted(reply) => Outcome::Accepted(reply),
+                        Verdict::Refused(fault) => Outcome::Failed(fault),
+                        Verdict::Contradiction(fault) => Outcome::Unknown(fault),
+                    });
+                }
+            }
+        }
+    }
+    /// Writes what has been gathered. A failure means that its last octets have not left: the end of the content, if
+    /// it is among them, has not arrived.
+    async fn flush(&mut self, stage: Stage) -> Result<(), Fault> {
+        if let Err(fault) = self.link.flush(stage).await {
+            return Err(self.link.last_words(stage, fault).await);
+        }
+        self.committed = self.end_gathered;
+        Ok(())
+    }
+
+    async fn exchange(&mut self, stage: Stage) -> Result<Reply, Fault> {
+        self.flush(stage).await?;
+        self.link.reply(stage).await
+    }
+
+    /// The outcome where the connection is of no more use.
+    fn broken(&self, transaction: &mut Transaction<'_>, fault: Fault) -> Outcome {
+        match transaction.refusal() {
+            // With a refusal nothing can have been accepted.
+            Some(refusal) => Outcome::Failed(refusal),
+            None if self.committed => Outcome::Unknown(fault),
+            None => Outcome::Failed(fault),
+        }
+    }
+
+    /// Writes the content in the framing that was agreed on. The end of it is only gathered: it leaves with the next
+    /// read.
+    async fn content(
+        &mut self,
+        framing: Framing,
+        content: &mut Held<'_>,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<(), Stopped> {
+        if content.is_complete() {
+            self.whole_content(framing, content).await?;
+        } else {
+            let mut pace = Pace::new(&self.link.deadlines);
+            match framing {
+                Framing::Bdat => self.streamed_chunks(content, &mut pace, transaction).await?,
+                Framing::Data => self.streamed_data(content, &mut pace).await?,
+            }
+        }
+        self.end_gathered = true;
+        Ok(())
+    }
+
+    /// Content that is all in memory: one chunk, or one run of stuffed lines.
+    async fn whole_content(&mut self, framing: Framing, content: &mut Held<'_>) -> Result<(), Stopped> {
+        if framing == Framing::Bdat {
+            self.link.out.extend_from_slice(format!("BDAT {} LAST\r\n", content.octets()).as_bytes());
+        }
+        let mut stuffer = DotStuffer::new();
+        while let Next::Chunk(chunk) = content.next().await {
+            match framing {
+                Framing::Bdat => self.link.out.extend_from_slice(&chunk),
+                Framing::Data => stuffer.stuff(&chunk, &mut self.link.out),
+            }
+            // Content that goes out in one flight with its envelope is smaller than this.
+            if self.link.out.len() > 2 * MAX_CHUNK {
+                self.flush(Stage::Content).await?;
+            }
+        }
+        if framing == Framing::Data {
+            stuffer.end(&mut self.link.out);
+        }
+        telemetry::wire('C', &format_args!("({} octets of content)", content.octets()));
+        Ok(())
+    }
+
+    async fn streamed_data(&mut self, content: &mut Held<'_>, pace: &mut Pace) -> Result<(), Stopped> {
+        let mut stuffer = DotStuffer::new();
+        loop {
+            match pace.next(content).await? {
+                Next::Chunk(chunk) => stuffer.stuff(&chunk, &mut self.link.out),
+                Next::End => break,
+                Next::Abandoned(why) => return Err(Stopped::Abandoned(why)),
+            }
+            if self.link.out.len() >= MAX_CHUNK {
+                self.flush(Stage::Content).await?;
+            }
+        }
+        stuffer.end(&mut self.link.out);
+        Ok(())
+    }
+
+    /// A chunk leaves when the next one has begun: the last one only after the app has ended its content.
+    async fn streamed_chunks(
+        &mut self,
+        content: &mut Held<'_>,
+        pace: &mut Pace,
+        transaction: &mut Transaction<'_>,
+    ) -> Result<(), Stopped> {
+        let (mut pieces, mut octets, mut owed) = (Vec::new(), 0, 0);
+        loop {
+            match pace.next(content).await? {
+                Next::Chunk(piece) => {
+                    if octets + piece.len() > MAX_CHUNK {
+                        self.gather_chunk(&mut pieces, octets, "");
+                        self.flush(Stage::Content).await?;
+                        transaction.chunk_written();
+                        (octets, owed) = (0, owed + 1);
+                    }
+                    octets += piece.len();
+                    pieces.push(piece);
+                }
+                Next::End => {
+                    self.gather_chunk(&mut pieces, octets, " LAST");
+                    return Ok(());
+                }
+                Next::Abandoned(why) => return Err(Stopped::Abandoned(why)),
+            }
+            while owed >= MAX_CHUNKS_AHEAD {
+                let reply = self.exchange(Stage::Content).await?;
+                transaction.reply(&reply);
+                owed -= 1;
+                if transaction.is_refused() {
+                    return Err(Stopped::Refused);
+                }
+            }
+        }
+    }
+
+    fn gather_chunk(&mut self, pieces: &mut Vec<Bytes>, octets: usize, last: &str) {
+        telemetry::wire('C', &format_args!("BDAT {octets}{last}"));
+        self.link.out.extend_from_slice(format!("BDAT {octets}{last}\r\n").as_bytes());
+        for piece in pieces.drain(..) {
+            self.link.out.extend_from_slice(&piece);
+        }
+    }
+
+    /// The app went away in the middle of its content. To abort is never to send the end.
+    async fn abort(&mut self, framing: Framing, transaction: &mut Transaction<'_>) {
+        if framing == Framing::Data {
+            // In DATA there is no way back but to close.
+            return;
+        }
+        while transaction.owes_chunk() {
+            match self.exchange(Stage::Content).await {
+                Ok(reply) if reply.code != 421 => transaction.reply(&reply),
+                _ => return,
+            }
+        }
+        self.usable = self.reset().await;
+    }
+
+    /// RSET; false if the connection is of no more use.
+    async fn reset(&mut self) -> bool {
+        self.link.out.clear();
+        self.link.out.extend_from_slice(b"RSET\r\n");
+        matches!(self.link.reply(Stage::Wait).await, Ok(reply) if reply.is_positive())
+    }
+}
+
+/// Watches the speed of streamed content.
+struct Pace {
+    ends: Instant,
+    window: Duration,
+    window_ends: Instant,
+    octets: u64,
+}
+
+impl Pace {
+    fn new(deadlines: &Deadlines) -> Self {
+        let now = Instant::now();
+        let window = deadlines.stream_window;
+        Self { ends: now + deadlines.stream, window, window_ends: now + window, octets: 0 }
+    }
+
+    /// The next piece of content.
+    async fn next(&mut self, content: &mut Held<'_>) -> Result<Next, Stopped> {
+        let until = self.window_ends.min(self.ends);
+        let Ok(next) = timeout_at(until, content.next()).await else {
+            return Err(fault(Stage::Content, Cause::AppTooSlow).into());
+        };
+        if let Next::Chunk(chunk) = &next {
+            self.octets += chunk.len() as u64;
+        }
+        let now = Instant::now();
+        if now >= self.ends {
+            return Err(fault(Stage::Content, Cause::AppTooSlow).into());
+        }
+        if self.octets >= LEAST_SPEED * self.window.as_secs().max(1) {
+            (self.octets, self.window_ends) = (0, now + self.window);
+        }
+        Ok(next)
+    }
+}
