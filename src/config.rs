@@ -10,6 +10,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub use sign_in::{ClientCredentials, SignIn};
 pub use variables::{DefaultValue, VARIABLES, Variable};
 
 use crate::secret::SecretSource;
+use crate::telemetry::AddressDetail;
 use environment::{Environment, Reader};
 use value::{duration, number, size};
 use variables::RawEnv;
@@ -58,6 +60,8 @@ pub struct Config {
     pub max_connections: usize,
     /// The longest one mail waits before its answer.
     pub hold: Duration,
+    /// Where `/livez`, `/readyz` and `/metrics` are; `None` for nowhere.
+    pub http_listen: Option<SocketAddr>,
     /// What to log, and how.
     pub log: LogConfig,
     /// How long to keep accepting after SIGTERM.
@@ -93,6 +97,8 @@ pub struct LogConfig {
     pub filter: String,
     /// How a line looks.
     pub format: LogFormat,
+    /// How much of an address a line shows.
+    pub addresses: AddressDetail,
 }
 
 /// How a log line looks.
@@ -175,7 +181,8 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         ca_file,
         max_connections: max_connections?,
         hold: hold?,
-        log: LogConfig { filter: filter?, format: format? },
+        http_listen: http_listen?,
+        log: LogConfig { filter: filter?, format: format?, addresses: addresses? },
         shutdown_delay: shutdown_delay?,
         shutdown_grace: shutdown_grace?,
         warnings: Vec::new(),
@@ -253,6 +260,15 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err("is not a log format: write auto, text or json".to_string()),
+    }
+}
+
+fn address_detail(text: &str) -> Result<AddressDetail, String> {
+    match text {
+        "full" => Ok(AddressDetail::Full),
+        "domain" => Ok(AddressDetail::Domain),
+        "none" => Ok(AddressDetail::None),
+        _ => Err("is not known: write full, domain or none".to_string()),
     }
 }
 

@@ -78,6 +78,7 @@ async fn first_signal() {
         // Without handlers the signals still end the process, only without grace.
         return std::future::pending().await;
     };
+    tokio::spawn(other_signals());
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
@@ -86,4 +87,17 @@ async fn first_signal() {
         interrupt.recv().await;
         std::process::exit(130);
     });
+}
+
+/// SIGUSR1 raises the log's level. SIGHUP is harmless: a closed terminal, or an administrator's habit, must not end mail.
+async fn other_signals() {
+    let (Ok(mut hangup), Ok(mut user)) = (signal(SignalKind::hangup()), signal(SignalKind::user_defined1())) else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {}
+            _ = user.recv() => telemetry::raise_level(),
+        }
+    }
 }

@@ -75,6 +75,15 @@ pub(super) fn listen_entry(text: &str) -> Result<Vec<LoopbackAddr>, String> {
     }
 }
 
+/// `MAILSHIM_HTTP_LISTEN`: any address with a port, or `off`.
+pub(super) fn http_listen(text: &str) -> Result<Option<SocketAddr>, String> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let problem = "is not an address with a port: write 127.0.0.1:9025, 0.0.0.0:9025 for a scraper, or off";
+    text.parse().map(Some).map_err(|_| problem.to_string())
+}
+
 /// A host, by name or address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPort {

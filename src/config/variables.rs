@@ -169,6 +169,12 @@ pub const VARIABLES: &[Variable] = &[
         ..ECHOED
     },
     Variable {
+        name: "MAILSHIM_HTTP_LISTEN",
+        default: Text("127.0.0.1:9025"),
+        summary: "address of /livez, /readyz and /metrics; off turns it off",
+        ..ECHOED
+    },
+    Variable {
         name: "MAILSHIM_LOG",
         default: Text("info"),
         summary: "log filter: a level, or a comma list of target=level",
@@ -178,6 +184,12 @@ pub const VARIABLES: &[Variable] = &[
         name: "MAILSHIM_LOG_FORMAT",
         default: Text("auto"),
         summary: "text or json; auto is text on a terminal",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_LOG_ADDRESSES",
+        default: Text("full"),
+        summary: "how much of an address a log line shows: full, domain or none",
         ..ECHOED
     },
     Variable {
@@ -218,8 +230,10 @@ pub(super) struct RawEnv {
     pub mailshim_ca_file: Option<String>,
     pub mailshim_max_connections: Option<String>,
     pub mailshim_hold: Option<String>,
+    pub mailshim_http_listen: Option<String>,
     pub mailshim_log: Option<String>,
     pub mailshim_log_format: Option<String>,
+    pub mailshim_log_addresses: Option<String>,
     pub mailshim_shutdown_delay: Option<String>,
     pub mailshim_shutdown_grace: Option<String>,
 }

@@ -1,6 +1,11 @@
 //! Everything the program tells: each event is one function here, so that its words, its level and its fields have
 //! one place. Nothing here may hold a secret, content or a subject.
 
+mod addresses;
+pub mod http;
+pub mod metrics;
+mod readiness;
+mod repeats;
 mod setup;
 
 use std::fmt;
@@ -11,6 +16,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::{debug, error, info, trace, warn};
 
+use addresses::masked;
+use metrics::metrics;
+
 use crate::handoff::Trail;
 use crate::identity::RenewalEvent;
 use crate::message::{Envelope, Why};
@@ -19,7 +27,9 @@ use crate::secret::printable;
 use crate::session::machine::{Ending, Notice};
 use crate::smtp::reply::Reply;
 
-pub use setup::init;
+pub use addresses::AddressDetail;
+pub use readiness::{NotReady, readiness};
+pub use setup::{init, raise_level};
 
 /// Names one message in the log, unique over restarts for all practical purposes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,11 +165,11 @@ pub fn message(
     reply: &Reply,
 ) {
     let (stage, upstream) = match outcome {
-        Outcome::Accepted(theirs) => ("verdict", printable(&theirs.to_string())),
-        Outcome::Failed(fault) | Outcome::Unknown(fault) => (fault.stage.name(), fault.to_string()),
+        Outcome::Accepted(theirs) => ("verdict", shown(&theirs.to_string())),
+        Outcome::Failed(fault) | Outcome::Unknown(fault) => (fault.stage.name(), shown(&fault.to_string())),
     };
     let recipient = match outcome {
-        Outcome::Failed(Fault { recipient: Some(recipient), .. }) => Some(printable(recipient)),
+        Outcome::Failed(Fault { recipient: Some(recipient), .. }) => Some(shown(recipient)),
         _ => None,
     };
     macro_rules! line {
@@ -179,7 +189,7 @@ pub fn message(
                 connect_ms = milliseconds(trail.connected),
                 send_ms = milliseconds(trail.sent),
                 total_ms = milliseconds(trail.total),
-                reply = %reply,
+                reply = shown(&reply.to_string()),
                 upstream,
                 "message"
             )
@@ -216,7 +226,12 @@ pub fn abandoned(id: MessageId, envelope: &Envelope, trail: &Trail, why: Why) {
 
 fn sender(envelope: &Envelope) -> String {
     let sender = envelope.mail.reverse_path.as_ref().map_or("<>", |address| address.as_str());
-    printable(sender)
+    shown(sender)
+}
+
+/// What others wrote, made harmless, with its addresses shown as far as they may be.
+fn shown(text: &str) -> String {
+    masked(&printable(text)).into_owned()
 }
 
 /// One attempt failed, another follows.
@@ -228,7 +243,9 @@ pub fn attempt_failed(id: MessageId, attempt: u32, fault: &Fault, pause: Duratio
 
 /// A line of the dialogue with Office 365; secrets are redacted by their types, and once more here.
 pub fn wire(side: char, line: &impl fmt::Display) {
-    trace!("{side}: {}", printable(&line.to_string()));
+    if tracing::enabled!(tracing::Level::TRACE) {
+        trace!("{side}: {}", shown(&line.to_string()));
+    }
 }
 
 /// The token was renewed in the background, or not.

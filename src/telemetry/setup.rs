@@ -2,20 +2,28 @@
 
 use std::io::{self, IsTerminal as _};
 use std::str::FromStr as _;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::level_filters::LevelFilter;
-use tracing::{error, subscriber};
+use tracing::{error, subscriber, warn};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::{Registry, reload};
 
+use super::addresses;
+use super::metrics::metrics;
 use crate::config::{LogConfig, LogFormat};
+
+/// The filter in force, to be changed while the program runs.
+static FILTER: OnceLock<(reload::Handle<Targets, Registry>, String, AtomicUsize)> = OnceLock::new();
 
 /// Starts the log; before it, nothing is written.
 ///
 /// Other crates stay at `warn` unless the filter names them: a dependency's trace line can print a token.
 pub fn init(config: &LogConfig) {
-    let filter = targets(&config.filter);
+    addresses::show(config.addresses);
     let is_json = match config.format {
         LogFormat::Json => true,
         LogFormat::Text => false,
@@ -27,13 +35,26 @@ pub fn init(config: &LogConfig) {
     } else {
         layer.with_ansi(false).boxed()
     };
+    let (filter, handle) = reload::Layer::new(targets(&config.filter));
     // A second start of it in one process (tests) keeps the first.
-    let _ = subscriber::set_global_default(tracing_subscriber::registry().with(layer.with_filter(filter)));
+    if subscriber::set_global_default(tracing_subscriber::registry().with(layer.with_filter(filter))).is_ok() {
+        let _ = FILTER.set((handle, config.filter.clone(), AtomicUsize::new(0)));
+    }
     std::panic::set_hook(Box::new(|panic| {
+        metrics().panicked();
         // The place, and not the message: that may hold content.
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         error!(place, "a part of mailshim panicked; please report this");
     }));
+}
+
+/// Raises the level to debug, then to trace, then back to what was configured (SIGUSR1).
+pub fn raise_level() {
+    let Some((handle, configured, raised)) = FILTER.get() else { return };
+    let level = ["", ",debug", ",trace"][(raised.fetch_add(1, Ordering::Relaxed) + 1) % 3];
+    let filter = format!("{configured}{level}");
+    let _ = handle.reload(targets(&filter));
+    warn!(filter, "the log level was changed by SIGUSR1");
 }
 
 /// `info` or `info,hyper=debug`: a bare level is ours alone.
