@@ -19,14 +19,17 @@ mod unknown;
 mod value;
 mod address;
 mod sign_in;
+mod network;
 #[cfg(test)]
 mod tests;
 
 pub use address::{Authority, HostPort, LoopbackAddr, Mailbox};
+pub use network::ClientCertificate;
 pub use sign_in::{ClientCredentials, SignIn};
 pub use variables::{DefaultValue, VARIABLES, Variable};
 
 use crate::secret::SecretSource;
+use crate::upstream::proxy::EgressProxy;
 use environment::{Environment, Reader};
 use value::{duration, number, size};
 use variables::RawEnv;
@@ -54,6 +57,10 @@ pub struct Config {
     pub upstream: HostPort,
     /// Extra roots: a file that could be read at start; its contents are not yet judged.
     pub ca_file: Option<PathBuf>,
+    /// What a connector knows us by.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The proxy that SMTP and token traffic goes through.
+    pub egress_proxy: Option<EgressProxy>,
     /// Connections to the upstream for one mailbox.
     pub max_connections: usize,
     /// The longest one mail waits before its answer.
@@ -152,6 +159,8 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     let sign_in = sign_in::sign_in(raw, reader);
     let upstream = upstream(raw, reader);
     let ca_file = reader.value("MAILSHIM_CA_FILE", raw.mailshim_ca_file.as_deref(), value::readable_file);
+    let client_certificate = network::client_certificate(raw, reader);
+    let egress_proxy = network::egress_proxy(raw, reader);
     let max_connections = max_connections(raw, reader);
     let hold = reader.value("MAILSHIM_HOLD", raw.mailshim_hold.as_deref(), duration("1s", "10m"));
     let filter = reader.value("MAILSHIM_LOG", raw.mailshim_log.as_deref(), value::log_filter);
@@ -173,6 +182,8 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         sign_in: sign_in?,
         upstream: upstream?,
         ca_file,
+        client_certificate,
+        egress_proxy,
         max_connections: max_connections?,
         hold: hold?,
         log: LogConfig { filter: filter?, format: format? },
