@@ -20,15 +20,18 @@ mod unknown;
 mod value;
 mod address;
 mod sign_in;
+mod network;
 #[cfg(test)]
 mod tests;
 
 pub use address::{Authority, HostPort, LoopbackAddr, Mailbox};
+pub use network::ClientCertificate;
 pub use sign_in::{ClientCredentials, SignIn};
 pub use variables::{DefaultValue, VARIABLES, Variable};
 
 use crate::secret::SecretSource;
 use crate::telemetry::AddressDetail;
+use crate::upstream::proxy::EgressProxy;
 use environment::{Environment, Reader};
 use value::{duration, number, size};
 use variables::RawEnv;
@@ -56,6 +59,10 @@ pub struct Config {
     pub upstream: HostPort,
     /// Extra roots: a file that could be read at start; its contents are not yet judged.
     pub ca_file: Option<PathBuf>,
+    /// What a connector knows us by.
+    pub client_certificate: Option<ClientCertificate>,
+    /// The proxy that SMTP and token traffic goes through.
+    pub egress_proxy: Option<EgressProxy>,
     /// Connections to the upstream for one mailbox.
     pub max_connections: usize,
     /// The longest one mail waits before its answer.
@@ -158,10 +165,16 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     let sign_in = sign_in::sign_in(raw, reader);
     let upstream = upstream(raw, reader);
     let ca_file = reader.value("MAILSHIM_CA_FILE", raw.mailshim_ca_file.as_deref(), value::readable_file);
+    let client_certificate = network::client_certificate(raw, reader);
+    let egress_proxy = network::egress_proxy(raw, reader);
     let max_connections = max_connections(raw, reader);
     let hold = reader.value("MAILSHIM_HOLD", raw.mailshim_hold.as_deref(), duration("1s", "10m"));
     let filter = reader.value("MAILSHIM_LOG", raw.mailshim_log.as_deref(), value::log_filter);
     let format = reader.value("MAILSHIM_LOG_FORMAT", raw.mailshim_log_format.as_deref(), log_format);
+    let http_listen =
+        reader.value("MAILSHIM_HTTP_LISTEN", raw.mailshim_http_listen.as_deref(), address::http_listen);
+    let addresses =
+        reader.value("MAILSHIM_LOG_ADDRESSES", raw.mailshim_log_addresses.as_deref(), address_detail);
     let shutdown_delay =
         reader.value("MAILSHIM_SHUTDOWN_DELAY", raw.mailshim_shutdown_delay.as_deref(), duration("0s", "1h"));
     let shutdown_grace =
@@ -179,6 +192,8 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         sign_in: sign_in?,
         upstream: upstream?,
         ca_file,
+        client_certificate,
+        egress_proxy,
         max_connections: max_connections?,
         hold: hold?,
         http_listen: http_listen?,

@@ -150,8 +150,13 @@ pub async fn run(
 
 /// The pool of the mailbox, and its identity.
 fn upstream(config: &Config, deadlines: &Arc<Deadlines>) -> Result<(Pool, Arc<Identity>), String> {
-    let tls = tls::client_config(config.ca_file.as_deref())?;
-    let dialer = Dialer::new(deadlines);
+    // The token service is not shown the certificate: it is for the connector.
+    let tls = tls::client_config(config.ca_file.as_deref(), None)?;
+    let upstream_tls = match &config.client_certificate {
+        None => Arc::clone(&tls),
+        certificate => tls::client_config(config.ca_file.as_deref(), certificate.as_ref())?,
+    };
+    let dialer = Dialer::new(deadlines, config.egress_proxy.clone());
     let user = config.mailbox.to_string();
     let identity = match &config.sign_in {
         SignIn::Password(password) => Identity::password(user, password.clone()),
@@ -171,7 +176,7 @@ fn upstream(config: &Config, deadlines: &Arc<Deadlines>) -> Result<(Pool, Arc<Id
     let identity = Arc::new(identity);
     let connector = Connector {
         dialer,
-        tls,
+        tls: upstream_tls,
         host: config.upstream.host.clone(),
         port: config.upstream.port,
         hostname: config.hostname.clone(),

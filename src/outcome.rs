@@ -81,6 +81,13 @@ pub enum Cause {
     Closed,
     /// The operating system's words.
     Io(String),
+    /// The egress proxy did not open the tunnel.
+    Proxy {
+        /// Its reason, with its address.
+        words: String,
+        /// An administrator must act: it refuses us.
+        is_set_up: bool,
+    },
     /// TLS failed: rustls' words.
     Tls(String),
     /// The server does not offer STARTTLS.

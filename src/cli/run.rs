@@ -91,7 +91,8 @@ async fn first_signal() {
 
 /// SIGUSR1 raises the log's level. SIGHUP is harmless: a closed terminal, or an administrator's habit, must not end mail.
 async fn other_signals() {
-    let (Ok(mut hangup), Ok(mut user)) = (signal(SignalKind::hangup()), signal(SignalKind::user_defined1())) else {
+    let (Ok(mut hangup), Ok(mut user)) = (signal(SignalKind::hangup()), signal(SignalKind::user_defined1()))
+    else {
         return;
     };
     loop {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::telemetry::AddressDetail;
 
 mod names;
 mod secrets;
@@ -81,7 +82,10 @@ fn four_variables_are_enough() {
     assert_eq!((config.max_message_size, config.max_recipients, config.max_sessions), (36_700_160, 500, 64));
     assert_eq!((config.max_connections, config.hold), (3, Duration::from_secs(45)));
     assert_eq!((config.shutdown_delay, config.shutdown_grace), (Duration::ZERO, Duration::from_secs(25)));
-    assert_eq!(config.log, LogConfig { filter: "info".to_string(), format: LogFormat::Auto });
+    assert_eq!(
+        config.log,
+        LogConfig { filter: "info".to_string(), format: LogFormat::Auto, addresses: AddressDetail::Full }
+    );
     assert_eq!((config.app_login, config.ca_file, config.warnings), (None, None, Vec::new()));
 }
 
@@ -128,7 +132,14 @@ fn every_variable_reaches_its_field() {
         (config.shutdown_delay, config.shutdown_grace),
         (Duration::from_secs(5), Duration::from_secs(6))
     );
-    assert_eq!(config.log, LogConfig { filter: "warn,mailshim=debug".to_string(), format: LogFormat::Json });
+    assert_eq!(
+        config.log,
+        LogConfig {
+            filter: "warn,mailshim=debug".to_string(),
+            format: LogFormat::Json,
+            addresses: AddressDetail::Full
+        }
+    );
     assert_eq!((config.ca_file, config.warnings), (Some(ca.0.clone()), Vec::new()));
 }
 

@@ -157,6 +157,23 @@ pub const VARIABLES: &[Variable] = &[
         ..PLAIN
     },
     Variable {
+        name: "MAILSHIM_TLS_CERT_FILE",
+        summary: "PEM file of the client certificate and its chain, for a connector that knows us by it",
+        ..PLAIN
+    },
+    Variable { name: "MAILSHIM_TLS_KEY_FILE", summary: "PEM file of its key", ..PLAIN },
+    Variable {
+        name: "MAILSHIM_EGRESS_PROXY",
+        summary: "http:// (CONNECT) or socks5h:// proxy for SMTP and token traffic",
+        ..SECRET
+    },
+    Variable {
+        name: "NO_PROXY",
+        aliases: &["no_proxy"],
+        summary: "hosts that are reached without the proxy: names with what is below them, or *",
+        ..PLAIN
+    },
+    Variable {
         name: "MAILSHIM_MAX_CONNECTIONS",
         default: Text("3"),
         summary: "connections to Office 365 for one mailbox; divide by your replicas",
@@ -228,6 +245,10 @@ pub(super) struct RawEnv {
     pub mailshim_oauth_scope: Option<String>,
     pub mailshim_upstream: Option<String>,
     pub mailshim_ca_file: Option<String>,
+    pub mailshim_tls_cert_file: Option<String>,
+    pub mailshim_tls_key_file: Option<String>,
+    pub mailshim_egress_proxy: Option<String>,
+    pub no_proxy: Option<String>,
     pub mailshim_max_connections: Option<String>,
     pub mailshim_hold: Option<String>,
     pub mailshim_http_listen: Option<String>,

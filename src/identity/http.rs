@@ -1,19 +1,15 @@
 //! One HTTPS exchange with the token service: a connection, a request, an answer. No redirect is followed, nothing is
 //! kept open, and everything that the server sends is bounded.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
-use hyper::rt::{Read, ReadBufCursor, Write};
 use rustls::ClientConfig;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::deadlines::Deadlines;
@@ -21,6 +17,7 @@ use crate::identity::grant::{Answer, TokenRequest};
 use crate::outcome::{Cause, Fault, Stage, TokenFault};
 use crate::upstream::dial::Dialer;
 use crate::upstream::tls;
+use crate::wire::HyperIo;
 
 /// The largest body; a token response has 2 to 5 KB.
 const MAX_BODY: usize = 64 * 1024;
@@ -73,7 +70,7 @@ fn unreachable(host: &str, port: u16, fault: &Fault) -> TokenFault {
     let why = match &fault.cause {
         Cause::TimedOut(within) => format!("no answer within {} s", within.as_secs_f32()),
         Cause::Closed => "the connection was closed".to_string(),
-        Cause::Io(words) | Cause::Tls(words) => words.clone(),
+        Cause::Io(words) | Cause::Tls(words) | Cause::Proxy { words, .. } => words.clone(),
         other => format!("{other:?}"),
     };
     TokenFault::Unreachable(format!("the token service at {host}:{port}: {doing}: {why}"))
@@ -95,7 +92,7 @@ where
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_FIELDS)
-        .handshake(Adapter(io))
+        .handshake(HyperIo(io))
         .await
         .map_err(|error| broken(&error))?;
     let answer = async {
@@ -131,39 +128,6 @@ fn broken(error: &hyper::Error) -> TokenFault {
         TokenFault::Garbage(format!("the token service's answer is not HTTP that we accept: {error}"))
     } else {
         TokenFault::Unreachable(format!("the connection to the token service broke: {error}"))
-    }
-}
-
-/// hyper's IO traits over tokio's.
-struct Adapter<IO>(IO);
-
-impl<IO: AsyncRead + Unpin> Read for Adapter<IO> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        // Copied by way of the stack: hyper's buffer is uninitialised, and to fill it in place needs `unsafe`.
-        let mut octets = [0; 4096];
-        let room = buf.remaining().min(octets.len());
-        let mut part = ReadBuf::new(&mut octets[..room]);
-        std::task::ready!(Pin::new(&mut self.0).poll_read(cx, &mut part))?;
-        buf.put_slice(part.filled());
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> Write for Adapter<IO> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 

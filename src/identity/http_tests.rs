@@ -119,7 +119,7 @@ async fn a_silent_server_ends_at_the_deadline_of_the_whole() {
     let port = listener.local_addr().unwrap().port();
     let within = Duration::from_millis(50);
     let deadlines = Deadlines { token: within, ..Deadlines::default() };
-    let http = Http::new(Dialer::new(&deadlines), tls::client_config(None).unwrap(), &deadlines);
+    let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
     let fault = http.post("127.0.0.1", port, &request()).await.err();
     assert_eq!(fault, Some(TokenFault::TimedOut(within)));
 }
@@ -129,7 +129,7 @@ async fn what_happens_before_the_request_is_said_in_a_sentence() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let deadlines = Deadlines::default();
-    let http = Http::new(Dialer::new(&deadlines), tls::client_config(None).unwrap(), &deadlines);
+    let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
     let request = request();
     let served = async {
         let (mut peer, _) = listener.accept().await.unwrap();
@@ -154,7 +154,7 @@ async fn a_whole_exchange_over_tls_on_loopback() {
     let shown = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
     let roots = std::env::temp_dir().join(format!("mailshim-http-{}.pem", std::process::id()));
     std::fs::write(&roots, shown.cert.pem()).unwrap();
-    let client = tls::client_config(Some(&roots));
+    let client = tls::client_config(Some(&roots), None);
     std::fs::remove_file(&roots).unwrap();
     let key = rustls::pki_types::PrivatePkcs8KeyDer::from(shown.signing_key.serialize_der());
     let server =
@@ -167,7 +167,7 @@ async fn a_whole_exchange_over_tls_on_loopback() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let deadlines = Deadlines::default();
-    let http = Http::new(Dialer::new(&deadlines), client.unwrap(), &deadlines);
+    let http = Http::new(Dialer::new(&deadlines, None), client.unwrap(), &deadlines);
     let served = async {
         let (tcp, _) = listener.accept().await.unwrap();
         let mut tls = tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(tcp).await.unwrap();

@@ -264,7 +264,7 @@ async fn a_secret_file_that_cannot_be_read_is_a_set_up_fault_and_is_not_remember
     let secret = SecretSource::File(path.clone());
     let password = Identity::password("app@contoso.com".to_string(), secret.clone());
     let deadlines = Deadlines::default();
-    let http = Http::new(Dialer::new(&deadlines), tls::client_config(None).unwrap(), &deadlines);
+    let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let grant = ClientSecretGrant {
         tenant: "contoso.com".to_string(),

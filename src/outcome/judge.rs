@@ -227,6 +227,15 @@ fn rule_on(fault: &Fault) -> Ruling {
             ..transient("broken_reply", (5, 0))
         },
         Cause::TimedOut(_) | Cause::Closed | Cause::Io(_) => network(fault.stage, unless_complete),
+        Cause::Proxy { is_set_up: true, .. } => Ruling {
+            hint: "Check user name and password in MAILSHIM_EGRESS_PROXY, and let the proxy allow CONNECT to smtp.office365.com:587 and login.microsoftonline.com:443.",
+            ..set_up("egress_proxy_refused", (7, 0))
+        },
+        Cause::Proxy { .. } => Ruling {
+            hint: "Check the address in MAILSHIM_EGRESS_PROXY, and what the proxy itself can reach.",
+            retry: Retry::Again,
+            ..transient("egress_proxy", (4, 1))
+        },
         Cause::Tls(words) => by_tls(words),
         Cause::StartTlsMissing => Ruling {
             hint: "Check MAILSHIM_UPSTREAM, and let the firewall pass port 587 without SMTP inspection: it takes STARTTLS away.",

@@ -206,6 +206,7 @@ impl fmt::Display for Fault {
             Cause::TimedOut(time) => write!(f, "no answer within {} while {}", Seconds(*time), doing(stage)),
             Cause::Closed => write!(f, "Office 365 closed the connection while {}", doing(stage)),
             Cause::Io(words) => write!(f, "the network failed while {}: {}", doing(stage), printable(words)),
+            Cause::Proxy { words, .. } => f.write_str(&printable(words)),
             Cause::Tls(words) => write!(f, "TLS failed: {}", printable(words)),
             Cause::StartTlsMissing => {
                 f.write_str("the server does not offer STARTTLS; nothing is sent in the clear")

@@ -88,6 +88,23 @@ pub enum Ending {
     ShuttingDown,
 }
 
+impl Ending {
+    /// A stable word for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Quit => "quit",
+            Self::HungUp => "hung_up",
+            Self::Http => "http",
+            Self::TlsHello => "tls_hello",
+            Self::TooManyErrors => "too_many_errors",
+            Self::OutOfStep => "out_of_step",
+            Self::Idle => "idle",
+            Self::Cut => "cut",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
 #[derive(Debug)]
 enum State {
     Greeting,

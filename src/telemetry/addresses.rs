@@ -30,7 +30,8 @@ fn mask(line: &str, detail: AddressDetail) -> Cow<'_, str> {
     if detail == AddressDetail::Full || !line.contains('@') {
         return Cow::Borrowed(line);
     }
-    let ends_local = |c: char| c.is_whitespace() || matches!(c, '<' | '(' | ':' | ';' | ',' | '[' | '=' | '\'');
+    let ends_local =
+        |c: char| c.is_whitespace() || matches!(c, '<' | '(' | ':' | ';' | ',' | '[' | '=' | '\'');
     let ends_domain = |c: char| !(c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | '[' | ']'));
     let mut shown = String::with_capacity(line.len());
     let mut rest = line;
@@ -59,7 +60,11 @@ mod tests {
         for (line, domain, none) in [
             ("a@b.c", "*@b.c", "*"),
             ("<a@b.c>", "<*@b.c>", "<*>"),
-            ("5.2.252 SendAsDenied; a@b.c not allowed to send as x.y@z;", "5.2.252 SendAsDenied; *@b.c not allowed to send as *@z;", "5.2.252 SendAsDenied; * not allowed to send as *;"),
+            (
+                "5.2.252 SendAsDenied; a@b.c not allowed to send as x.y@z;",
+                "5.2.252 SendAsDenied; *@b.c not allowed to send as *@z;",
+                "5.2.252 SendAsDenied; * not allowed to send as *;",
+            ),
             ("\"a b\"@c.d x", "*@c.d x", "* x"),
             ("no address", "no address", "no address"),
             ("root", "root", "root"),

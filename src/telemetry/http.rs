@@ -74,8 +74,12 @@ fn answer(method: &Method, path: &str, tells_why: bool, budget: &Budget) -> Resp
             "/livez" => (StatusCode::OK, TEXT, "alive\n".to_string()),
             "/readyz" => match readiness() {
                 Ok(()) => (StatusCode::OK, TEXT, "ready\n".to_string()),
-                Err(NotReady(why)) if tells_why => (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n")),
-                Err(_) => (StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready: the log says why\n".to_string()),
+                Err(NotReady(why)) if tells_why => {
+                    (StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("not ready: {why}\n"))
+                }
+                Err(_) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, TEXT, "not ready: the log says why\n".to_string())
+                }
             },
             "/metrics" => (StatusCode::OK, OPENMETRICS, metrics().render(budget.used())),
             _ => (StatusCode::NOT_FOUND, TEXT, "/livez, /readyz, /metrics\n".to_string()),

@@ -65,14 +65,14 @@ pub fn metrics() -> &'static Metrics {
 
 impl Metrics {
     fn new() -> Self {
-        let phases = Family::new_with_constructor(|| Histogram::new(PHASE_BUCKETS));
+        let phase: fn() -> Histogram = || Histogram::new(PHASE_BUCKETS);
         let mut metrics = Self {
             registry: Registry::with_prefix("mailshim"),
             messages: Family::default(),
             octets: Counter::default(),
             recipients: Counter::default(),
             attempts_failed: Family::default(),
-            phases,
+            phases: Family::new_with_constructor(phase),
             sessions: Gauge::default(),
             sessions_ended: Family::default(),
             sessions_refused: Counter::default(),
@@ -97,25 +97,95 @@ impl Metrics {
         let registry = &mut self.registry;
         let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The program", version);
-        registry.register("messages", "Messages by what became of them and the enhanced code that the app heard", self.messages.clone());
-        registry.register_with_unit("message_content", "Content of the messages that Office 365 took", Unit::Bytes, self.octets.clone());
-        registry.register("message_recipients", "Recipients of the messages that Office 365 took", self.recipients.clone());
-        registry.register("attempts_failed", "Attempts that failed and were followed by another, by stage", self.attempts_failed.clone());
-        registry.register_with_unit("message_phase", "Time of a message in each phase", Unit::Seconds, self.phases.clone());
+        registry.register(
+            "messages",
+            "Messages by what became of them and the enhanced code that the app heard",
+            self.messages.clone(),
+        );
+        registry.register_with_unit(
+            "message_content",
+            "Content of the messages that Office 365 took",
+            Unit::Bytes,
+            self.octets.clone(),
+        );
+        registry.register(
+            "message_recipients",
+            "Recipients of the messages that Office 365 took",
+            self.recipients.clone(),
+        );
+        registry.register(
+            "attempts_failed",
+            "Attempts that failed and were followed by another, by stage",
+            self.attempts_failed.clone(),
+        );
+        registry.register_with_unit(
+            "message_phase",
+            "Time of a message in each phase",
+            Unit::Seconds,
+            self.phases.clone(),
+        );
         registry.register("app_sessions", "Connections of the app that are open", self.sessions.clone());
-        registry.register("app_sessions_ended", "Connections of the app by how they ended", self.sessions_ended.clone());
-        registry.register("app_sessions_refused", "Connections of the app beyond MAILSHIM_MAX_SESSIONS", self.sessions_refused.clone());
-        registry.register("upstream_connections_in_use", "Connections to Office 365 that carry a mail", self.connections_in_use.clone());
-        registry.register("upstream_connections_idle", "Connections to Office 365 that wait for a mail", self.connections_idle.clone());
-        registry.register("upstream_connections_opened", "Connections to Office 365 that were opened and signed in", self.connections_opened.clone());
+        registry.register(
+            "app_sessions_ended",
+            "Connections of the app by how they ended",
+            self.sessions_ended.clone(),
+        );
+        registry.register(
+            "app_sessions_refused",
+            "Connections of the app beyond MAILSHIM_MAX_SESSIONS",
+            self.sessions_refused.clone(),
+        );
+        registry.register(
+            "upstream_connections_in_use",
+            "Connections to Office 365 that carry a mail",
+            self.connections_in_use.clone(),
+        );
+        registry.register(
+            "upstream_connections_idle",
+            "Connections to Office 365 that wait for a mail",
+            self.connections_idle.clone(),
+        );
+        registry.register(
+            "upstream_connections_opened",
+            "Connections to Office 365 that were opened and signed in",
+            self.connections_opened.clone(),
+        );
         registry.register("sign_ins", "Sign-ins to Office 365 by result", self.sign_ins.clone());
-        registry.register("breaker_open", "1 while sign-ins are not tried because the last ones were refused", self.breaker_open.clone());
-        registry.register_with_unit("token_obtained_timestamp", "When the token in use was obtained, since 1970; 0 without one", Unit::Seconds, self.token_obtained.clone());
-        registry.register_with_unit("token_expiry_timestamp", "When the token in use is no longer used, since 1970; 0 without one", Unit::Seconds, self.token_ends.clone());
-        registry.register_with_unit("certificate_expiry_timestamp", "When the client certificate ends, since 1970; 0 without one", Unit::Seconds, self.certificate_ends.clone());
+        registry.register(
+            "breaker_open",
+            "1 while sign-ins are not tried because the last ones were refused",
+            self.breaker_open.clone(),
+        );
+        registry.register_with_unit(
+            "token_obtained_timestamp",
+            "When the token in use was obtained, since 1970; 0 without one",
+            Unit::Seconds,
+            self.token_obtained.clone(),
+        );
+        registry.register_with_unit(
+            "token_expiry_timestamp",
+            "When the token in use is no longer used, since 1970; 0 without one",
+            Unit::Seconds,
+            self.token_ends.clone(),
+        );
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When the client certificate ends, since 1970; 0 without one",
+            Unit::Seconds,
+            self.certificate_ends.clone(),
+        );
         registry.register("ready", "1 while the last sign-in was fine", self.ready.clone());
-        registry.register("panics", "Parts of the program that panicked; please report any", self.panics.clone());
-        registry.register_with_unit("held_content", "Content that is held in memory", Unit::Bytes, self.held.clone());
+        registry.register(
+            "panics",
+            "Parts of the program that panicked; please report any",
+            self.panics.clone(),
+        );
+        registry.register_with_unit(
+            "held_content",
+            "Content that is held in memory",
+            Unit::Bytes,
+            self.held.clone(),
+        );
     }
 
     /// A message was answered, or abandoned.
@@ -203,7 +273,10 @@ mod tests {
             metrics.message("refused", Some(format!("5.7.{detail}")));
         }
         let text = metrics.render(0);
-        assert_eq!(text.lines().filter(|line| line.starts_with("mailshim_messages_total{")).count(), MAX_CODES + 1);
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with("mailshim_messages_total{")).count(),
+            MAX_CODES + 1
+        );
         assert!(text.contains("mailshim_messages_total{outcome=\"refused\",code=\"other\"} 936"), "{text}");
     }
 

@@ -22,7 +22,7 @@ use metrics::metrics;
 use crate::handoff::Trail;
 use crate::identity::RenewalEvent;
 use crate::message::{Envelope, Why};
-use crate::outcome::{Fault, Outcome};
+use crate::outcome::{Context, Fault, Outcome, judge};
 use crate::secret::printable;
 use crate::session::machine::{Ending, Notice};
 use crate::smtp::reply::Reply;
@@ -49,6 +49,16 @@ impl fmt::Display for MessageId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}", self.0)
     }
+}
+
+/// A warning of which identical ones are counted, not repeated.
+macro_rules! once_a_minute {
+    ($($line:tt)+) => {{
+        let line = format!($($line)+);
+        if let Some(repeated) = repeats::due(&line) {
+            warn!(repeated = some(repeated), "{line}");
+        }
+    }};
 }
 
 /// Milliseconds with two decimals: a phase may take less than one.
@@ -111,12 +121,13 @@ pub fn peer_refused(peer: SocketAddr) {
 
 /// More connections than allowed.
 pub fn too_many_sessions() {
-    warn!("refused a connection of the app: MAILSHIM_MAX_SESSIONS are open already");
+    metrics().session_refused();
+    once_a_minute!("refused a connection of the app: MAILSHIM_MAX_SESSIONS are open already");
 }
 
 /// The socket could not accept.
 pub fn accept_failed(error: &io::Error) {
-    warn!(%error, "a connection could not be accepted");
+    once_a_minute!("a connection could not be accepted: {error}");
 }
 
 /// The file of MAILSHIM_APP_PASSWORD.
@@ -127,7 +138,7 @@ pub fn app_password_unreadable(problem: &str) {
 /// The app's set-up asks for something that is not there.
 pub fn app_notice(notice: Notice) {
     match notice {
-        Notice::StartTlsAsked => warn!(
+        Notice::StartTlsAsked => once_a_minute!(
             "the app asked for STARTTLS, which is not offered on loopback: set its encryption to \"none\"; mailshim does \
              TLS to Office 365"
         ),
@@ -136,17 +147,18 @@ pub fn app_notice(notice: Notice) {
 
 /// How a session ended, where that says something about the app's set-up.
 pub fn session_ended(ending: Ending) {
+    metrics().session_ended(ending.name());
     match ending {
-        Ending::Http => warn!(
+        Ending::Http => once_a_minute!(
             "an HTTP request came to the SMTP port and was cut off: point the app's mail settings, not a browser or a \
              health check, at this port"
         ),
-        Ending::TlsHello => warn!(
+        Ending::TlsHello => once_a_minute!(
             "a TLS hello came to the SMTP port and was cut off: set the app's encryption to \"none\" (not SMTPS, SSL or \
              port 465); mailshim does TLS to Office 365"
         ),
-        Ending::TooManyErrors => warn!("a session was ended after too many refused commands"),
-        Ending::OutOfStep => warn!("a session was ended: its BDAT command could not be read"),
+        Ending::TooManyErrors => once_a_minute!("a session was ended after too many refused commands"),
+        Ending::OutOfStep => once_a_minute!("a session was ended: its BDAT command could not be read"),
         Ending::Quit | Ending::HungUp | Ending::Idle | Ending::Cut | Ending::ShuttingDown => {
             debug!(?ending, "session ended");
         }
@@ -161,7 +173,7 @@ pub fn message(
     envelope: &Envelope,
     trail: &Trail,
     outcome: &Outcome,
-    name: &str,
+    name: &'static str,
     reply: &Reply,
 ) {
     let (stage, upstream) = match outcome {
@@ -195,6 +207,18 @@ pub fn message(
             )
         };
     }
+    let metrics = metrics();
+    metrics.message(name, reply.enhanced().map(|code| code.to_string()));
+    if let Outcome::Accepted(_) = outcome {
+        metrics.accepted(trail.octets, envelope.recipients.len());
+    }
+    let phases = [
+        ("receive", trail.received),
+        ("wait", trail.waited),
+        ("connect", trail.connected),
+        ("send", trail.sent),
+    ];
+    phases.into_iter().for_each(|(phase, time)| metrics.phase(phase, time));
     match outcome {
         Outcome::Accepted(_) => line!(info),
         Outcome::Failed(_) | Outcome::Unknown(_) => line!(warn),
@@ -203,6 +227,7 @@ pub fn message(
 
 /// A message that nobody waits for any more: no part of it was delivered.
 pub fn abandoned(id: MessageId, envelope: &Envelope, trail: &Trail, why: Why) {
+    metrics().message("abandoned", None);
     let reason = match why {
         Why::HungUp => "the app closed the connection before its mail was answered",
         Why::Idle => "the app stopped in the middle of its mail",
@@ -234,9 +259,15 @@ fn shown(text: &str) -> String {
     masked(&printable(text)).into_owned()
 }
 
-/// One attempt failed, another follows.
+/// One attempt failed, another follows. The message's own line tells the last fault; this one is for those before.
 pub fn attempt_failed(id: MessageId, attempt: u32, fault: &Fault, pause: Duration) {
-    warn!(%id, attempt, stage = fault.stage.name(), again_in = ?pause, "{fault}");
+    metrics().attempt_failed(fault.stage.name());
+    let rule = judge(fault, &Context::default()).rule;
+    if let Some(repeated) = repeats::due(&format!("attempt {} {rule}", fault.stage.name())) {
+        let stage = fault.stage.name();
+        let fault = shown(&fault.to_string());
+        warn!(%id, attempt, stage, again_in = ?pause, repeated = some(repeated), "{fault}");
+    }
 }
 
 // --- upstream ---
@@ -252,12 +283,45 @@ pub fn wire(side: char, line: &impl fmt::Display) {
 pub fn renewal(event: &RenewalEvent) {
     match event {
         RenewalEvent::Renewed { good_for, renew_in, .. } => {
+            metrics().token(*good_for);
             info!(good_for_s = good_for.as_secs(), renew_in_s = renew_in.as_secs(), "a token was obtained");
         }
-        RenewalEvent::Failed { fault, again_in, still_good_for } => warn!(
-            again_in_s = again_in.as_secs(),
-            still_good_for_s = still_good_for.map(|time| time.as_secs()),
-            "no token could be obtained: {fault}"
-        ),
+        RenewalEvent::Failed { fault, again_in, still_good_for } => {
+            let rule = judge(fault, &Context::default()).rule;
+            if still_good_for.is_none() {
+                sign_in_failed(fault);
+            }
+            if let Some(repeated) = repeats::due(&format!("renewal {rule}")) {
+                warn!(
+                    again_in_s = again_in.as_secs(),
+                    still_good_for_s = still_good_for.map(|time| time.as_secs()),
+                    repeated = some(repeated),
+                    "no token could be obtained: {}",
+                    shown(&fault.to_string())
+                );
+            }
+        }
     }
+}
+
+/// A connection was opened and signed in.
+pub fn signed_in() {
+    metrics().sign_in("accepted");
+    if readiness().is_err() {
+        info!("signed in to Office 365");
+    }
+    readiness::set(Ok(()));
+}
+
+/// No connection could be opened and signed in.
+pub fn sign_in_failed(fault: &Fault) {
+    metrics().sign_in("failed");
+    let hint =
+        judge(fault, &Context::default()).hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default();
+    readiness::set(Err(shown(&format!("{fault}{hint}"))));
+}
+
+/// For a field that is left out where nothing was held back.
+fn some(repeated: u64) -> Option<u64> {
+    (repeated > 0).then_some(repeated)
 }

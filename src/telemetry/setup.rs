@@ -37,7 +37,8 @@ pub fn init(config: &LogConfig) {
     };
     let (filter, handle) = reload::Layer::new(targets(&config.filter));
     // A second start of it in one process (tests) keeps the first.
-    if subscriber::set_global_default(tracing_subscriber::registry().with(layer.with_filter(filter))).is_ok() {
+    if subscriber::set_global_default(tracing_subscriber::registry().with(layer.with_filter(filter))).is_ok()
+    {
         let _ = FILTER.set((handle, config.filter.clone(), AtomicUsize::new(0)));
     }
     std::panic::set_hook(Box::new(|panic| {

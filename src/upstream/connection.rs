@@ -75,9 +75,9 @@ impl Connector {
     }
 
     async fn open_with(&self, credential: &Credential) -> Result<Connection, Fault> {
-        let socket = self.dialer.connect(&self.host, self.port).await?;
+        let wire = self.dialer.connect(&self.host, self.port).await?;
         let mut opening = Opening::new(&self.hostname, Some(credential));
-        let mut link = Link::new(Box::new(socket), Arc::clone(&self.deadlines));
+        let mut link = Link::new(wire, Arc::clone(&self.deadlines));
         loop {
             match opening.next() {
                 OpeningStep::Write(stage, line) => {

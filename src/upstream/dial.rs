@@ -17,6 +17,8 @@ use tokio::time::{sleep, timeout};
 
 use crate::deadlines::Deadlines;
 use crate::outcome::{Cause, Fault, Stage};
+use crate::upstream::proxy::EgressProxy;
+use crate::wire::BoxedWire;
 
 /// The wait before the next address is tried beside the one under way (RFC 8305 section 5: 250 ms).
 const NEXT_ATTEMPT: Duration = Duration::from_millis(250);
@@ -40,6 +42,7 @@ pub struct Dialer {
 }
 
 struct Shared {
+    proxy: Option<EgressProxy>,
     resolve_within: Duration,
     connect_within: Duration,
     resolve: Box<Resolve>,
@@ -49,17 +52,19 @@ struct Shared {
 }
 
 impl Dialer {
-    /// A dialer that waits as long as `deadlines.resolve` and `deadlines.connect` say.
-    pub fn new(deadlines: &Deadlines) -> Self {
-        Self::with_resolver(deadlines, resolve)
+    /// A dialer that waits as long as `deadlines.resolve` and `deadlines.connect` say, through the proxy if there is one.
+    pub fn new(deadlines: &Deadlines, proxy: Option<EgressProxy>) -> Self {
+        Self::with_resolver(deadlines, proxy, resolve)
     }
 
     fn with_resolver(
         deadlines: &Deadlines,
+        proxy: Option<EgressProxy>,
         resolve: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
+                proxy,
                 resolve_within: deadlines.resolve,
                 connect_within: deadlines.connect,
                 resolve: Box::new(resolve),
@@ -68,13 +73,31 @@ impl Dialer {
         }
     }
 
-    /// A TCP connection to `host` (a name, or an address without brackets), with Nagle's delay off.
+    /// A connection to `host` (a name, or an address without brackets): direct, or a tunnel through the proxy.
     ///
     /// # Errors
-    /// A fault of stage `Resolve` or `Connect`: `TimedOut`, or `Io` with a sentence that names what was tried.
-    pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
-        let host = host.trim_end_matches('.').to_ascii_lowercase();
-        let addresses = self.addresses(&host).await?;
+    /// A fault of stage `Resolve` or `Connect`: `TimedOut`, `Proxy`, or `Io` with a sentence that names what was tried.
+    pub async fn connect(&self, host: &str, port: u16) -> Result<BoxedWire, Fault> {
+        let Some(proxy) = self.shared.proxy.as_ref().filter(|proxy| !proxy.exceptions.hold(host)) else {
+            return Ok(Box::new(self.connect_directly(host, port).await?));
+        };
+        // An operator's own name for the proxy may need the search domains.
+        let socket = self.tcp(&proxy.host, proxy.port).await?;
+        let within = self.shared.connect_within;
+        let tunnel = timeout(within, proxy.tunnel(socket, host, port)).await;
+        tunnel.map_err(|_| fault(Stage::Connect, Cause::TimedOut(within)))?
+    }
+
+    /// A TCP connection past any proxy, with Nagle's delay off.
+    ///
+    /// # Errors
+    /// As those of [`Dialer::connect`].
+    pub async fn connect_directly(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
+        self.tcp(&format!("{}.", host.trim_end_matches('.')), port).await
+    }
+
+    async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
+        let addresses = self.addresses(&host.to_ascii_lowercase()).await?;
         let addresses = in_turn(&addresses).into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
         let within = self.shared.connect_within;
         timeout(within, first_to_answer(addresses))
@@ -84,7 +107,7 @@ impl Dialer {
     }
 
     async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Fault> {
-        if let Ok(ip) = host.parse() {
+        if let Ok(ip) = host.trim_end_matches('.').parse() {
             return Ok(vec![ip]);
         }
         let mut lookup = self.lookup(host);
@@ -94,9 +117,12 @@ impl Dialer {
             Ok(Err(_)) => None,
             Ok(Ok(result)) => result.clone(),
         };
-        result
-            .unwrap_or_else(|| Err("the lookup ended without a result".to_string()))
-            .map_err(|reason| fault(Stage::Resolve, Cause::Io(format!("cannot resolve {host}: {reason}"))))
+        result.unwrap_or_else(|| Err("the lookup ended without a result".to_string())).map_err(|reason| {
+            fault(
+                Stage::Resolve,
+                Cause::Io(format!("cannot resolve {}: {reason}", host.trim_end_matches('.'))),
+            )
+        })
     }
 
     /// Joins the lookup under way, or starts one. It belongs to nobody who waits: dropping a waiter stops nothing.
@@ -128,8 +154,9 @@ impl Shared {
     }
 }
 
-/// The addresses of a name that is lower case and without the trailing dot. Blocks.
-fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
+/// The addresses of a lower-case name; with a trailing dot it is absolute. Blocks.
+fn resolve(wanted: &str) -> io::Result<Vec<IpAddr>> {
+    let name = wanted.trim_end_matches('.');
     if name == "localhost" {
         return Ok(vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]);
     }
@@ -140,7 +167,7 @@ fn resolve(name: &str) -> io::Result<Vec<IpAddr>> {
     if !listed.is_empty() {
         return Ok(listed);
     }
-    Ok((format!("{name}."), 0).to_socket_addrs()?.map(|address| address.ip()).collect())
+    Ok((wanted, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
 }
 
 /// hosts(5): an address, then its names; `#` begins a comment.
@@ -275,7 +302,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
-        let fault = Dialer::new(&short()).connect("127.0.0.1", port).await.unwrap_err();
+        let fault = Dialer::new(&short(), None).connect_directly("127.0.0.1", port).await.unwrap_err();
         assert_eq!(fault.stage, Stage::Connect);
         let Cause::Io(text) = fault.cause else { panic!("{fault:?}") };
         assert!(text.starts_with(&format!("127.0.0.1:{port}: Connection refused")), "{text}");
@@ -285,8 +312,8 @@ mod tests {
     async fn where_one_family_refuses_the_other_is_taken() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let dialer = Dialer::with_resolver(&short(), |_| Ok(ips(&["::1", "127.0.0.1"])));
-        let stream = dialer.connect("smtp.test", port).await.unwrap();
+        let dialer = Dialer::with_resolver(&short(), None, |_| Ok(ips(&["::1", "127.0.0.1"])));
+        let stream = dialer.connect_directly("smtp.test", port).await.unwrap();
         assert!(stream.peer_addr().unwrap().is_ipv4());
         assert!(stream.nodelay().unwrap());
     }
@@ -295,7 +322,7 @@ mod tests {
     async fn localhost_needs_no_name_server() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        Dialer::new(&short()).connect("LocalHost.", port).await.unwrap();
+        Dialer::new(&short(), None).connect_directly("LocalHost.", port).await.unwrap();
     }
 
     #[tokio::test]
@@ -303,7 +330,7 @@ mod tests {
         let (release, hang) = mpsc::channel::<()>();
         let (hang, lookups) = (Mutex::new(hang), Arc::new(AtomicUsize::new(0)));
         let counted = Arc::clone(&lookups);
-        let dialer = Dialer::with_resolver(&short(), move |_| {
+        let dialer = Dialer::with_resolver(&short(), None, move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
             let _ = hang.lock().unwrap().recv();
             Err(io::Error::other("no such name"))
@@ -311,7 +338,7 @@ mod tests {
         let mut waiters = JoinSet::new();
         for _ in 0..50 {
             let dialer = dialer.clone();
-            waiters.spawn(async move { dialer.connect("smtp.test", 587).await.unwrap_err() });
+            waiters.spawn(async move { dialer.connect_directly("smtp.test", 587).await.unwrap_err() });
         }
         while let Some(fault) = waiters.join_next().await {
             let fault = fault.unwrap();
@@ -321,7 +348,7 @@ mod tests {
             );
         }
         let late = dialer.clone();
-        let late = tokio::spawn(async move { late.connect("smtp.test", 587).await.unwrap_err() });
+        let late = tokio::spawn(async move { late.connect_directly("smtp.test", 587).await.unwrap_err() });
         tokio::task::yield_now().await;
         release.send(()).unwrap();
         let fault = late.await.unwrap();
@@ -333,13 +360,13 @@ mod tests {
     #[tokio::test]
     async fn a_resolver_that_panics_leaves_no_lookup_behind() {
         let first = AtomicUsize::new(0);
-        let dialer = Dialer::with_resolver(&short(), move |_| {
+        let dialer = Dialer::with_resolver(&short(), None, move |_| {
             assert!(first.fetch_add(1, Ordering::SeqCst) > 0, "on purpose");
             Ok(Vec::new())
         });
         let mut causes = Vec::new();
         for _ in 0..2 {
-            causes.push(dialer.connect("smtp.test", 587).await.unwrap_err().cause);
+            causes.push(dialer.connect_directly("smtp.test", 587).await.unwrap_err().cause);
         }
         assert_eq!(
             causes,

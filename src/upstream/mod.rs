@@ -6,6 +6,7 @@
 pub mod connection;
 pub mod dial;
 pub mod dialogue;
+pub mod proxy;
 pub mod tls;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{AlertDescription, CertificateError, ClientConfig, Error, PeerIncompatible, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::config::ClientCertificate;
 use crate::outcome::{Cause, Fault, Stage};
 
 /// Servers whose sessions are kept for resumption: the upstream and the token service.
@@ -23,22 +24,39 @@ const RESUMED_SERVERS: usize = 4;
 /// Names of a wrong certificate that a fault lists.
 const MAX_NAMES: usize = 4;
 
-/// The one TLS configuration: Mozilla's roots, and those in `extra_roots` (`MAILSHIM_CA_FILE`, PEM).
+/// The TLS configuration: Mozilla's roots, and those in `extra_roots` (`MAILSHIM_CA_FILE`, PEM); with the certificate
+/// that a connector knows us by, where there is one. Its whole chain is sent: without the intermediates Exchange
+/// Online answers `550 5.7.64 TenantAttribution` (Microsoft, "Configure a certificate-based connector to relay").
 ///
 /// # Errors
-/// A sentence that names the file, when it cannot be read or holds no usable certificate.
-pub fn client_config(extra_roots: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
+/// A sentence that names the file, when it cannot be read or holds nothing usable.
+pub fn client_config(
+    extra_roots: Option<&Path>,
+    certificate: Option<&ClientCertificate>,
+) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     if let Some(path) = extra_roots {
         add_roots(&mut roots, path).map_err(|reason| format!("the CA file {}: {reason}", path.display()))?;
     }
     // The provider is given, not taken from rustls' process-wide default: a library must not depend on who came first.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match certificate {
+        None => config.with_no_client_auth(),
+        Some(certificate) => {
+            let (chain, key) = chain_and_key(certificate)?;
+            config.with_client_auth_cert(chain, key).map_err(|error| {
+                format!(
+                    "the certificate {} and the key {} do not go together: {error}",
+                    certificate.chain.display(),
+                    certificate.key.display()
+                )
+            })?
+        }
+    };
     config.resumption = Resumption::in_memory_sessions(RESUMED_SERVERS);
     Ok(Arc::new(config))
 }
@@ -55,6 +73,29 @@ fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
         return Err("it holds no certificate (PEM, -----BEGIN CERTIFICATE-----)".to_string());
     }
     Ok(())
+}
+
+fn chain_and_key(
+    certificate: &ClientCertificate,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let chain =
+        CertificateDer::pem_file_iter(&certificate.chain).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let chain = chain.map_err(|error| in_words(&error)).and_then(|chain| match chain.is_empty() {
+        true => Err("it holds no certificate (PEM, -----BEGIN CERTIFICATE-----)".to_string()),
+        false => Ok(chain),
+    });
+    let chain = chain
+        .map_err(|reason| format!("MAILSHIM_TLS_CERT_FILE {}: {reason}", certificate.chain.display()))?;
+    let key = PrivateKeyDer::from_pem_file(&certificate.key).map_err(|error| {
+        let reason = match error {
+            rustls::pki_types::pem::Error::NoItemsFound => {
+                "it holds no key in the clear (an encrypted one: openssl pkcs8 -in KEY -out NEW)".to_string()
+            }
+            other => in_words(&other),
+        };
+        format!("MAILSHIM_TLS_KEY_FILE {}: {reason}", certificate.key.display())
+    })?;
+    Ok((chain, key))
 }
 
 fn in_words(error: &rustls::pki_types::pem::Error) -> String {

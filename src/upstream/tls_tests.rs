@@ -54,7 +54,7 @@ fn acceptor(shown: &CertifiedKey<KeyPair>) -> TlsAcceptor {
 /// A handshake as `smtp.test` with a server that shows this certificate.
 async fn with_server(shown: &CertifiedKey<KeyPair>, trusted: bool) -> Result<(), Fault> {
     let file = File::with(&shown.cert.pem());
-    let config = client_config(trusted.then_some(&file.0)).unwrap();
+    let config = client_config(trusted.then_some(&file.0), None).unwrap();
     let (io, peer) = duplex(4096);
     let acceptor = acceptor(shown);
     let (result, _) = tokio::join!(handshake(&config, "smtp.test.", io, WITHIN), acceptor.accept(peer));
@@ -70,7 +70,7 @@ async fn refusal(shown: &CertifiedKey<KeyPair>, trusted: bool) -> String {
 
 /// A handshake with a peer that writes this and closes.
 async fn with_bytes(bytes: &[u8]) -> Cause {
-    let config = client_config(None).unwrap();
+    let config = client_config(None, None).unwrap();
     let (io, mut peer) = duplex(4096);
     let served = async {
         tokio::io::AsyncWriteExt::write_all(&mut peer, bytes).await.unwrap();
@@ -121,7 +121,7 @@ async fn silence_and_a_closed_connection_are_faults_of_their_own() {
     assert_eq!(with_bytes(b"").await, Cause::Closed);
     let (io, _peer) = duplex(4096);
     let fault =
-        handshake(&client_config(None).unwrap(), "smtp.test", io, WITHIN).await.map(drop).unwrap_err();
+        handshake(&client_config(None, None).unwrap(), "smtp.test", io, WITHIN).await.map(drop).unwrap_err();
     assert_eq!(fault.cause, Cause::TimedOut(WITHIN));
 }
 
@@ -140,9 +140,35 @@ fn a_ca_file_that_is_of_no_use_is_an_error_that_names_it() {
         (&second_bad, "certificate 2 is not usable"),
     ] {
         let file = File::with(content);
-        let error = client_config(Some(&file.0)).unwrap_err();
+        let error = client_config(Some(&file.0), None).unwrap_err();
         assert!(error.contains(file.0.to_str().unwrap()) && error.contains(words), "{error}");
     }
-    let error = client_config(Some(Path::new("/nowhere/ca.pem"))).unwrap_err();
+    let error = client_config(Some(Path::new("/nowhere/ca.pem")), None).unwrap_err();
     assert!(error.contains("/nowhere/ca.pem") && error.contains("No such file"), "{error}");
+}
+
+#[test]
+fn a_client_certificate_and_its_key_are_read_or_named() {
+    let made = rcgen::generate_simple_self_signed(vec!["app.contoso.com".to_string()]).unwrap();
+    let other = rcgen::KeyPair::generate().unwrap();
+    let folder = std::env::temp_dir().join(format!("mailshim-client-certificate-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let chain = write("chain.pem", &made.cert.pem());
+    let key = write("key.pem", &made.signing_key.serialize_pem());
+    let other = write("other.pem", &other.serialize_pem());
+    let empty = write("empty.pem", "");
+    let config = |chain: &Path, key: &Path| {
+        let certificate = crate::config::ClientCertificate { chain: chain.into(), key: key.into() };
+        client_config(None, Some(&certificate)).map(|_| ())
+    };
+    assert_eq!(config(&chain, &key), Ok(()));
+    assert!(config(&chain, &other).unwrap_err().contains("do not go together"));
+    assert!(config(&empty, &key).unwrap_err().contains("MAILSHIM_TLS_CERT_FILE"));
+    assert!(config(&chain, &empty).unwrap_err().contains("holds no key in the clear"));
+    std::fs::remove_dir_all(folder).unwrap();
 }

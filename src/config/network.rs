@@ -1,0 +1,117 @@
+//! The way out: the egress proxy, and the certificate that a connector knows us by.
+
+use std::path::PathBuf;
+
+use percent_encoding::percent_decode_str;
+
+use super::address::HostPort;
+use super::environment::Reader;
+use super::value;
+use super::variables::RawEnv;
+use crate::secret::Secret;
+use crate::upstream::proxy::{EgressProxy, Exceptions, Login, Protocol};
+
+const PROXY: &str = "MAILSHIM_EGRESS_PROXY";
+
+/// `MAILSHIM_EGRESS_PROXY` with `NO_PROXY`.
+pub(super) fn egress_proxy(raw: &RawEnv, reader: &mut Reader) -> Option<EgressProxy> {
+    let exceptions = Exceptions::parse(raw.no_proxy.as_deref().unwrap_or_default());
+    let text = raw.mailshim_egress_proxy.as_deref()?.trim();
+    match parse(text) {
+        Ok((protocol, address, login)) => {
+            Some(EgressProxy { protocol, host: address.host, port: address.port, login, exceptions })
+        }
+        // Never the value: it may hold a password.
+        Err(problem) => {
+            reader.refuse(PROXY, problem);
+            None
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<(Protocol, HostPort, Option<Login>), String> {
+    const FORM: &str = "write http://proxy.example:3128 or socks5h://proxy.example:1080, with user:password@ before \
+                        the host where the proxy asks for it (percent-encoded)";
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| format!("is not a URL: {FORM}"))?;
+    let protocol = match scheme.to_ascii_lowercase().as_str() {
+        "http" => Protocol::Connect,
+        "socks5h" => Protocol::Socks5,
+        "socks5" => {
+            return Err("would resolve names here: write socks5h://, the proxy resolves them".to_string());
+        }
+        "https" => return Err(format!("speaks TLS to the proxy, which is not supported: {FORM}")),
+        _ => return Err(format!("has an unknown scheme: {FORM}")),
+    };
+    let rest = rest.trim_end_matches('/');
+    let (login, address) = match rest.rsplit_once('@') {
+        Some((login, address)) => (Some(login), address),
+        None => (None, rest),
+    };
+    let address = HostPort::parse(address).map_err(|_| format!("names no host and port: {FORM}"))?;
+    let login = match login {
+        None => None,
+        Some(login) => {
+            let (username, password) = login.split_once(':').unwrap_or((login, ""));
+            let decoded = |text: &str| {
+                let text = percent_decode_str(text).decode_utf8();
+                text.map(|text| Secret::new(text.into_owned()))
+                    .map_err(|_| "its login is not UTF-8".to_string())
+            };
+            Some(Login { username: decoded(username)?, password: decoded(password)? })
+        }
+    };
+    Ok((protocol, address, login))
+}
+
+/// The files of a client certificate: `MAILSHIM_TLS_CERT_FILE` and `MAILSHIM_TLS_KEY_FILE`, both or neither. Their
+/// contents are judged when TLS is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// PEM: the certificate, then its chain.
+    pub chain: PathBuf,
+    /// PEM: the key.
+    pub key: PathBuf,
+}
+
+pub(super) fn client_certificate(raw: &RawEnv, reader: &mut Reader) -> Option<ClientCertificate> {
+    const CERTIFICATE: &str = "MAILSHIM_TLS_CERT_FILE";
+    const KEY: &str = "MAILSHIM_TLS_KEY_FILE";
+    if reader.is_set(CERTIFICATE) {
+        reader.require(KEY, "MAILSHIM_TLS_CERT_FILE is set, and a certificate is of no use without its key");
+    }
+    if reader.is_set(KEY) {
+        reader.require(
+            CERTIFICATE,
+            "MAILSHIM_TLS_KEY_FILE is set, and a key is of no use without its certificate",
+        );
+    }
+    let chain = reader.value(CERTIFICATE, raw.mailshim_tls_cert_file.as_deref(), value::readable_file);
+    let key = reader.value(KEY, raw.mailshim_tls_key_file.as_deref(), value::readable_file);
+    Some(ClientCertificate { chain: chain?, key: key? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_a_url_with_host_and_port() {
+        let (protocol, address, login) = parse("http://us%3Aer:p%40ss:w@proxy.example:3128/").unwrap();
+        assert_eq!((protocol, address.to_string().as_str()), (Protocol::Connect, "proxy.example:3128"));
+        let login = login.unwrap();
+        assert_eq!((login.username.expose().as_str(), login.password.expose().as_str()), ("us:er", "p@ss:w"));
+        let (protocol, address, login) = parse("SOCKS5H://[::1]:1080").unwrap();
+        assert_eq!((protocol, address.to_string().as_str(), login), (Protocol::Socks5, "[::1]:1080", None));
+        for (text, words) in [
+            ("proxy:3128", "is not a URL"),
+            ("socks5://proxy:1080", "socks5h"),
+            ("https://proxy:443", "not supported"),
+            ("ftp://proxy:1", "unknown scheme"),
+            ("http://proxy", "no host and port"),
+            ("http://u:p@", "no host and port"),
+        ] {
+            let problem = parse(text).unwrap_err();
+            assert!(problem.contains(words), "{text}: {problem}");
+        }
+    }
+}
