@@ -119,6 +119,8 @@ pub struct Judgement {
     pub scope: Scope,
     /// Whether to try again at once.
     pub retry: Retry,
+    /// It is the sender that was refused: mail of another one may pass.
+    pub about_sender: bool,
     /// What an administrator can do, one sentence, the mailbox filled in.
     pub hint: Option<String>,
     /// The reply's code: 5xx for [`Class::Permanent`] alone.
@@ -177,6 +179,7 @@ pub fn judge(fault: &Fault, context: &Context<'_>) -> Judgement {
         class,
         scope: ruling.scope,
         retry: ruling.retry,
+        about_sender: ruling.kind == Kind::Sender,
         hint: fill(ruling.hint, context),
         code,
         enhanced: EnhancedCode(if code >= 500 { 5 } else { 4 }, enhanced.0, enhanced.1),
