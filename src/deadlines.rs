@@ -36,7 +36,7 @@ pub struct Deadlines {
     pub age: Duration,
     /// How long a connection that just answered is trusted with MAIL, RCPT and the content in one flight.
     pub fresh: Duration,
-    /// The goodbye: QUIT and its reply.
+    /// A courtesy when the verdict is known already: QUIT or RSET and its reply, a closing server's last words.
     pub quit: Duration,
 }
 

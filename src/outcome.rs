@@ -150,6 +150,13 @@ pub struct Fault {
     pub cause: Cause,
 }
 
+impl Fault {
+    /// Office 365 said no. Any other failure, a 2xx or 3xx out of place among them, says nothing of what it has.
+    pub const fn is_certain(&self) -> bool {
+        matches!(&self.cause, Cause::Refused(reply) if reply.code >= 400)
+    }
+}
+
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {

@@ -55,18 +55,17 @@ impl Relay {
         let mut renewed = false;
         loop {
             trail.attempts += 1;
-            let outcome = match self.attempt(envelope, content, trail, until).await? {
-                Attempt::Outcome(outcome) => outcome,
+            let (fault, again) = match self.attempt(envelope, content, trail, until).await? {
+                Attempt::Outcome(Outcome::Failed(fault)) => {
+                    let again = fault.retry() == Retry::Again;
+                    (fault, again)
+                }
+                Attempt::Outcome(outcome) => return Ok(outcome),
+                Attempt::TokenRefused(fault) => (fault, !std::mem::replace(&mut renewed, true)),
                 Attempt::HoldEnded => {
                     return Ok(waited_in_vain(Cause::HoldEnded(self.hold, last.map(Box::new))));
                 }
                 Attempt::ShuttingDown => return Ok(waited_in_vain(Cause::ShuttingDown)),
-            };
-            let Outcome::Failed(fault) = outcome else { return Ok(outcome) };
-            let again = match fault.retry() {
-                Retry::Never => false,
-                Retry::Again => true,
-                Retry::OnceWithFreshToken => !std::mem::replace(&mut renewed, true),
             };
             // Where content was let go, or no time is left, the fault itself is the better answer than "hold ended".
             if !again || content.rewind().is_err() || Instant::now() + pause >= until {
@@ -122,14 +121,24 @@ impl Relay {
         trail.connected += connected - granted;
         let outcome = connection.send(envelope, content).await?;
         trail.sent = connected.elapsed();
-        if let Outcome::Failed(fault) = &outcome
-            && fault.retry() == Retry::OnceWithFreshToken
+        if let Outcome::Failed(fault) | Outcome::Unknown(fault) = &outcome
+            && matches!(fault.cause, Cause::TimedOut(_))
         {
-            // The connection is signed in with the old token: neither may serve the next attempt.
-            connection.retire();
-            self.pool.connector().identity.refused(connection.credential());
+            // What swallowed this connection without a word has swallowed the idle ones too: another attempt on one of
+            // them would only use up the hold.
+            self.pool.drop_idle().await;
         }
-        Ok(Attempt::Outcome(outcome))
+        match outcome {
+            Outcome::Failed(fault)
+                if fault.retry() == Retry::OnceWithFreshToken && connection.credential().is_token() =>
+            {
+                // The connection is signed in with the old token: neither may serve the next attempt.
+                connection.retire();
+                self.pool.connector().identity.refused(connection.credential());
+                Ok(Attempt::TokenRefused(fault))
+            }
+            outcome => Ok(Attempt::Outcome(outcome)),
+        }
     }
 
     /// Ends when nothing may wait any longer: an answer now is better than a connection that is cut.
@@ -141,7 +150,10 @@ impl Relay {
 }
 
 enum Attempt {
+    /// Its verdict. Opening a connection has renewed the token already, where that could help.
     Outcome(Outcome),
+    /// A mail was refused for what a new token may mend.
+    TokenRefused(Fault),
     HoldEnded,
     ShuttingDown,
 }

@@ -65,6 +65,13 @@ pub enum Credential {
     },
 }
 
+impl Credential {
+    /// Whether it is a token, which can be had anew.
+    pub const fn is_token(&self) -> bool {
+        matches!(self, Self::Xoauth2 { .. })
+    }
+}
+
 /// The client credentials grant with a client secret.
 #[derive(Clone, Debug)]
 pub struct ClientSecretGrant {

@@ -179,7 +179,10 @@ impl Sessions {
         let verdict = match verdict {
             // Its content may take for ever to end.
             Ok(outcome) if outcome.is_app_too_slow() => Ok(outcome),
-            Ok(outcome) => content.drain().await.map(|()| outcome),
+            Ok(outcome) => match timeout(self.deadlines.stream, content.drain()).await {
+                Ok(drained) => drained.map(|()| outcome),
+                Err(_) => Ok(outcome),
+            },
             Err(why) => Err(why),
         };
         let is_complete = content.is_complete();

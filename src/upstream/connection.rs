@@ -9,22 +9,19 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::dial::Dialer;
-use super::dialogue::{After, Framing, Line, Opening, OpeningStep, Plan, Step, Transaction, Verdict};
-use super::tls;
+use super::dialogue::{After, Framing, Opening, OpeningStep, Plan, Step, Transaction, Verdict};
+use super::link::{Link, MAX_CHUNK, fault};
 use crate::deadlines::Deadlines;
 use crate::identity::{Credential, Identity};
 use crate::message::{Envelope, Held, Next, Why};
-use crate::outcome::{Cause, Fault, Outcome, Stage};
+use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
 use crate::smtp::data::DotStuffer;
 use crate::smtp::extension::Extensions;
-use crate::smtp::reply::{Reply, ReplyReader};
+use crate::smtp::reply::Reply;
 use crate::telemetry;
-use crate::wire::BoxedWire;
 
 /// Messages over one connection: what Exchange's own connectors allow.
 const MAX_MESSAGES: u32 = 20;
-/// Octets that are gathered before they are written, and the size of a chunk of streamed content.
-const MAX_CHUNK: usize = 64 * 1024;
 /// Chunks of streamed content whose replies have not come yet.
 const MAX_CHUNKS_AHEAD: u32 = 4;
 /// The least speed of streamed content, in octets a second: a connection is too scarce to wait for less.
@@ -54,23 +51,21 @@ impl Connector {
     /// # Errors
     /// Which stage failed, and why.
     pub async fn open(&self) -> Result<Connection, Fault> {
-        match self.attempt().await {
-            Err((fault, Some(credential)))
-                if is_refused_sign_in(&fault) && self.identity.refused(&credential) =>
-            {
-                self.attempt().await.map_err(|(fault, _)| fault)
+        let mut renewed = false;
+        loop {
+            // First, so that a connection is not kept waiting for the token service.
+            let credential = self.identity.credential().await?;
+            match self.open_with(&credential).await {
+                Err(fault) if fault.retry() == Retry::OnceWithFreshToken => {
+                    // Never with the same password again: Office 365 locks the account.
+                    let another_may_help = self.identity.refused(&credential);
+                    if renewed || !another_may_help {
+                        return Err(fault);
+                    }
+                    renewed = true;
+                }
+                opened => return opened,
             }
-            Err((fault, _)) => Err(fault),
-            Ok(connection) => Ok(connection),
-        }
-    }
-
-    async fn attempt(&self) -> Result<Connection, (Fault, Option<Credential>)> {
-        // First, so that a connection is not kept waiting for the token service.
-        let credential = self.identity.credential().await.map_err(|fault| (fault, None))?;
-        match self.open_with(&credential).await {
-            Ok(connection) => Ok(connection),
-            Err(fault) => Err((fault, Some(credential))),
         }
     }
 
@@ -79,7 +74,7 @@ impl Connector {
         let mut opening = Opening::new(&self.hostname, Some(credential));
         let mut link = Link::new(wire, Arc::clone(&self.deadlines));
         loop {
-            match opening.next() {
+            match opening.step() {
                 OpeningStep::Write(stage, line) => {
                     link.line(&line);
                     opening.reply(&link.reply(stage).await?)?;
@@ -94,113 +89,6 @@ impl Connector {
                 }
             }
         }
-    }
-}
-
-fn is_refused_sign_in(fault: &Fault) -> bool {
-    fault.stage == Stage::Auth && matches!(&fault.cause, Cause::Refused(reply) if reply.code == 535)
-}
-
-/// Octets in and out, buffered.
-struct Link {
-    wire: BoxedWire,
-    replies: ReplyReader,
-    out: Vec<u8>,
-    deadlines: Arc<Deadlines>,
-    last_reply: Instant,
-}
-
-impl Link {
-    fn new(wire: BoxedWire, deadlines: Arc<Deadlines>) -> Self {
-        Self { wire, replies: ReplyReader::default(), out: Vec::new(), deadlines, last_reply: Instant::now() }
-    }
-
-    async fn secure(self, tls: &Arc<ClientConfig>, host: &str) -> Result<Self, Fault> {
-        // Whoever sits in between could put replies here that would be taken for the server's (CVE-2011-0411's kind).
-        if self.replies.has_unread() {
-            return Err(fault(Stage::StartTls, Cause::BytesAfterStartTls));
-        }
-        let wire = tls::handshake(tls, host, self.wire, self.deadlines.tls).await?;
-        Ok(Self::new(Box::new(wire), self.deadlines))
-    }
-
-    fn line(&mut self, line: &Line) {
-        telemetry::wire('C', line);
-        self.out.extend_from_slice(line.wire());
-    }
-
-    /// Writes what has been gathered, whole.
-    async fn flush(&mut self, stage: Stage) -> Result<(), Fault> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        let within = self.deadlines.chunk;
-        let write = async {
-            self.wire.write_all(&self.out).await?;
-            self.wire.flush().await
-        };
-        let written = timeout(within, write).await;
-        self.out.clear();
-        self.out.shrink_to(MAX_CHUNK);
-        match written {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(fault(stage, broken(&error))),
-            Err(_) => Err(fault(stage, Cause::TimedOut(within))),
-        }
-    }
-
-    /// Writes what has been gathered, then reads one reply.
-    async fn reply(&mut self, stage: Stage) -> Result<Reply, Fault> {
-        self.flush(stage).await?;
-        let within = match stage {
-            Stage::Greeting => self.deadlines.greeting,
-            Stage::Verdict => self.deadlines.verdict,
-            _ => self.deadlines.command,
-        };
-        self.read_reply(stage, within).await
-    }
-
-    async fn read_reply(&mut self, stage: Stage, within: Duration) -> Result<Reply, Fault> {
-        let reading = async {
-            let mut octets = [0; 2048];
-            loop {
-                match self.replies.next() {
-                    Ok(Some(reply)) => return Ok(reply),
-                    Ok(None) => {}
-                    Err(broken) => return Err(Cause::BrokenReply(broken.0)),
-                }
-                match self.wire.read(&mut octets).await {
-                    Ok(0) => return Err(Cause::Closed),
-                    Ok(count) => self.replies.received(&octets[..count]),
-                    Err(error) => return Err(broken(&error)),
-                }
-            }
-        };
-        let reply = timeout(within, reading).await.unwrap_or(Err(Cause::TimedOut(within)));
-        let reply = reply.map_err(|cause| fault(stage, cause))?;
-        telemetry::wire('S', &reply);
-        self.last_reply = Instant::now();
-        Ok(reply)
-    }
-
-    /// After a failed write: a server that closes often says why first.
-    async fn last_words(&mut self, stage: Stage, written: Fault) -> Fault {
-        match self.read_reply(stage, self.deadlines.quit).await {
-            Ok(reply) if !reply.is_positive() => fault(stage, Cause::Refused(reply)),
-            _ => written,
-        }
-    }
-}
-
-fn fault(stage: Stage, cause: Cause) -> Fault {
-    Fault { stage, recipient: None, cause }
-}
-
-fn broken(error: &std::io::Error) -> Cause {
-    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
-    match error.kind() {
-        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Cause::Closed,
-        _ => Cause::Io(error.to_string()),
     }
 }
 
@@ -235,7 +123,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(link: Link, extensions: Extensions, credential: Credential) -> Self {
+    fn new(mut link: Link, extensions: Extensions, credential: Credential) -> Self {
+        link.secrets = Vec::new();
         let opened = Instant::now();
         Self {
             link,
@@ -320,7 +209,7 @@ impl Connection {
                 }
             };
         loop {
-            match transaction.next() {
+            match transaction.step() {
                 Step::Write(line) => self.link.line(&line),
                 Step::Read(stage) => match self.exchange(stage).await {
                     Ok(reply) => transaction.reply(&reply),
@@ -350,9 +239,12 @@ impl Connection {
             }
         }
     }
+
     /// Writes what has been gathered. A failure means that its last octets have not left: the end of the content, if
     /// it is among them, has not arrived.
     async fn flush(&mut self, stage: Stage) -> Result<(), Fault> {
+        // The end of the content leaves with the first read of the verdict: if it does not, nothing can double.
+        let stage = if stage == Stage::Verdict { Stage::Content } else { stage };
         if let Err(fault) = self.link.flush(stage).await {
             return Err(self.link.last_words(stage, fault).await);
         }
@@ -369,9 +261,10 @@ impl Connection {
     fn broken(&self, transaction: &mut Transaction<'_>, fault: Fault) -> Outcome {
         match transaction.refusal() {
             // With a refusal nothing can have been accepted.
-            Some(refusal) => Outcome::Failed(refusal),
+            Some(refusal) if refusal.is_certain() => Outcome::Failed(refusal),
+            Some(nonsense) if self.committed => Outcome::Unknown(nonsense),
             None if self.committed => Outcome::Unknown(fault),
-            None => Outcome::Failed(fault),
+            refusal => Outcome::Failed(refusal.unwrap_or(fault)),
         }
     }
 
@@ -495,44 +388,50 @@ impl Connection {
         self.usable = self.reset().await;
     }
 
-    /// RSET; false if the connection is of no more use.
+    /// RSET; false if the connection is of no more use. The app waits for a verdict that is known already: a reply
+    /// that takes long costs the connection instead.
     async fn reset(&mut self) -> bool {
+        let within = self.link.deadlines.quit;
         self.link.out.clear();
         self.link.out.extend_from_slice(b"RSET\r\n");
-        matches!(self.link.reply(Stage::Wait).await, Ok(reply) if reply.is_positive())
+        let reset = async {
+            self.link.flush(Stage::Wait).await?;
+            self.link.read_reply(Stage::Wait, within).await
+        };
+        matches!(timeout(within, reset).await, Ok(Ok(reply)) if reply.is_positive())
     }
 }
 
-/// Watches the speed of streamed content.
+/// Watches the speed of streamed content. Only the time spent on waiting for the app counts: that Office 365 is slow to
+/// take content is no fault of the app's.
 struct Pace {
     ends: Instant,
     window: Duration,
-    window_ends: Instant,
+    waited: Duration,
     octets: u64,
 }
 
 impl Pace {
     fn new(deadlines: &Deadlines) -> Self {
-        let now = Instant::now();
-        let window = deadlines.stream_window;
-        Self { ends: now + deadlines.stream, window, window_ends: now + window, octets: 0 }
+        let ends = Instant::now() + deadlines.stream;
+        Self { ends, window: deadlines.stream_window, waited: Duration::ZERO, octets: 0 }
     }
 
     /// The next piece of content.
     async fn next(&mut self, content: &mut Held<'_>) -> Result<Next, Stopped> {
-        let until = self.window_ends.min(self.ends);
-        let Ok(next) = timeout_at(until, content.next()).await else {
-            return Err(fault(Stage::Content, Cause::AppTooSlow).into());
+        let begun = Instant::now();
+        let until = (begun + self.window.saturating_sub(self.waited)).min(self.ends);
+        let next = timeout_at(until, content.next()).await;
+        self.waited += begun.elapsed();
+        let next = match next {
+            Ok(next) if Instant::now() < self.ends => next,
+            _ => return Err(fault(Stage::Content, Cause::AppTooSlow).into()),
         };
         if let Next::Chunk(chunk) = &next {
             self.octets += chunk.len() as u64;
         }
-        let now = Instant::now();
-        if now >= self.ends {
-            return Err(fault(Stage::Content, Cause::AppTooSlow).into());
-        }
         if self.octets >= LEAST_SPEED * self.window.as_secs().max(1) {
-            (self.octets, self.window_ends) = (0, now + self.window);
+            (self.octets, self.waited) = (0, Duration::ZERO);
         }
         Ok(next)
     }

@@ -1,56 +1,19 @@
 //! The client's side of the dialogue, pure: what to do next, and where a reply leads. No socket, clock or log.
 //!
 //! [`Opening`] goes from the greeting to a signed-in connection, [`Transaction`] takes one message over it. Both are
-//! driven the same way: ask `next()`, do it, hand a reply to `reply()`. Commands that are written before the reply to
+//! driven the same way: ask `step()`, do it, hand a reply to `reply()`. Commands that are written before the reply to
 //! the one before has been read form a flight (RFC 2920); the driver writes a flight when it is told to read.
 
 use std::collections::VecDeque;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
-use bytes::Bytes;
-
+use super::line::Line;
 use crate::identity::Credential;
 use crate::message::Envelope;
 use crate::outcome::{Cause, Fault, Stage};
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl;
-
-/// A line to write. What is secret in it is not printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Line {
-    wire: Bytes,
-    shown: Option<&'static str>,
-}
-
-impl Line {
-    fn plain(text: impl fmt::Display) -> Self {
-        Self { wire: format!("{text}\r\n").into(), shown: None }
-    }
-
-    fn secret(text: impl fmt::Display, shown: &'static str) -> Self {
-        Self { wire: format!("{text}\r\n").into(), shown: Some(shown) }
-    }
-
-    /// The octets to write.
-    pub fn wire(&self) -> &[u8] {
-        &self.wire
-    }
-}
-
-impl fmt::Display for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            self.shown.unwrap_or_else(|| std::str::from_utf8(&self.wire).unwrap_or_default().trim_end()),
-        )
-    }
-}
-
-impl fmt::Debug for Line {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Line({self})")
-    }
-}
 
 fn refused(stage: Stage, reply: &Reply) -> Fault {
     Fault { stage, recipient: None, cause: Cause::Refused(reply.clone()) }
@@ -99,7 +62,7 @@ impl<'a> Opening<'a> {
     }
 
     /// What to send on entering a state.
-    pub fn next(&self) -> OpeningStep {
+    pub fn step(&self) -> OpeningStep {
         let ehlo = || Line::plain(format_args!("EHLO {}", self.hostname));
         match self.phase {
             Phase::Greeting => OpeningStep::Read(Stage::Greeting),
@@ -239,7 +202,8 @@ pub enum Verdict {
     Accepted(Reply),
     /// Refused.
     Refused(Fault),
-    /// Refused, and then a 2xx to the content that was under way: nobody knows.
+    /// Neither accepted nor refused for certain: a refusal and then a 2xx to the content that was under way, or a reply
+    /// that makes no sense where the content may have arrived. Nobody knows.
     Contradiction(Fault),
 }
 
@@ -352,7 +316,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// What to do next.
-    pub fn next(&mut self) -> Step {
+    pub fn step(&mut self) -> Step {
         loop {
             if self.closing {
                 return self.done();
@@ -432,7 +396,9 @@ impl<'a> Transaction<'a> {
         let wins = match &self.refusal {
             None => true,
             Some(first) => {
-                first.stage == Stage::Rcpt && fault.stage == Stage::Rcpt && !is_5xx(first) && is_5xx(&fault)
+                let both_are_recipients = first.stage == Stage::Rcpt && fault.stage == Stage::Rcpt;
+                (both_are_recipients && !is_5xx(first) && is_5xx(&fault))
+                    || (!first.is_certain() && fault.is_certain())
             }
         };
         if wins {
@@ -443,10 +409,14 @@ impl<'a> Transaction<'a> {
     fn done(&mut self) -> Step {
         let (verdict, stage) = match (self.refusal.take(), self.accepted.take()) {
             (Some(fault), Some(_)) => (Verdict::Contradiction(fault), None),
-            (Some(fault), None) => {
+            (Some(fault), None) if fault.is_certain() => {
                 let stage = fault.stage;
                 (Verdict::Refused(fault), Some(stage))
             }
+            (Some(fault), None) if self.content_ahead || fault.stage == Stage::Verdict => {
+                (Verdict::Contradiction(fault), None)
+            }
+            (Some(fault), None) => (Verdict::Refused(fault), None),
             (None, Some(reply)) => (Verdict::Accepted(reply), Some(Stage::Verdict)),
             (None, None) => {
                 // Only a 421 in place of a good reply ends without either; it is never good.
@@ -455,11 +425,12 @@ impl<'a> Transaction<'a> {
             }
         };
         let after = match stage {
-            // A server that does not swallow the refused chunk reads content as commands; a 354 waits for a dot that
-            // must not come.
             _ if self.closing => After::Close,
+            // Out of step.
             None => After::Close,
             Some(Stage::Verdict) => After::Keep,
+            // A server that does not swallow the refused chunk reads content as commands; a 354 waits for a dot that
+            // must not come.
             Some(_) if self.content_ahead || self.content_open => After::Close,
             Some(_) => After::Reset,
         };

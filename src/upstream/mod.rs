@@ -7,6 +7,8 @@ pub mod connection;
 pub mod dial;
 pub mod dialogue;
 pub mod proxy;
+pub mod line;
+mod link;
 pub mod tls;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,6 +64,11 @@ impl Pool {
         while let Some(connection) = self.take_idle().await {
             connection.quit().await;
         }
+    }
+
+    /// Closes all idle connections without a word.
+    pub async fn drop_idle(&self) {
+        while self.take_idle().await.is_some() {}
     }
 
     /// The connector, for its identity.
