@@ -65,6 +65,10 @@ pub struct Config {
     pub egress_proxy: Option<EgressProxy>,
     /// Connections to the upstream for one mailbox.
     pub max_connections: usize,
+    /// Messages of one mailbox in any 60 s; 0 for no limit.
+    pub messages_per_minute: usize,
+    /// Recipients of one mailbox in any 24 h; 0 for no limit.
+    pub recipients_per_day: u64,
     /// The longest one mail waits before its answer.
     pub hold: Duration,
     /// Where `/livez`, `/readyz` and `/metrics` are; `None` for nowhere.
@@ -168,6 +172,16 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     let client_certificate = network::client_certificate(raw, reader);
     let egress_proxy = network::egress_proxy(raw, reader);
     let max_connections = max_connections(raw, reader);
+    let messages_per_minute = reader.value(
+        "MAILSHIM_MESSAGES_PER_MINUTE",
+        raw.mailshim_messages_per_minute.as_deref(),
+        number(0, 100_000),
+    );
+    let recipients_per_day = reader.value(
+        "MAILSHIM_RECIPIENTS_PER_DAY",
+        raw.mailshim_recipients_per_day.as_deref(),
+        number(0, 10_000_000),
+    );
     let hold = reader.value("MAILSHIM_HOLD", raw.mailshim_hold.as_deref(), duration("1s", "10m"));
     let filter = reader.value("MAILSHIM_LOG", raw.mailshim_log.as_deref(), value::log_filter);
     let format = reader.value("MAILSHIM_LOG_FORMAT", raw.mailshim_log_format.as_deref(), log_format);
@@ -195,6 +209,8 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         client_certificate,
         egress_proxy,
         max_connections: max_connections?,
+        messages_per_minute: messages_per_minute?,
+        recipients_per_day: recipients_per_day? as u64,
         hold: hold?,
         http_listen: http_listen?,
         log: LogConfig { filter: filter?, format: format?, addresses: addresses? },

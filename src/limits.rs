@@ -104,12 +104,8 @@ impl Limits {
                 return Turn::Refused(remembered.until, remembered.fault.clone());
             }
         }
-        if let Some(breaker) = &mut self.breaker {
-            if now < breaker.until {
-                return Turn::Refused(breaker.until, breaker.fault.clone());
-            }
-            // This mail finds out whether it works again.
-            breaker.until = now + PROBE;
+        if let Err((until, fault)) = self.may_sign_in(now) {
+            return Turn::Refused(until, fault);
         }
         match &self.pause {
             Some((until, fault)) if now < *until => return Turn::Paused(*until, fault.clone()),
@@ -122,6 +118,20 @@ impl Limits {
             }
             None => Turn::Now,
         }
+    }
+
+    /// Whether a sign-in may be tried now. Who asks is the one to try: until it is known what became of it, the others
+    /// hear the last refusal.
+    ///
+    /// # Errors
+    /// When one may be tried, and the last refusal.
+    pub fn may_sign_in(&mut self, now: Instant) -> Result<(), (Instant, Fault)> {
+        let Some(breaker) = &mut self.breaker else { return Ok(()) };
+        if now < breaker.until {
+            return Err((breaker.until, breaker.fault.clone()));
+        }
+        breaker.until = now + PROBE;
+        Ok(())
     }
 
     /// When the next message fits into the last 60 seconds; `None` if it does now.
@@ -162,6 +172,11 @@ impl Limits {
     /// A sign-in succeeded.
     pub fn signed_in(&mut self) {
         self.breaker = None;
+    }
+
+    /// Whether a sign-in was refused, and none has succeeded since.
+    pub const fn is_breaker_open(&self) -> bool {
+        self.breaker.is_some()
     }
 
     /// The secret has changed: what was refused may pass.

@@ -10,15 +10,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use crate::account::Account;
 use crate::config::{Config, Listen, LoopbackAddr, SignIn};
 use crate::deadlines::Deadlines;
 use crate::handoff::Delivery;
 use crate::identity::http::Http;
 use crate::identity::{ClientSecretGrant, Identity};
+use crate::limits::Limits;
 use crate::message::Budget;
 use crate::relay::Relay;
 use crate::session::Sessions;
-use crate::session::machine::Limits;
+use crate::session::machine::Limits as SessionLimits;
 use crate::smtp::reply::Reply;
 use crate::telemetry;
 use crate::upstream::connection::Connector;
@@ -100,9 +102,11 @@ pub async fn run(
     let (life, seen_life) = watch::channel(Life::Running);
     let deadlines = Arc::new(deadlines);
     let (pool, identity) = upstream(config, &deadlines).map_err(Failed::SetUp)?;
-    let relay = Relay::new(pool.clone(), &config.mailbox.to_string(), config.hold, seen_life.clone());
+    let limits = Limits::new(config.messages_per_minute, config.recipients_per_day, config.max_connections);
+    let account = Arc::new(Account::new(config.mailbox.to_string(), pool.clone(), limits));
+    let relay = Relay::new(Arc::clone(&account), config.hold, seen_life.clone());
     let sessions = Sessions {
-        limits: Limits {
+        limits: SessionLimits {
             hostname: config.hostname.clone(),
             max_message_size: config.max_message_size,
             max_recipients: config.max_recipients,
@@ -118,6 +122,7 @@ pub async fn run(
     // Each of these runs for as long as mail is taken; one that ends before has panicked.
     let mut vital: JoinSet<()> = JoinSet::new();
     vital.spawn(async move { identity.keep_fresh(telemetry::renewal).await });
+    vital.spawn(async move { account.keep_ready().await });
     let permits = Arc::new(Semaphore::new(config.max_sessions));
     for listener in listeners {
         vital.spawn(accept(listener, sessions.clone(), Arc::clone(&permits)));

@@ -10,6 +10,7 @@ mod rules;
 mod entra;
 mod wording;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use judge::{Class, Context, Judgement, Pause, Retry, Scope, judge};
@@ -104,6 +105,10 @@ pub enum Cause {
     SetUp(String),
     /// The hold ended; the last fault met while waiting, if any.
     HoldEnded(Duration, Option<Box<Fault>>),
+    /// Not tried: the same was refused a moment ago, and is not asked again for this long.
+    Remembered(Arc<Fault>, Duration),
+    /// More mail than Office 365 takes in a minute; the next turn comes in this time.
+    Paced(Duration),
     /// The app sent its content slower than a connection can be kept for.
     AppTooSlow,
     /// The shim is shutting down.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use crate::account::Account;
 use crate::handoff::Trail;
 use crate::listener::Life;
 use crate::message::{Envelope, Held, Why};
 use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
 use crate::telemetry::{self, MessageId};
-use crate::upstream::Pool;
 
 /// The pause before the second attempt; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -21,21 +21,25 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// Sends messages through one mailbox's pool.
 #[derive(Clone)]
 pub struct Relay {
-    pool: Pool,
-    mailbox: Arc<str>,
+    account: Arc<Account>,
     hold: Duration,
     life: watch::Receiver<Life>,
 }
 
 impl Relay {
     /// A relay that lets one message wait for `hold` in all, and for no longer than the process has to live.
-    pub fn new(pool: Pool, mailbox: &str, hold: Duration, life: watch::Receiver<Life>) -> Self {
-        Self { pool, mailbox: mailbox.into(), hold, life }
+    pub const fn new(account: Arc<Account>, hold: Duration, life: watch::Receiver<Life>) -> Self {
+        Self { account, hold, life }
     }
 
     /// The mailbox that signs in.
     pub fn mailbox(&self) -> &str {
-        &self.mailbox
+        self.account.mailbox()
+    }
+
+    /// Recipients that may still be sent to today, and how long until more may; `None` for no limit.
+    pub fn recipients_left(&self) -> Option<(u64, Duration)> {
+        self.account.recipients_left()
     }
 
     /// Takes a message to its outcome.
@@ -94,11 +98,21 @@ impl Relay {
         until: Instant,
     ) -> Result<Attempt, Why> {
         let begun = Instant::now();
+        let sender = envelope.mail.reverse_path.as_ref().map_or("", |address| address.as_str());
+        let turn = tokio::select! {
+            why = content.gone() => return Err(why),
+            () = self.ending() => return Ok(Attempt::ShuttingDown),
+            turn = self.account.turn(sender, until) => turn,
+        };
+        if let Err(fault) = turn {
+            trail.waited += begun.elapsed();
+            return Ok(Attempt::Outcome(Outcome::Failed(fault)));
+        }
         let streamed = !content.is_complete();
         let mut lease = tokio::select! {
             why = content.gone() => return Err(why),
             () = self.ending() => return Ok(Attempt::ShuttingDown),
-            lease = timeout_at(until, self.pool.lease(streamed)) => match lease {
+            lease = timeout_at(until, self.account.pool().lease(streamed)) => match lease {
                 Ok(lease) => lease,
                 Err(_) => return Ok(Attempt::HoldEnded),
             },
@@ -112,21 +126,29 @@ impl Relay {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(fault)) => {
                     trail.connected += granted.elapsed();
+                    self.account.sign_in_failed(&fault);
                     return Ok(Attempt::Outcome(Outcome::Failed(fault)));
                 }
                 Err(_) => return Ok(Attempt::HoldEnded),
             },
         };
+        if connection.is_new() {
+            self.account.signed_in();
+        }
         let connected = Instant::now();
         trail.connected += connected - granted;
         let outcome = connection.send(envelope, content).await?;
         trail.sent = connected.elapsed();
+        match &outcome {
+            Outcome::Accepted(_) => self.account.accepted(sender, envelope.recipients.len()),
+            Outcome::Failed(fault) | Outcome::Unknown(fault) => self.account.failed(sender, fault),
+        }
         if let Outcome::Failed(fault) | Outcome::Unknown(fault) = &outcome
             && matches!(fault.cause, Cause::TimedOut(_))
         {
             // What swallowed this connection without a word has swallowed the idle ones too: another attempt on one of
             // them would only use up the hold.
-            self.pool.drop_idle().await;
+            self.account.pool().drop_idle().await;
         }
         match outcome {
             Outcome::Failed(fault)
@@ -134,7 +156,7 @@ impl Relay {
             {
                 // The connection is signed in with the old token: neither may serve the next attempt.
                 connection.retire();
-                self.pool.connector().identity.refused(connection.credential());
+                self.account.pool().connector().identity.refused(connection.credential());
                 Ok(Attempt::TokenRefused(fault))
             }
             outcome => Ok(Attempt::Outcome(outcome)),

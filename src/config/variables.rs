@@ -180,6 +180,18 @@ pub const VARIABLES: &[Variable] = &[
         ..ECHOED
     },
     Variable {
+        name: "MAILSHIM_MESSAGES_PER_MINUTE",
+        default: Text("28"),
+        summary: "messages of one mailbox in any 60 s; 0 for no limit; it delays and never refuses",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_RECIPIENTS_PER_DAY",
+        default: Text("0"),
+        summary: "recipients of one mailbox in any 24 h; 0 for no limit",
+        ..ECHOED
+    },
+    Variable {
         name: "MAILSHIM_HOLD",
         default: Text("45s"),
         summary: "the longest one mail waits for turns, connections and retries together",
@@ -250,6 +262,8 @@ pub(super) struct RawEnv {
     pub mailshim_egress_proxy: Option<String>,
     pub no_proxy: Option<String>,
     pub mailshim_max_connections: Option<String>,
+    pub mailshim_messages_per_minute: Option<String>,
+    pub mailshim_recipients_per_day: Option<String>,
     pub mailshim_hold: Option<String>,
     pub mailshim_http_listen: Option<String>,
     pub mailshim_log: Option<String>,

@@ -12,7 +12,8 @@
 pub mod grant;
 pub mod http;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -112,6 +113,9 @@ pub enum RenewalEvent {
     },
 }
 
+/// Keyed at random in each process: a fingerprint is of no use elsewhere.
+static FINGERPRINT: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
 /// One mailbox's identity.
 pub struct Identity {
     user: String,
@@ -161,6 +165,23 @@ impl Identity {
         }
     }
 
+    /// Whether it signs in with tokens, not with a password.
+    pub const fn is_token(&self) -> bool {
+        matches!(self.method, Method::Token(_))
+    }
+
+    /// What is signed in with now, as a number that tells nothing of it: it changes when the secret does. `None` if that
+    /// cannot be read.
+    pub fn fingerprint(&self) -> Option<u64> {
+        let source = match &self.method {
+            Method::Password(password) => password,
+            Method::Token(tokens) => tokens.exchange.secret()?,
+        };
+        let mut hasher = FINGERPRINT.build_hasher();
+        hasher.write(source.read().ok()?.expose().as_bytes());
+        Some(hasher.finish())
+    }
+
     /// Office 365 refused this credential (535): its token is thrown away, if nobody else has replaced it already.
     /// Returns whether one more attempt, with a fresh token, makes sense: only if this one had come from the cache.
     pub fn refused(&self, credential: &Credential) -> bool {
@@ -207,6 +228,15 @@ enum Exchange {
 }
 
 impl Exchange {
+    /// What must change before a refused exchange can succeed.
+    const fn secret(&self) -> Option<&SecretSource> {
+        match self {
+            Self::ClientSecret { grant, .. } => Some(&grant.secret),
+            #[cfg(test)]
+            Self::Scripted(_) => None,
+        }
+    }
+
     async fn run(&self) -> Result<Token, Cause> {
         match self {
             Self::ClientSecret { grant, http } => {

@@ -267,6 +267,13 @@ fn rule_on(fault: &Fault) -> Ruling {
         Cause::Token(fault) => entra::rule_on(fault),
         Cause::SetUp(_) => set_up("set_up", (3, 5)),
         Cause::HoldEnded(_, last) => held(last.as_deref()),
+        Cause::Remembered(fault, _) => Ruling { retry: Retry::Never, ..rule_on(fault) },
+        Cause::Paced(_) => Ruling {
+            kind: Kind::Always(Class::Throttled(Pause::NextMinute)),
+            scope: Scope::Mailbox,
+            hint: "Send less at once, or raise MAILSHIM_HOLD so that more mail can wait its turn.",
+            ..transient("paced", (4, 2))
+        },
         Cause::AppTooSlow => Ruling {
             scope: Scope::Message,
             hint: "Send the content without pauses: Office 365 ends a connection after 10 minutes.",

@@ -234,6 +234,18 @@ impl fmt::Display for Fault {
             Cause::HoldEnded(time, Some(last)) => {
                 write!(f, "the mail waited {} in vain; at the last: {last}", Seconds(*time))
             }
+            Cause::Remembered(fault, again_in) => {
+                write!(
+                    f,
+                    "not tried for another {} s, since a moment ago: {fault}",
+                    again_in.as_secs().max(1)
+                )
+            }
+            Cause::Paced(again_in) => write!(
+                f,
+                "more mail than Office 365 takes from this mailbox in a minute; try again in {} s",
+                again_in.as_secs().max(1)
+            ),
             Cause::AppTooSlow => {
                 f.write_str("the app sent its content slower than a connection can be kept for")
             }

@@ -321,6 +321,11 @@ pub fn sign_in_failed(fault: &Fault) {
     readiness::set(Err(shown(&format!("{fault}{hint}"))));
 }
 
+/// Whether sign-ins are held back, since the last ones were refused.
+pub fn breaker(is_open: bool) {
+    metrics().breaker_open.set(i64::from(is_open));
+}
+
 /// For a field that is left out where nothing was held back.
 fn some(repeated: u64) -> Option<u64> {
     (repeated > 0).then_some(repeated)

@@ -152,6 +152,11 @@ impl Connection {
         }
     }
 
+    /// It has not carried a message yet: its sign-in is news.
+    pub const fn is_new(&self) -> bool {
+        self.messages == 0
+    }
+
     /// It takes no more messages.
     pub const fn retire(&mut self) {
         self.messages = MAX_MESSAGES;

@@ -11,7 +11,7 @@ pub mod line;
 mod link;
 pub mod tls;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::sleep_until;
@@ -30,6 +30,13 @@ struct Shared {
     /// One fewer, where there are two or more: a slow stream must not take the last connection.
     stream_permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
+    size: Mutex<Size>,
+}
+
+/// How many permits there are, and how many there should be: a permit in use goes when its lease ends.
+struct Size {
+    now: usize,
+    wanted: usize,
 }
 
 /// A way to take an idle connection back from the task that watches it.
@@ -48,7 +55,29 @@ impl Pool {
     pub fn new(connector: Connector, max: usize) -> Self {
         let permits = Arc::new(Semaphore::new(max));
         let stream_permits = Arc::new(Semaphore::new(max.saturating_sub(1).max(1)));
-        Self(Arc::new(Shared { connector, permits, stream_permits, idle: Mutex::default() }))
+        let size = Mutex::new(Size { now: max, wanted: max });
+        Self(Arc::new(Shared { connector, permits, stream_permits, idle: Mutex::default(), size }))
+    }
+
+    /// Allows so many connections from now on. Idle ones beyond it are closed now, those in use after their mail.
+    pub fn allow(&self, connections: usize) {
+        let mut size = self.size();
+        size.wanted = connections;
+        if size.wanted > size.now {
+            self.0.permits.add_permits(size.wanted - size.now);
+            size.now = size.wanted;
+        } else if size.wanted < size.now {
+            let gone = self.0.permits.forget_permits(size.now - size.wanted);
+            size.now -= gone;
+            // The watch of a handle that is dropped closes its connection.
+            let mut idle = self.idle();
+            let kept = idle.len().saturating_sub(gone);
+            idle.truncate(kept);
+        }
+    }
+
+    fn size(&self) -> MutexGuard<'_, Size> {
+        self.0.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits for a turn, in order. `streamed` says that the content is not complete and will hold the connection for
@@ -76,7 +105,7 @@ impl Pool {
         &self.0.connector
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -103,7 +132,10 @@ impl Pool {
             tokio::select! {
                 biased;
                 () = connection.spoiled() => {}
-                Ok(give) = taken => drop(give.send(connection)),
+                taken = taken => match taken {
+                    Ok(give) => drop(give.send(connection)),
+                    Err(_) => connection.quit().await,
+                },
                 () = sleep_until(until) => {
                     // The goodbye counts as a connection in use: Office 365 counts it too.
                     let permit = shared.upgrade().and_then(|shared| Arc::clone(&shared.permits).try_acquire_owned().ok());
@@ -141,10 +173,27 @@ impl Lease {
     }
 }
 
+impl Lease {
+    /// There are more permits than wanted: this one goes, and its connection with it.
+    fn shrink(&mut self) {
+        let mut size = self.pool.size();
+        if size.now > size.wanted
+            && let Some(permit) = self.permit.take()
+        {
+            permit.forget();
+            size.now -= 1;
+            if let Some(connection) = &mut self.connection {
+                connection.retire();
+            }
+        }
+    }
+}
+
 impl Drop for Lease {
     /// Gives the connection back if it takes another message. One that took its last is closed with a goodbye, which
     /// the permit outlives.
     fn drop(&mut self) {
+        self.shrink();
         let Some(connection) = self.connection.take() else { return };
         if connection.is_reusable() {
             self.pool.keep(connection);
