@@ -483,8 +483,6 @@ impl Machine {
             }
             _ => return false,
         };
-        let limit =
-            chunk.as_ref().map_or(usize::MAX, |(left, _)| usize::try_from(**left).unwrap_or(usize::MAX));
         let before = incoming.octets();
         let more_chunks = matches!(chunk, Some((_, false)));
         let (used, whole) = match chunk {
