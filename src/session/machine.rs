@@ -1,23 +1,24 @@
 //! The SMTP server as a pure machine (RFC 5321): octets in, steps out. No socket, clock or log.
 //!
 //! The driver calls [`Machine::step`] until it says [`Step::NeedInput`], reads the socket, hands over what came, and
-//! goes on. Content is never kept here: a `Content` step is made only when it is asked for, so not asking is the
-//! back-pressure.
+//! goes on. Not more than one piece of content is kept here, and it is made only when a step is asked for, so not
+//! asking is the back-pressure.
 
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::message::{Envelope, Why};
-use crate::smtp::command::{self, Command, Mail, Mechanism, Recipient, Refusal};
+use crate::smtp::command::{self, Command, Mail, Recipient, Refusal};
 use crate::smtp::data::ContentReader;
 use crate::smtp::reply::Reply;
-use crate::smtp::sasl::{self, Login};
+use crate::smtp::sasl::Login;
 
-/// The longest line of any command: RFC 4954 section 4 asks for 12,288 octets of a SASL response.
-const MAX_LINE: usize = 12_288;
-/// Octets of content in one step.
-const MAX_CONTENT: usize = 16 * 1024;
+use super::auth::{Exchange, Progress};
+use super::incoming::{Incoming, MAX_PIECE};
+
+/// The longest line of any command, its CRLF included: RFC 4954 section 4 asks for 12,288 octets of a SASL response.
+const MAX_LINE: usize = 12_288 + 2;
 /// Refused commands in one session before it is ended: a client that talks nonsense (or another protocol) must not
 /// keep a slot.
 const MAX_ERRORS: u32 = 20;
@@ -54,7 +55,7 @@ pub enum Step {
     Abandoned(Why),
     /// Something an operator should hear of.
     Notice(Notice),
-    /// Close the connection.
+    /// Close the connection; there is no other step from here on.
     Close(Ending),
 }
 
@@ -121,30 +122,16 @@ enum State {
     /// A chunk, likewise.
     DropChunk(u64, Reply),
     Verdict,
-    Closed,
-}
-
-#[derive(Debug)]
-enum Exchange {
-    Plain,
-    LoginUsername,
-    LoginPassword(Vec<u8>),
-}
-
-/// Content on its way in.
-#[derive(Debug)]
-struct Incoming {
-    reader: ContentReader,
-    octets: u64,
+    Closed(Ending),
 }
 
 /// A mail transaction (RFC 5321 section 3.3).
 #[derive(Debug)]
-struct Transaction {
-    mail: Mail,
-    recipients: Vec<Recipient>,
-    /// Some after the first BDAT.
-    chunks: Option<Incoming>,
+enum Transaction {
+    /// MAIL was accepted.
+    Open(Envelope),
+    /// The first BDAT has come: no more recipients, only chunks.
+    Chunked(Incoming),
 }
 
 /// The machine of one session.
@@ -156,7 +143,7 @@ pub struct Machine {
     signed_in: bool,
     errors: u32,
     input: BytesMut,
-    fresh: bool,
+    /// In the middle of a line that is too long.
     dropping_line: bool,
     eof: bool,
     steps: VecDeque<Step>,
@@ -172,7 +159,6 @@ impl Machine {
             signed_in: false,
             errors: 0,
             input: BytesMut::new(),
-            fresh: true,
             dropping_line: false,
             eof: false,
             steps: VecDeque::new(),
@@ -194,11 +180,12 @@ impl Machine {
         self.eof = true;
     }
 
-    /// Whether a QUIT is among what waits to be looked at: its sender has handed its mail over and may go.
+    /// Whether a QUIT is the next thing to be looked at: its sender has handed its mail over and may go. Behind another
+    /// MAIL it may be a line of the next message, and says nothing.
     pub fn has_quit(&self) -> bool {
-        self.input[..]
-            .split(|octet| *octet == b'\n')
-            .any(|line| line.trim_ascii().eq_ignore_ascii_case(b"QUIT"))
+        let mut lines = self.input[..].split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii);
+        let idle = |line: &&[u8]| [&b"RSET"[..], b"NOOP"].iter().any(|verb| verb.eq_ignore_ascii_case(line));
+        lines.find(|line| !idle(line)).is_some_and(|line| line.eq_ignore_ascii_case(b"QUIT"))
     }
 
     /// The app was silent for too long.
@@ -251,7 +238,8 @@ impl Machine {
             }
             if !self.advance() {
                 match self.state {
-                    State::Closed | State::Verdict => return Step::NeedInput,
+                    State::Closed(ending) => return Step::Close(ending),
+                    State::Verdict => return Step::NeedInput,
                     _ if self.eof => {
                         if self.is_receiving() {
                             self.steps.push_back(Step::Abandoned(Why::HungUp));
@@ -277,13 +265,11 @@ impl Machine {
             State::Commands | State::Sasl(_) => self.line(),
             State::Data(_) | State::Chunk { .. } => self.content(),
             State::DropData(reader, _) => {
-                let mut dropped = Vec::with_capacity(MAX_CONTENT);
-                let used = reader.read(&mut self.input, usize::MAX, &mut dropped, MAX_CONTENT);
+                let mut dropped = Vec::with_capacity(MAX_PIECE);
+                let used = reader.read(&mut self.input, usize::MAX, &mut dropped, MAX_PIECE);
                 let ended = reader.ended();
-                if ended
-                    && let State::DropData(_, reply) = std::mem::replace(&mut self.state, State::Commands)
-                {
-                    self.refuse(reply);
+                if ended {
+                    self.dropped();
                 }
                 ended || used > 0 || !dropped.is_empty()
             }
@@ -292,38 +278,46 @@ impl Machine {
                 let _ = self.input.split_to(used);
                 *left -= used as u64;
                 let ended = *left == 0;
-                if ended
-                    && let State::DropChunk(_, reply) = std::mem::replace(&mut self.state, State::Commands)
-                {
-                    self.refuse(reply);
+                if ended {
+                    self.dropped();
                 }
                 ended || used > 0
             }
-            State::SigningIn | State::Verdict | State::Closed => false,
+            State::SigningIn | State::Verdict | State::Closed(_) => false,
+        }
+    }
+
+    /// The end of content that nobody wants. The answer counts as no error: behind the first refused chunk of a message
+    /// a thousand others may be on their way.
+    fn dropped(&mut self) {
+        if let State::DropData(_, reply) | State::DropChunk(_, reply) =
+            std::mem::replace(&mut self.state, State::Commands)
+        {
+            self.steps.push_back(Step::Reply(reply.encode()));
         }
     }
 
     /// One line of commands or of a SASL exchange.
     fn line(&mut self) -> bool {
-        if self.fresh
-            && let Some(&first) = self.input.first()
+        // At a command's place, a TLS record of the handshake kind (RFC 8446 section 5.1), or the hello that old
+        // libraries send in SSL 2.0's shape: no SMTP command begins so, and a line end may never come.
+        if matches!(self.state, State::Commands)
+            && !self.dropping_line
+            && matches!(self.input.first(), Some(0x16 | 0x80))
         {
-            self.fresh = false;
-            // A TLS record of the handshake kind (RFC 8446 section 5.1): no SMTP command begins so.
-            if first == 0x16 {
-                self.close(Ending::TlsHello);
-                return true;
-            }
+            self.abandon(Why::Reset);
+            self.close(Ending::TlsHello);
+            return true;
         }
         let Some(end) = memchr::memchr(b'\n', &self.input) else {
-            if self.input.len() > MAX_LINE {
+            if self.input.len() >= MAX_LINE {
                 self.input.clear();
                 self.dropping_line = true;
             }
             return false;
         };
         let line = self.input.split_to(end + 1);
-        if std::mem::take(&mut self.dropping_line) || line.len() > MAX_LINE + 2 {
+        if std::mem::take(&mut self.dropping_line) || line.len() > MAX_LINE {
             self.state = State::Commands;
             self.refuse(Reply::new(500, "5.5.2 Command line too long"));
             return true;
@@ -334,7 +328,7 @@ impl Machine {
             line = shorter;
         }
         match std::mem::replace(&mut self.state, State::Commands) {
-            State::Sasl(exchange) => self.sasl(exchange, line),
+            State::Sasl(exchange) => self.sasl(exchange.respond(line)),
             _ => match command::parse(line) {
                 Ok(command) => self.command(command),
                 Err(Refusal { reply, out_of_step }) => {
@@ -360,7 +354,11 @@ impl Machine {
                 let hostname = self.limits.hostname.clone();
                 self.reply(250, &hostname);
             }
-            Command::Auth(mechanism, initial) => self.auth(mechanism, initial),
+            // RFC 4954 section 4.
+            Command::Auth(..) if self.signed_in || self.transaction.is_some() => {
+                self.refuse(Reply::new(503, "5.5.1 AUTH is not possible now"));
+            }
+            Command::Auth(mechanism, initial) => self.sasl(Exchange::begin(mechanism, initial.as_deref())),
             Command::StartTls => {
                 self.steps.push_back(Step::Notice(Notice::StartTlsAsked));
                 self.refuse(Reply::new(
@@ -410,44 +408,15 @@ impl Machine {
         self.steps.push_back(Step::Reply(Reply { code: 250, lines }.encode()));
     }
 
-    fn auth(&mut self, mechanism: Mechanism, initial: Option<String>) {
-        if self.signed_in || self.transaction.is_some() {
-            // RFC 4954 section 4.
-            return self.refuse(Reply::new(503, "5.5.1 AUTH is not possible now"));
-        }
-        let (exchange, prompt) = match mechanism {
-            Mechanism::Plain => (Exchange::Plain, ""),
-            Mechanism::Login => (Exchange::LoginUsername, sasl::PROMPT_USERNAME),
-        };
-        match initial {
-            Some(response) => self.sasl(exchange, response.as_bytes()),
-            None => self.challenge(exchange, prompt),
-        }
-    }
-
-    fn challenge(&mut self, exchange: Exchange, prompt: &str) {
-        self.state = State::Sasl(exchange);
-        self.reply(334, prompt);
-    }
-
-    fn sasl(&mut self, exchange: Exchange, response: &[u8]) {
-        if response == b"*" {
-            return self.refuse(Reply::new(501, "5.7.0 Authentication cancelled"));
-        }
-        let Some(response) = sasl::decode(response.trim_ascii()) else {
-            return self.refuse(Reply::new(501, "5.5.2 Not base64"));
-        };
-        let login = match exchange {
-            Exchange::LoginUsername => {
-                return self.challenge(Exchange::LoginPassword(response), sasl::PROMPT_PASSWORD);
+    fn sasl(&mut self, progress: Progress) {
+        match progress {
+            Progress::Challenge(exchange, prompt) => {
+                self.state = State::Sasl(exchange);
+                self.reply(334, prompt);
             }
-            Exchange::LoginPassword(username) => Some(Login::new(username, response)),
-            Exchange::Plain => sasl::plain(&response),
-        };
-        match login {
-            None => self.refuse(Reply::new(501, "5.5.2 Not a response of AUTH PLAIN")),
-            Some(_) if !self.limits.login_required => self.signed_in(true),
-            Some(login) => {
+            Progress::Refused(reply) => self.refuse(reply),
+            Progress::Login(_) if !self.limits.login_required => self.signed_in(true),
+            Progress::Login(login) => {
                 self.state = State::SigningIn;
                 self.steps.push_back(Step::SignIn(login));
             }
@@ -466,55 +435,58 @@ impl Machine {
             let reply = self.too_big();
             return self.refuse(reply);
         }
-        self.transaction = Some(Transaction { mail, recipients: Vec::new(), chunks: None });
+        self.transaction = Some(Transaction::Open(Envelope { mail, recipients: Vec::new() }));
         self.reply(250, "2.1.0 Sender OK");
     }
 
     fn rcpt(&mut self, recipient: Recipient) {
-        let max = self.limits.max_recipients;
-        let Some(transaction) = self.transaction.as_mut().filter(|transaction| transaction.chunks.is_none())
-        else {
-            return self.refuse(Reply::new(503, "5.5.1 Need MAIL before RCPT"));
+        let recipients = match &mut self.transaction {
+            Some(Transaction::Open(envelope)) => &mut envelope.recipients,
+            Some(Transaction::Chunked(_)) => {
+                return self.refuse(Reply::new(503, "5.5.1 RCPT cannot follow BDAT"));
+            }
+            None => return self.refuse(Reply::new(503, "5.5.1 Need MAIL before RCPT")),
         };
-        if transaction.recipients.len() >= max {
+        if recipients.len() >= self.limits.max_recipients {
             // RFC 5321 section 4.5.3.1.10: not counted as an error, the client sends the others in another transaction.
             return self.reply(452, "4.5.3 Too many recipients");
         }
-        transaction.recipients.push(recipient);
+        recipients.push(recipient);
         self.reply(250, "2.1.5 Recipient OK");
     }
 
     fn data(&mut self) {
         match self.transaction.take() {
-            Some(transaction) if transaction.chunks.is_some() => {
-                self.transaction = Some(transaction);
-                self.refuse(Reply::new(503, "5.5.1 DATA cannot follow BDAT"));
-            }
-            Some(transaction) if transaction.recipients.is_empty() => {
-                self.transaction = Some(transaction);
-                self.refuse(Reply::new(503, "5.5.1 Need RCPT before DATA"));
-            }
-            Some(Transaction { mail, recipients, .. }) => {
-                self.steps.push_back(Step::Begin(Envelope { mail, recipients }));
+            Some(Transaction::Open(envelope)) if !envelope.recipients.is_empty() => {
+                self.steps.push_back(Step::Begin(envelope));
                 self.reply(354, "Start mail input; end with <CRLF>.<CRLF>");
-                self.state = State::Data(Incoming { reader: ContentReader::data(), octets: 0 });
+                self.state = State::Data(Incoming::data());
             }
             None => self.refuse(Reply::new(503, "5.5.1 Need MAIL before DATA")),
+            Some(wrong) => {
+                let text = match wrong {
+                    Transaction::Open(_) => "5.5.1 Need RCPT before DATA",
+                    Transaction::Chunked(_) => "5.5.1 DATA cannot follow BDAT",
+                };
+                self.transaction = Some(wrong);
+                self.refuse(Reply::new(503, text));
+            }
         }
     }
 
     fn bdat(&mut self, size: u64, last: bool) {
-        let Some(transaction) =
-            self.transaction.as_mut().filter(|transaction| !transaction.recipients.is_empty())
-        else {
-            // The octets come whatever we say (RFC 3030 section 2): read as commands they would be a disaster.
-            self.state = State::DropChunk(size, Reply::new(503, "5.5.1 Need MAIL and RCPT before BDAT"));
-            return;
-        };
-        if transaction.chunks.is_none() {
-            transaction.chunks = Some(Incoming { reader: ContentReader::bdat(), octets: 0 });
-            let (mail, recipients) = (transaction.mail.clone(), transaction.recipients.clone());
-            self.steps.push_back(Step::Begin(Envelope { mail, recipients }));
+        match self.transaction.take() {
+            Some(Transaction::Open(envelope)) if !envelope.recipients.is_empty() => {
+                self.steps.push_back(Step::Begin(envelope));
+                self.transaction = Some(Transaction::Chunked(Incoming::bdat()));
+            }
+            chunked @ Some(Transaction::Chunked(_)) => self.transaction = chunked,
+            other => {
+                self.transaction = other;
+                // The octets come whatever we say (RFC 3030 section 2): read as commands they would be a disaster.
+                self.state = State::DropChunk(size, Reply::new(503, "5.5.1 Need MAIL and RCPT before BDAT"));
+                return;
+            }
         }
         self.state = State::Chunk { left: size, last };
     }
@@ -523,35 +495,31 @@ impl Machine {
     fn content(&mut self) -> bool {
         let (incoming, chunk) = match (&mut self.state, &mut self.transaction) {
             (State::Data(incoming), _) => (incoming, None),
-            (State::Chunk { left, last }, Some(Transaction { chunks: Some(incoming), .. })) => {
+            (State::Chunk { left, last }, Some(Transaction::Chunked(incoming))) => {
                 (incoming, Some((left, *last)))
             }
             _ => return false,
         };
-        let mut out = Vec::with_capacity(MAX_CONTENT.min(self.input.len() + 64));
-        let limit =
-            chunk.as_ref().map_or(usize::MAX, |(left, _)| usize::try_from(**left).unwrap_or(usize::MAX));
-        let used = incoming.reader.read(&mut self.input, limit, &mut out, MAX_CONTENT);
-        let whole = match chunk {
-            None => incoming.reader.ended(),
+        let before = incoming.octets();
+        let more_chunks = matches!(chunk, Some((_, false)));
+        let (used, whole) = match chunk {
+            None => (incoming.read(&mut self.input, usize::MAX), incoming.ended()),
             Some((left, last)) => {
+                let used = incoming.read(&mut self.input, usize::try_from(*left).unwrap_or(usize::MAX));
                 *left -= used as u64;
-                *left == 0 && (!last || incoming.reader.finish(&mut out, MAX_CONTENT))
+                (used, *left == 0 && (!last || incoming.finish()))
             }
         };
-        let moved = used > 0 || !out.is_empty() || whole;
-        incoming.octets += out.len() as u64;
-        if incoming.octets > self.limits.max_message_size {
+        let has_moved = used > 0 || whole || incoming.octets() > before;
+        if incoming.octets() > self.limits.max_message_size {
             self.over_size(whole);
             return true;
         }
-        if !out.is_empty() {
-            self.steps.push_back(Step::Content(out.into()));
-        }
+        self.steps.extend(incoming.take(whole && !more_chunks).map(Step::Content));
         if whole {
             self.content_whole();
         }
-        moved
+        has_moved
     }
 
     /// DATA's end or a chunk's.
@@ -571,8 +539,8 @@ impl Machine {
         self.transaction = None;
         let reply = self.too_big();
         match std::mem::replace(&mut self.state, State::Commands) {
-            State::Data(_) if whole => self.refuse(reply),
-            State::Data(incoming) => self.state = State::DropData(incoming.reader, reply),
+            State::Data(_) if whole => self.steps.push_back(Step::Reply(reply.encode())),
+            State::Data(incoming) => self.state = State::DropData(incoming.into_reader(), reply),
             State::Chunk { left, .. } => self.state = State::DropChunk(left, reply),
             _ => {}
         }
@@ -591,7 +559,7 @@ impl Machine {
     /// Whether the driver has been told of content whose end it has not seen.
     fn is_receiving(&self) -> bool {
         matches!(self.state, State::Data(_) | State::Chunk { .. })
-            || self.transaction.as_ref().is_some_and(|transaction| transaction.chunks.is_some())
+            || matches!(self.transaction, Some(Transaction::Chunked(_)))
     }
 
     /// Drops the transaction; the driver hears of it if its content had begun.
@@ -609,9 +577,11 @@ impl Machine {
     }
 
     fn close(&mut self, ending: Ending) {
-        self.state = State::Closed;
-        self.input.clear();
-        self.steps.push_back(Step::Close(ending));
+        // The first ending is the reason; what follows from it is not.
+        if !matches!(self.state, State::Closed(_)) {
+            self.state = State::Closed(ending);
+            self.input.clear();
+        }
     }
 
     fn reply(&mut self, code: u16, text: &str) {

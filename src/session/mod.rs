@@ -1,5 +1,7 @@
 //! One connection of the app: the socket and the deadlines around the pure [`machine`].
 
+mod auth;
+mod incoming;
 pub mod machine;
 
 use std::sync::Arc;

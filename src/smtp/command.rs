@@ -111,6 +111,16 @@ pub fn parse(line: &[u8]) -> Result<Command, Refusal> {
         return Err(refuse(500, "5.5.2 Control characters in a command line"));
     }
     let Ok(line) = std::str::from_utf8(line) else {
+        // A host's name in some old code page stops nobody: the argument is not looked at.
+        let line = line.trim_ascii_start();
+        let is =
+            |verb: &[u8]| line.get(..5).is_some_and(|head| head.trim_ascii_end().eq_ignore_ascii_case(verb));
+        if is(b"EHLO") {
+            return Ok(Command::Ehlo);
+        }
+        if is(b"HELO") {
+            return Ok(Command::Helo);
+        }
         return Err(refuse(500, "5.5.2 8-bit characters that are not UTF-8 in a command line"));
     };
     let line = line.trim_matches([' ', '\t']);
@@ -194,6 +204,7 @@ fn mail(argument: &str) -> Result<Command, Refusal> {
     }
     for (keyword, value) in path::parameters(parameters) {
         match keyword.as_str() {
+            keyword if !is_parameter(keyword) => return Err(bad_address()),
             "SIZE" => {
                 let digits =
                     !value.is_empty() && value.len() <= 20 && value.bytes().all(|b| b.is_ascii_digit());
@@ -237,6 +248,7 @@ fn rcpt(argument: &str) -> Result<Command, Refusal> {
     let mut recipient = Recipient { address, notify: None, orcpt: None };
     for (keyword, value) in path::parameters(parameters) {
         match keyword.as_str() {
+            keyword if !is_parameter(keyword) => return Err(bad_address()),
             "NOTIFY" if is_notify(value) => recipient.notify = Some(value.to_ascii_uppercase()),
             "NOTIFY" => return Err(bad_parameter("NOTIFY")),
             "ORCPT" => match value.split_once(';') {
@@ -259,8 +271,21 @@ fn is_keyword(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
+/// Whether this can be a parameter's keyword (RFC 5321 section 4.1.2, and what old apps make up). In
+/// `RCPT TO:a@b c@d` and `RCPT TO:Ann <a@b>` the second word is no parameter to ignore but an address: to ignore it would
+/// lose a recipient in silence, or send the mail to `Ann`.
+fn is_parameter(keyword: &str) -> bool {
+    keyword.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// RFC 3461 section 4.1's own bound: a list of the same word, thousands of times, must not be kept for each recipient.
+const MAX_NOTIFY: usize = 28;
+
 /// NOTIFY: `NEVER` alone, or a list of the others (RFC 3461 section 4.1).
 fn is_notify(value: &str) -> bool {
+    if value.len() > MAX_NOTIFY {
+        return false;
+    }
     let value = value.to_ascii_uppercase();
     value == "NEVER" || value.split(',').all(|word| matches!(word, "SUCCESS" | "FAILURE" | "DELAY"))
 }
@@ -296,6 +321,8 @@ mod tests {
         ] {
             assert_eq!(parse(line.as_bytes()), Ok(command), "{line}");
         }
+        assert_eq!(parse(b"EHLO b\xfcro"), Ok(Command::Ehlo));
+        assert_eq!(parse(b" helo b\xfcro"), Ok(Command::Helo));
     }
 
     #[test]
@@ -319,12 +346,17 @@ mod tests {
             ("MAIL FROM:<a@b> BODY=BINARYMIME", 555),
             ("MAIL FROM:<a@b> REQUIRETLS", 555),
             ("RCPT TO:<a@b> NOTIFY=NEVER,DELAY", 501),
+            ("RCPT TO:<a@b> NOTIFY=DELAY,DELAY,DELAY,DELAY,DELAY", 501),
+            ("RCPT TO:a@b c@d", 501),
+            ("RCPT TO:Ann <a@b>", 501),
+            ("MAIL FROM:Ann <a@b>", 501),
             ("RCPT TO:<a@b> ORCPT=a+0", 501),
             ("MAIL FROM:<a@b> ENVID=a+0", 501),
         ] {
             assert_eq!(code(line.as_bytes()), expected, "{line}");
         }
         assert_eq!(code(b"NOOP \xff"), 500);
+        assert_eq!(code(b"EHLOX\xff"), 500);
     }
 
     #[test]

@@ -34,7 +34,8 @@ enum State {
 ///
 /// Only CRLF.CRLF ends it: a decoder that ends at LF.LF, or unstuffs behind a bare LF, disagrees with the next server
 /// about where the message ends, which is how a second message is smuggled in. A bare CR or LF becomes CRLF; a run of CRs
-/// before an LF is one line end (text that went through a line-end conversion twice).
+/// before an LF is one line end (text that went through a line-end conversion twice). NUL and 8-bit octets pass as they
+/// came, and lines at any length: Office 365 has the last word on them.
 #[derive(Debug)]
 pub struct ContentReader {
     framing: Framing,

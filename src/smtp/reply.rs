@@ -127,6 +127,7 @@ impl ReplyReader {
     ///
     /// # Errors
     /// What came is no reply; nothing that follows can be trusted either.
+    #[expect(clippy::should_implement_trait, reason = "no iterator: more may come behind a None")]
     pub fn next(&mut self) -> Result<Option<Reply>, BrokenReply> {
         while let Some(end) = memchr::memchr(b'\n', &self.input) {
             let line = self.input.split_to(end + 1);
