@@ -188,6 +188,11 @@ impl Machine {
         lines.find(|line| !idle(line)).is_some_and(|line| line.eq_ignore_ascii_case(b"QUIT"))
     }
 
+    /// Whether content that was refused is being read to its end.
+    pub const fn is_dropping(&self) -> bool {
+        matches!(self.state, State::DropData(..) | State::DropChunk(..))
+    }
+
     /// The app was silent for too long.
     pub fn idle(&mut self) {
         self.end(Why::Idle, Reply::new(421, "4.4.2 Idle for too long, closing"), Ending::Idle);

@@ -51,6 +51,7 @@ pub struct AppConnection {
     machine: Machine,
     out: BytesMut,
     input: Box<[u8]>,
+    dropping_since: Option<Instant>,
     deadlines: Arc<Deadlines>,
 }
 
@@ -58,7 +59,7 @@ impl AppConnection {
     /// A connection that is about to be greeted.
     pub fn new(wire: BoxedWire, limits: Limits, deadlines: Arc<Deadlines>) -> Self {
         let (machine, input) = (Machine::new(limits), vec![0; READ].into_boxed_slice());
-        Self { wire, machine, out: BytesMut::new(), input, deadlines }
+        Self { wire, machine, out: BytesMut::new(), input, dropping_since: None, deadlines }
     }
 
     /// The next piece of the content that [`Step::Begin`] announced; the socket is read only here.
@@ -89,6 +90,16 @@ impl AppConnection {
             }
         }
         std::future::pending().await
+    }
+
+    /// Whether refused content has been read and dropped for as long as any mail may take: its end may never come.
+    fn drops_for_too_long(&mut self) -> bool {
+        if !self.machine.is_dropping() {
+            self.dropping_since = None;
+            return false;
+        }
+        let since = *self.dropping_since.get_or_insert_with(Instant::now);
+        since.elapsed() > self.deadlines.stream
     }
 
     /// Writes what is owed, then reads once.
@@ -124,6 +135,25 @@ impl AppConnection {
     }
 }
 
+impl AppConnection {
+    /// Says the last words so that they arrive: closed with octets unread, the kernel sends a reset, which can destroy a
+    /// reply that the app has not read yet.
+    async fn close(&mut self, ending: Ending) {
+        self.flush().await;
+        let parting = async {
+            let _ = self.wire.shutdown().await;
+            let mut unread = 0;
+            while !matches!(ending, Ending::Quit | Ending::HungUp) && unread < READ_AHEAD {
+                match self.wire.read(&mut self.input).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(octets) => unread += octets,
+                }
+            }
+        };
+        let _ = timeout(self.deadlines.quit, parting).await;
+    }
+}
+
 impl Sessions {
     /// Serves one connection until it ends.
     pub async fn serve(&self, wire: BoxedWire) -> Ending {
@@ -140,6 +170,7 @@ impl Sessions {
                 Step::NeedInput if *life.borrow_and_update() != Life::Running => {
                     connection.machine.shutdown()
                 }
+                Step::NeedInput if connection.drops_for_too_long() => connection.machine.idle(),
                 Step::NeedInput if !connection.flush().await => connection.machine.eof(),
                 Step::NeedInput => tokio::select! {
                     () = connection.read_once() => {}
@@ -153,8 +184,7 @@ impl Sessions {
                 Step::Begin(envelope) => self.message(&mut connection, &envelope).await,
                 Step::Notice(notice) => telemetry::app_notice(notice),
                 Step::Close(ending) => {
-                    connection.flush().await;
-                    let _ = timeout(self.deadlines.quit, connection.wire.shutdown()).await;
+                    connection.close(ending).await;
                     return ending;
                 }
                 // A message takes its own content and hears of its end; what is left over has nobody to tell.
