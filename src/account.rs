@@ -92,11 +92,8 @@ impl Account {
         loop {
             let may = self.limits().may_sign_in(Instant::now().into_std());
             match may {
-                Ok(()) => match self.pool.lease(false).await.connection().await {
-                    Ok(connection) => {
-                        if connection.is_new() {
-                            self.signed_in();
-                        }
+                Ok(()) => match self.try_sign_in().await {
+                    Ok(()) => {
                         pause = FIRST_PAUSE;
                         self.unready.notified().await;
                     }
@@ -109,6 +106,15 @@ impl Account {
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// Opens a connection, which stays in the pool for the first mail.
+    async fn try_sign_in(&self) -> Result<(), Fault> {
+        let mut lease = self.pool.lease(false).await;
+        if lease.connection().await?.is_new() {
+            self.signed_in();
+        }
+        Ok(())
     }
 
     /// A connection is signed in.

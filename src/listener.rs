@@ -47,11 +47,34 @@ pub enum Failed {
     Died(JoinError),
 }
 
+/// What the process listens on.
+#[derive(Debug)]
+pub struct Sockets {
+    /// The app's.
+    pub smtp: Vec<TcpListener>,
+    /// `/livez`, `/readyz` and `/metrics`.
+    pub http: Option<TcpListener>,
+}
+
 /// Binds every address.
 ///
 /// # Errors
 /// A sentence that says how to go on.
-pub async fn bind(listen: &Listen) -> Result<Vec<TcpListener>, String> {
+pub async fn bind(config: &Config) -> Result<Sockets, String> {
+    let smtp = bind_smtp(&config.listen).await?;
+    let http = match config.http_listen {
+        None => None,
+        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
+            format!(
+                "cannot listen on {address} for /metrics and /readyz ({error}): set MAILSHIM_HTTP_LISTEN to another \
+                 address, or to off"
+            )
+        })?),
+    };
+    Ok(Sockets { smtp, http })
+}
+
+async fn bind_smtp(listen: &Listen) -> Result<Vec<TcpListener>, String> {
     let mut listeners = Vec::new();
     for address in &listen.addresses {
         match TcpListener::bind(address.get()).await {
@@ -96,7 +119,7 @@ fn why_not_bound(address: SocketAddr, error: &io::Error) -> String {
 pub async fn run(
     config: &Config,
     deadlines: Deadlines,
-    listeners: Vec<TcpListener>,
+    sockets: Sockets,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failed> {
     let (life, seen_life) = watch::channel(Life::Running);
@@ -124,7 +147,10 @@ pub async fn run(
     vital.spawn(async move { identity.keep_fresh(telemetry::renewal).await });
     vital.spawn(async move { account.keep_ready().await });
     let permits = Arc::new(Semaphore::new(config.max_sessions));
-    for listener in listeners {
+    if let Some(http) = sockets.http {
+        vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
+    }
+    for listener in sockets.smtp {
         vital.spawn(accept(listener, sessions.clone(), Arc::clone(&permits)));
     }
     let stop = async {

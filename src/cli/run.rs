@@ -50,17 +50,17 @@ async fn serve(config: &Config) -> ExitCode {
     };
     telemetry::started(&config.mailbox.to_string(), &config.upstream.to_string(), sign_in);
     config.warnings.iter().for_each(|warning| telemetry::configuration_warning(warning));
-    let listeners = match listener::bind(&config.listen).await {
-        Ok(listeners) => listeners,
+    let sockets = match listener::bind(config).await {
+        Ok(sockets) => sockets,
         Err(problem) => {
             telemetry::start_failed(&problem);
             return ExitCode::FAILURE;
         }
     };
-    for address in listeners.iter().filter_map(|listener| listener.local_addr().ok()) {
+    for address in sockets.smtp.iter().filter_map(|listener| listener.local_addr().ok()) {
         telemetry::listening(address);
     }
-    match listener::run(config, Deadlines::default(), listeners, first_signal()).await {
+    match listener::run(config, Deadlines::default(), sockets, first_signal()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::SetUp(problem)) => {
             telemetry::start_failed(&problem);

@@ -158,6 +158,7 @@ impl Sessions {
     /// Serves one connection until it ends.
     pub async fn serve(&self, wire: BoxedWire) -> Ending {
         let mut connection = AppConnection::new(wire, self.limits.clone(), Arc::clone(&self.deadlines));
+        let _open = telemetry::session_open();
         let mut life = self.life.clone();
         loop {
             match connection.machine.step() {

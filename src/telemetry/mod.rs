@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use prometheus_client::metrics::gauge::Gauge;
 use tracing::{debug, error, info, trace, warn};
 
 use addresses::masked;
@@ -64,6 +65,22 @@ macro_rules! once_a_minute {
 /// Milliseconds with two decimals: a phase may take less than one.
 fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 100_000.0).round() / 100.0
+}
+
+/// Counted in a gauge for as long as it lives.
+pub struct Counted(&'static Gauge);
+
+impl Counted {
+    fn new(gauge: &'static Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 // --- the process ---
@@ -143,6 +160,11 @@ pub fn app_notice(notice: Notice) {
              TLS to Office 365"
         ),
     }
+}
+
+/// A session of the app is open.
+pub fn session_open() -> Counted {
+    Counted::new(&metrics().sessions)
 }
 
 /// How a session ended, where that says something about the app's set-up.
@@ -271,6 +293,16 @@ pub fn attempt_failed(id: MessageId, attempt: u32, fault: &Fault, pause: Duratio
 }
 
 // --- upstream ---
+
+/// A connection carries a mail, or is being opened for one.
+pub fn connection_in_use() -> Counted {
+    Counted::new(&metrics().connections_in_use)
+}
+
+/// A connection waits for a mail.
+pub fn connection_idle() -> Counted {
+    Counted::new(&metrics().connections_idle)
+}
 
 /// A line of the dialogue with Office 365; secrets are redacted by their types, and once more here.
 pub fn wire(side: char, line: &impl fmt::Display) {

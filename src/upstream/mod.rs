@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::sleep_until;
 
 use crate::outcome::Fault;
+use crate::telemetry::{self, Counted};
 use connection::{Connection, Connector};
 
 /// The connections of one mailbox.
@@ -48,6 +49,7 @@ pub struct Lease {
     connection: Option<Connection>,
     permit: Option<OwnedSemaphorePermit>,
     _stream_permit: Option<OwnedSemaphorePermit>,
+    _counted: Counted,
 }
 
 impl Pool {
@@ -85,7 +87,14 @@ impl Pool {
     pub async fn lease(&self, streamed: bool) -> Lease {
         let stream_permit = if streamed { acquire(&self.0.stream_permits).await } else { None };
         let permit = acquire(&self.0.permits).await;
-        Lease { pool: self.clone(), connection: None, permit, _stream_permit: stream_permit }
+        let counted = telemetry::connection_in_use();
+        Lease {
+            pool: self.clone(),
+            connection: None,
+            permit,
+            _stream_permit: stream_permit,
+            _counted: counted,
+        }
     }
 
     /// Closes all idle connections with QUIT.
@@ -128,6 +137,7 @@ impl Pool {
         let (take, taken) = oneshot::channel::<oneshot::Sender<Connection>>();
         let shared = Arc::downgrade(&self.0);
         tokio::spawn(async move {
+            let _counted = telemetry::connection_idle();
             let until = connection.idle_until();
             tokio::select! {
                 biased;
