@@ -30,9 +30,11 @@ impl Report {
         self.0.push(Figure { name, what: what.to_owned(), value, unit, target });
     }
 
-    /// `name value unit`, one line a figure.
+    /// `name value unit`, one line a figure; a pure number's unit is `1`.
     pub fn plain(&self) -> String {
-        self.0.iter().map(|figure| format!("{} {:.3} {}\n", figure.name, figure.value, figure.unit)).collect()
+        let unit = |figure: &Figure| if figure.unit.is_empty() { "1" } else { figure.unit };
+        let line = |figure: &Figure| format!("{} {:.3} {}\n", figure.name, figure.value, unit(figure));
+        self.0.iter().map(line).collect()
     }
 
     /// For people.
