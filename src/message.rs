@@ -256,7 +256,9 @@ pub fn header_field<'a>(content: impl Iterator<Item = &'a Bytes>, name: &str) ->
             break;
         }
     }
-    let text = String::from_utf8_lossy(&block);
+    // Without the body behind it: decoding that was a tenth of what a small mail cost.
+    let end = memchr::memmem::find(&block, b"\r\n\r\n").unwrap_or(block.len());
+    let text = String::from_utf8_lossy(&block[..end]);
     let mut lines = text.split("\r\n").take_while(|line| !line.is_empty());
     let first = lines.by_ref().find_map(|line| {
         let (field, value) = line.split_once(':')?;
