@@ -4,7 +4,7 @@
 //!
 //! 1. `environment.rs`: which variables are set, by value or by `X_FILE`, under which name; envy makes one flat struct
 //!    of optional strings of them. `unknown.rs` judges the names that are not in the table.
-//! 2. Here and in `sign_in.rs`: text to values, with the parsers of `value.rs` and `address.rs`.
+//! 2. Here and in `sign_in.rs`: text to values, with the parsers of `value.rs`, `address.rs` and `policy.rs`.
 //!
 //! A value is repeated in an error only where it cannot be a secret.
 
@@ -19,6 +19,7 @@ mod environment;
 mod unknown;
 mod value;
 mod address;
+mod policy;
 mod sign_in;
 mod network;
 #[cfg(test)]
@@ -26,10 +27,12 @@ mod tests;
 
 pub use address::{Authority, HostPort, LoopbackAddr, Mailbox};
 pub use network::ClientCertificate;
+pub use policy::{AddressList, FromPolicy, Sender, is_usable};
 pub use sign_in::{ClientCredentials, SignIn};
 pub use variables::{DefaultValue, VARIABLES, Variable};
 
 use crate::secret::SecretSource;
+use crate::smtp::path::Address;
 use crate::telemetry::AddressDetail;
 use crate::upstream::proxy::EgressProxy;
 use environment::{Environment, Reader};
@@ -63,6 +66,16 @@ pub struct Config {
     pub client_certificate: Option<ClientCertificate>,
     /// The proxy that SMTP and token traffic goes through.
     pub egress_proxy: Option<EgressProxy>,
+    /// The sender that the policy uses.
+    pub from: Sender,
+    /// What is done about the sender that the app gave.
+    pub from_policy: FromPolicy,
+    /// Senders that the app may use.
+    pub allowed_senders: AddressList,
+    /// Recipients that the app may write to.
+    pub allowed_recipients: AddressList,
+    /// Where all mail goes instead.
+    pub redirect_to: Option<Address>,
     /// Connections to the upstream for one mailbox.
     pub max_connections: usize,
     /// Messages of one mailbox in any 60 s; 0 for no limit.
@@ -171,6 +184,18 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     let ca_file = reader.value("MAILSHIM_CA_FILE", raw.mailshim_ca_file.as_deref(), value::readable_file);
     let client_certificate = network::client_certificate(raw, reader);
     let egress_proxy = network::egress_proxy(raw, reader);
+    let from = reader.value("MAILSHIM_FROM", raw.mailshim_from.as_deref(), Sender::parse);
+    let from_policy =
+        reader.value("MAILSHIM_FROM_POLICY", raw.mailshim_from_policy.as_deref(), FromPolicy::parse);
+    let allowed_senders =
+        reader.value("MAILSHIM_ALLOWED_SENDERS", raw.mailshim_allowed_senders.as_deref(), AddressList::parse);
+    let allowed_recipients = reader.value(
+        "MAILSHIM_ALLOWED_RECIPIENTS",
+        raw.mailshim_allowed_recipients.as_deref(),
+        AddressList::parse,
+    );
+    let redirect_to =
+        reader.value("MAILSHIM_REDIRECT_TO", raw.mailshim_redirect_to.as_deref(), policy::redirect_to);
     let max_connections = max_connections(raw, reader);
     let messages_per_minute = reader.value(
         "MAILSHIM_MESSAGES_PER_MINUTE",
@@ -195,6 +220,7 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         reader.value("MAILSHIM_SHUTDOWN_GRACE", raw.mailshim_shutdown_grace.as_deref(), duration("0s", "1h"));
 
     let mailbox = mailbox?;
+    let from = from.or_else(|| Sender::of_mailbox(&mailbox));
     Some(Config {
         listen: listen?,
         hostname: hostname.unwrap_or_else(|| mailbox.domain().to_string()),
@@ -208,6 +234,11 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         ca_file,
         client_certificate,
         egress_proxy,
+        from: from?,
+        from_policy: from_policy?,
+        allowed_senders: allowed_senders.unwrap_or_default(),
+        allowed_recipients: allowed_recipients.unwrap_or_default(),
+        redirect_to,
         max_connections: max_connections?,
         messages_per_minute: messages_per_minute?,
         recipients_per_day: recipients_per_day? as u64,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::message::repair::Note;
 use crate::message::{Envelope, Held, Why};
 use crate::outcome::{Context, Outcome};
 use crate::relay::Relay;
@@ -11,7 +12,7 @@ use crate::telemetry::MessageId;
 /// What is to be told of a message's way: for its one log line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trail {
-    /// The Message-ID as the app wrote it.
+    /// The Message-ID: the app's, or the one that was added.
     pub message_id: Option<String>,
     /// Octets of canonical content that came.
     pub octets: u64,
@@ -27,6 +28,10 @@ pub struct Trail {
     pub total: Duration,
     /// Attempts that were made.
     pub attempts: u32,
+    /// What was changed before it was sent.
+    pub changes: Vec<Note>,
+    /// MAILSHIM_FROM stands in From because of the policy: that it is refused is no fault of the message.
+    pub from_is_ours: bool,
 }
 
 /// Who answers.
@@ -54,17 +59,17 @@ impl Delivery {
     }
 
     /// The app's reply to an outcome.
-    pub fn reply(&self, outcome: &Outcome) -> Reply {
-        outcome.to_reply(&self.context())
+    pub fn reply(&self, outcome: &Outcome, trail: &Trail) -> Reply {
+        outcome.to_reply(&self.context(trail))
     }
 
     /// The outcome's word for logs and metrics.
-    pub fn name(&self, outcome: &Outcome) -> &'static str {
-        outcome.name(&self.context())
+    pub fn name(&self, outcome: &Outcome, trail: &Trail) -> &'static str {
+        outcome.name(&self.context(trail))
     }
 
-    fn context(&self) -> Context<'_> {
+    fn context(&self, trail: &Trail) -> Context<'_> {
         let Self::Direct(relay) = self;
-        Context { mailbox: relay.mailbox(), from_is_ours: false, spool: false }
+        Context { mailbox: relay.mailbox(), from_is_ours: trail.from_is_ours, spool: false }
     }
 }

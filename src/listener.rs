@@ -18,6 +18,7 @@ use crate::identity::http::Http;
 use crate::identity::{ClientSecretGrant, Identity};
 use crate::limits::Limits;
 use crate::message::Budget;
+use crate::message::policy::Policy;
 use crate::relay::Relay;
 use crate::session::Sessions;
 use crate::session::machine::Limits as SessionLimits;
@@ -137,6 +138,7 @@ pub async fn run(
         },
         app_login: config.app_login.clone(),
         delivery: Delivery::Direct(relay),
+        policy: Arc::new(policy(config)),
         budget: Budget::default(),
         deadlines,
         life: seen_life,
@@ -177,6 +179,19 @@ pub async fn run(
     let _ = timeout(last_words, pool.close()).await;
     telemetry::stopped();
     Ok(())
+}
+
+fn policy(config: &Config) -> Policy {
+    Policy {
+        from_policy: config.from_policy,
+        from: config.from.clone(),
+        null_sender_stays: false,
+        allowed_senders: config.allowed_senders.clone(),
+        allowed_recipients: config.allowed_recipients.clone(),
+        redirect_to: config.redirect_to.clone(),
+        hostname: config.hostname.clone(),
+        domain: config.mailbox.domain().to_string(),
+    }
 }
 
 /// The pool of the mailbox, and its identity.

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 pub use judge::{Class, Context, Judgement, Pause, Retry, Scope, judge};
 
+use crate::message::repair::Refusal;
 use crate::smtp::reply::Reply;
 
 /// Where in a message's path it went wrong.
@@ -111,6 +112,8 @@ pub enum Cause {
     Paced(Duration),
     /// The app sent its content slower than a connection can be kept for.
     AppTooSlow,
+    /// What the app sent will never pass: Office 365 was not asked.
+    Unsendable(Refusal),
     /// The shim is shutting down.
     ShuttingDown,
 }

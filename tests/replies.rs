@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use mailshim::message::repair::Refusal;
 use mailshim::outcome::{
     Cause, Class, Context, Fault, Judgement, Outcome, Retry, Scope, Stage, TokenFault, judge,
 };
@@ -93,6 +94,15 @@ fn others() -> Vec<Fault> {
     }
     all.push(fault(Stage::Content, Cause::AppTooSlow));
     all.push(fault(Stage::Wait, Cause::ShuttingDown));
+    for refusal in [
+        Refusal::HeaderTooLong,
+        Refusal::TooManyHops(101),
+        Refusal::Loop,
+        Refusal::Partial,
+        Refusal::SenderNotAllowed,
+    ] {
+        all.push(fault(Stage::Content, Cause::Unsendable(refusal)));
+    }
     all
 }
 

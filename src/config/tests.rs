@@ -8,6 +8,7 @@ use super::*;
 use crate::telemetry::AddressDetail;
 
 mod names;
+mod policy;
 mod secrets;
 
 const TENANT: &str = "5f0e2a6b-4c1d-4f3e-9a7b-2d8c6e1f0a9b";

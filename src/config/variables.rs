@@ -174,6 +174,35 @@ pub const VARIABLES: &[Variable] = &[
         ..PLAIN
     },
     Variable {
+        name: "MAILSHIM_FROM",
+        default: Derived("the mailbox"),
+        summary: "the sender that the policy uses: an address, or Name <address>",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_FROM_POLICY",
+        default: Text("repair"),
+        summary: "keep the app's sender, repair an unusable one, or force MAILSHIM_FROM",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_ALLOWED_SENDERS",
+        default: Derived("all"),
+        summary: "comma list of addresses or *@domain that the app may send as",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_ALLOWED_RECIPIENTS",
+        default: Derived("all"),
+        summary: "comma list of addresses or *@domain that the app may write to",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_REDIRECT_TO",
+        summary: "staging guard: all mail goes to this address alone",
+        ..PLAIN
+    },
+    Variable {
         name: "MAILSHIM_MAX_CONNECTIONS",
         default: Text("3"),
         summary: "connections to Office 365 for one mailbox; divide by your replicas",
@@ -261,6 +290,11 @@ pub(super) struct RawEnv {
     pub mailshim_tls_key_file: Option<String>,
     pub mailshim_egress_proxy: Option<String>,
     pub no_proxy: Option<String>,
+    pub mailshim_from: Option<String>,
+    pub mailshim_from_policy: Option<String>,
+    pub mailshim_allowed_senders: Option<String>,
+    pub mailshim_allowed_recipients: Option<String>,
+    pub mailshim_redirect_to: Option<String>,
     pub mailshim_max_connections: Option<String>,
     pub mailshim_messages_per_minute: Option<String>,
     pub mailshim_recipients_per_day: Option<String>,

@@ -1,6 +1,7 @@
 //! What kind of trouble a fault is. Pure: a fault and what was sent in, a judgement out.
 
 use super::{Cause, Fault, Stage, TokenFault, entra, rules};
+use crate::message::repair::Refusal;
 use crate::smtp::reply::{EnhancedCode, Reply};
 use std::time::Duration;
 
@@ -279,8 +280,31 @@ fn rule_on(fault: &Fault) -> Ruling {
             hint: "Send the content without pauses: Office 365 ends a connection after 10 minutes.",
             ..transient("app_too_slow", (4, 2))
         },
+        Cause::Unsendable(refusal) => unsendable(refusal),
         Cause::ShuttingDown => transient("shutting_down", (3, 2)),
     }
+}
+
+/// What Exchange would say, where it would say something; RFC 3463 where the refusal is ours alone.
+const fn unsendable(refusal: &Refusal) -> Ruling {
+    let (name, code, enhanced, hint) = match refusal {
+        Refusal::HeaderTooLong => ("header_too_long", 552, (3, 4), "Send fewer or shorter header fields."),
+        Refusal::TooManyHops(_) | Refusal::Loop => (
+            "mail_loop",
+            554,
+            (4, 6),
+            "Find what forwards this mail back to the app: each round adds a Received field.",
+        ),
+        Refusal::Partial => ("message_partial", 554, (6, 1), "Send the message in one piece."),
+        Refusal::SenderNotAllowed => (
+            "sender_not_allowed",
+            550,
+            (7, 1),
+            "Change the app's From, or add it to MAILSHIM_ALLOWED_SENDERS.",
+        ),
+    };
+    let kind = Kind::Always(Class::Permanent);
+    Ruling { kind, scope: Scope::Message, hint, code, ..transient(name, enhanced) }
 }
 
 const fn transient(name: &'static str, enhanced: (u16, u16)) -> Ruling {

@@ -249,6 +249,7 @@ impl fmt::Display for Fault {
             Cause::AppTooSlow => {
                 f.write_str("the app sent its content slower than a connection can be kept for")
             }
+            Cause::Unsendable(refusal) => write!(f, "{refusal}"),
             Cause::ShuttingDown => f.write_str("mailshim is shutting down"),
         }
     }

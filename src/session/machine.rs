@@ -5,9 +5,11 @@
 //! asking is the back-pressure.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::message::policy::Policy;
 use crate::message::{Envelope, Why};
 use crate::smtp::command::{self, Command, Mail, Recipient, Refusal};
 use crate::smtp::data::ContentReader;
@@ -138,6 +140,7 @@ enum Transaction {
 #[derive(Debug)]
 pub struct Machine {
     limits: Limits,
+    policy: Option<Arc<Policy>>,
     state: State,
     transaction: Option<Transaction>,
     signed_in: bool,
@@ -154,6 +157,7 @@ impl Machine {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
+            policy: None,
             state: State::Greeting,
             transaction: None,
             signed_in: false,
@@ -163,6 +167,11 @@ impl Machine {
             eof: false,
             steps: VecDeque::new(),
         }
+    }
+
+    /// Judges senders and recipients from here on.
+    pub fn guard(&mut self, policy: Arc<Policy>) {
+        self.policy = Some(policy);
     }
 
     /// Octets from the app.
@@ -440,6 +449,10 @@ impl Machine {
             let reply = self.too_big();
             return self.refuse(reply);
         }
+        let judged = self.policy.as_ref().zip(mail.reverse_path.as_ref());
+        if let Some(reply) = judged.and_then(|(policy, sender)| policy.refuse_sender(sender)) {
+            return self.refuse(reply);
+        }
         self.transaction = Some(Transaction::Open(Envelope { mail, recipients: Vec::new() }));
         self.reply(250, "2.1.0 Sender OK");
     }
@@ -455,6 +468,10 @@ impl Machine {
         if recipients.len() >= self.limits.max_recipients {
             // RFC 5321 section 4.5.3.1.10: not counted as an error, the client sends the others in another transaction.
             return self.reply(452, "4.5.3 Too many recipients");
+        }
+        let judged = self.policy.as_ref().and_then(|policy| policy.refuse_recipient(&recipient.address));
+        if let Some(reply) = judged {
+            return self.refuse(reply);
         }
         recipients.push(recipient);
         self.reply(250, "2.1.5 Recipient OK");

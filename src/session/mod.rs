@@ -4,7 +4,9 @@ mod auth;
 mod incoming;
 pub mod machine;
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,7 +17,10 @@ use crate::config::AppLogin;
 use crate::deadlines::Deadlines;
 use crate::handoff::{Delivery, Trail};
 use crate::listener::Life;
+use crate::message::policy::Policy;
+use crate::message::repair::{self, Original, Refusal, Stamp};
 use crate::message::{Budget, Envelope, Held, Next, Source, Why, header_field};
+use crate::outcome::{Cause, Fault, Outcome, Stage};
 use crate::smtp::sasl::Login;
 use crate::telemetry::{self, MessageId};
 use crate::wire::BoxedWire;
@@ -37,6 +42,8 @@ pub struct Sessions {
     pub app_login: Option<AppLogin>,
     /// Who answers for a message.
     pub delivery: Delivery,
+    /// What is done about senders, recipients and headers.
+    pub policy: Arc<Policy>,
     /// Memory for held content.
     pub budget: Budget,
     /// Every wait.
@@ -159,6 +166,7 @@ impl Sessions {
     pub async fn serve(&self, wire: BoxedWire) -> Ending {
         let mut connection = AppConnection::new(wire, self.limits.clone(), Arc::clone(&self.deadlines));
         let _open = telemetry::session_open();
+        connection.machine.guard(Arc::clone(&self.policy));
         let mut life = self.life.clone();
         loop {
             match connection.machine.step() {
@@ -182,7 +190,7 @@ impl Sessions {
                     let accepted = self.accepts(&login);
                     connection.machine.signed_in(accepted);
                 }
-                Step::Begin(envelope) => self.message(&mut connection, &envelope).await,
+                Step::Begin(envelope) => self.message(&mut connection, envelope).await,
                 Step::Notice(notice) => telemetry::app_notice(notice),
                 Step::Close(ending) => {
                     connection.close(ending).await;
@@ -195,16 +203,22 @@ impl Sessions {
     }
 
     /// One message, from the first octet of its content to the answer.
-    async fn message(&self, connection: &mut AppConnection, envelope: &Envelope) {
+    async fn message(&self, connection: &mut AppConnection, mut envelope: Envelope) {
         let id = MessageId::next();
         let begun = Instant::now();
         let mut trail = Trail::default();
         let mut content = Held::new(Source::App(connection), self.budget.clone());
-        let verdict = match content.fill().await {
-            Ok(()) => {
-                trail.received = begun.elapsed();
-                trail.message_id = header_field(content.kept(), "Message-ID");
-                self.delivery.deliver(id, envelope, &mut content, &mut trail).await
+        let filled = content.fill().await;
+        trail.received = begun.elapsed();
+        let prepared = match filled {
+            Ok(()) => self.prepare(id, &mut envelope, &mut content, &mut trail).await,
+            Err(why) => Err(why),
+        };
+        let verdict = match prepared {
+            Ok(Ok(())) => self.delivery.deliver(id, &envelope, &mut content, &mut trail).await,
+            Ok(Err(refusal)) => {
+                let cause = Cause::Unsendable(refusal);
+                Ok(Outcome::Failed(Fault { stage: Stage::Content, recipient: None, cause }))
             }
             Err(why) => Err(why),
         };
@@ -224,16 +238,50 @@ impl Sessions {
         drop(content);
         match verdict {
             Ok(outcome) => {
-                let reply = self.delivery.reply(&outcome);
-                telemetry::message(id, envelope, &trail, &outcome, self.delivery.name(&outcome), &reply);
+                let reply = self.delivery.reply(&outcome, &trail);
+                let name = self.delivery.name(&outcome, &trail);
+                telemetry::message(id, &envelope, &trail, &outcome, name, &reply);
                 if is_complete {
                     connection.machine.answer(&reply);
                 } else {
                     connection.machine.cut(&reply);
                 }
             }
-            Err(why) => telemetry::abandoned(id, envelope, &trail, why),
+            Err(why) => telemetry::abandoned(id, &envelope, &trail, why),
         }
+    }
+
+    /// Applies the policy to the envelope and to the header block.
+    async fn prepare(
+        &self,
+        id: MessageId,
+        envelope: &mut Envelope,
+        content: &mut Held<'_>,
+        trail: &mut Trail,
+    ) -> Result<Result<(), Refusal>, Why> {
+        let Some(block) = content.take_header_block().await? else {
+            return Ok(Err(Refusal::HeaderTooLong));
+        };
+        let original = Original {
+            envelope,
+            fields: &block.fields,
+            body: block.body,
+            is_eight_bit: content.kept().any(|chunk| !chunk.is_ascii()),
+        };
+        let id = id.to_string();
+        let stamp = Stamp { now: SystemTime::now(), id: &id, unique: &unique(&id) };
+        let rewritten = match repair::rewrite(&original, &self.policy, &stamp) {
+            Ok(rewritten) => rewritten,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        *envelope = rewritten.envelope;
+        // What the app announced was its own.
+        let size = |size: u64| size.saturating_sub(block.taken as u64) + rewritten.block.len() as u64;
+        envelope.mail.size = envelope.mail.size.map(size);
+        (trail.changes, trail.from_is_ours) = (rewritten.notes, rewritten.from_is_ours);
+        content.put_header_block(rewritten.block);
+        trail.message_id = header_field(content.kept(), "Message-ID");
+        Ok(Ok(()))
     }
 
     /// Compares in constant time: the time taken must not tell how much of a guess was right.
@@ -250,6 +298,13 @@ impl Sessions {
         let password_is_right = equal(login.password.expose(), password.expose().as_bytes());
         username_is_right & password_is_right
     }
+}
+
+/// A name that no other message in the world has. The log's would not do: two replicas that start in the same second
+/// use the same ones, and Exchange drops what it takes for a copy.
+fn unique(id: &str) -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{id}.{:016x}", random())
 }
 
 /// Equality whose time depends on the lengths alone.

@@ -206,6 +206,8 @@ pub fn message(
         Outcome::Failed(Fault { recipient: Some(recipient), .. }) => Some(shown(recipient)),
         _ => None,
     };
+    let changes: Vec<&str> = trail.changes.iter().map(|note| note.name()).collect();
+    let changes = Some(changes.join(",")).filter(|changes| !changes.is_empty());
     macro_rules! line {
         ($level:ident) => {
             $level!(
@@ -216,6 +218,7 @@ pub fn message(
                 from = sender(envelope),
                 recipients = envelope.recipients.len(),
                 about = recipient,
+                changes,
                 octets = trail.octets,
                 attempts = trail.attempts,
                 receive_ms = milliseconds(trail.received),

@@ -22,6 +22,7 @@ office365: a simulated Office 365 (SMTP submission with STARTTLS and XOAUTH2, to
   --token-lifetime SECONDS, --latency MILLISECONDS
   --max-connections N, --messages-per-minute N, --recipients-per-day N
   --ca-out FILE, --env-out FILE   write the CA certificate, the variables for mailshim
+  --mail-out FOLDER          write each mail's content to FOLDER/1.eml, 2.eml …
   --fault NAME               repeatable; 'drop-at=mail', 'once*reply-at=dot=432 4.3.2 busy', '3*token-5xx=503' (default: always)
   --dialogue                 print the SMTP dialogue, credentials taken out
   --quiet                    keep and print nothing per mail (benchmarks)
@@ -34,6 +35,7 @@ struct Options {
     settings: Settings,
     ca_out: Option<String>,
     env_out: Option<String>,
+    mail_out: Option<String>,
     faults: Vec<(Fault, Times)>,
     dialogue: bool,
     quiet: bool,
@@ -60,7 +62,7 @@ fn fault(text: &str) -> Result<(Fault, Times), String> {
 }
 
 const FLAGS: [&str; 4] = ["ipv6", "any-sender", "dialogue", "quiet"];
-const VALUES: [&str; 18] = [
+const VALUES: [&str; 19] = [
     "listen",
     "smtp-port",
     "https-port",
@@ -78,6 +80,7 @@ const VALUES: [&str; 18] = [
     "recipients-per-day",
     "ca-out",
     "env-out",
+    "mail-out",
     "fault",
 ];
 
@@ -107,6 +110,7 @@ impl Options {
             "recipients-per-day" => settings.recipients_per_day = Some(parse(name, value)?),
             "ca-out" => self.ca_out = Some(value.to_owned()),
             "env-out" => self.env_out = Some(value.to_owned()),
+            "mail-out" => self.mail_out = Some(value.to_owned()),
             "fault" => self.faults.push(fault(value)?),
             "dialogue" => self.dialogue = true,
             "quiet" => self.quiet = true,
@@ -209,7 +213,7 @@ async fn serve(options: Options) -> std::io::Result<()> {
     }
     std::io::stdout().flush()?;
     let mut tick = tokio::time::interval(Duration::from_millis(50));
-    let mut violations = 0;
+    let (mut violations, mut written) = (0, 0);
     loop {
         let ends = tokio::select! {
             _ = term.recv() => true,
@@ -218,6 +222,15 @@ async fn serve(options: Options) -> std::io::Result<()> {
         };
         office365.drain_dialogue().iter().for_each(|line| println!("{line}"));
         let mails = office365.drain_taken();
+        if let Some(folder) = &options.mail_out {
+            for mail in &mails {
+                written += 1;
+                // Whoever watches the folder must not see half a mail.
+                let part = format!("{folder}/{written}.part");
+                std::fs::write(&part, &mail.content)?;
+                std::fs::rename(&part, format!("{folder}/{written}.eml"))?;
+            }
+        }
         if !options.quiet {
             mails.iter().for_each(|mail| println!("{}", describe(mail)));
         }

@@ -1,10 +1,16 @@
-//! A message on its way: its envelope, where its content comes from, and how much of it is held.
+//! A message on its way: its envelope, where its content comes from, and how much of it is held; and, in [`repair`],
+//! what of its header block has to change before Office 365 takes it.
+
+pub mod header;
+pub mod address;
+pub mod policy;
+pub mod repair;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::session::AppConnection;
 use crate::smtp::command::{Body, Mail, Recipient};
@@ -115,6 +121,20 @@ pub struct Held<'a> {
     budget: Budget,
 }
 
+/// Octets of one chunk of a header block.
+const PIECE: usize = 16 * 1024;
+
+/// A header block that was taken out of its message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderBlock {
+    /// Its fields.
+    pub fields: Bytes,
+    /// What follows them.
+    pub body: repair::Body,
+    /// Octets that were taken: the fields and the blank line.
+    pub taken: usize,
+}
+
 /// Content was let go: it cannot be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Released;
@@ -157,6 +177,66 @@ impl<'a> Held<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Takes the header block out; what is left begins with the body. Reads on where it has not yet come whole: it is
+    /// held in any case, whatever the budget says. Call it before anything is sent.
+    ///
+    /// # Errors
+    /// The content will not become whole.
+    pub async fn take_header_block(&mut self) -> Result<Option<HeaderBlock>, Why> {
+        let mut octets = BytesMut::new();
+        let mut finder = header::EndFinder::default();
+        loop {
+            if let Some(end) = finder.find(&octets, self.complete && self.kept.is_empty()) {
+                let mut octets = octets.freeze();
+                let body = octets.split_off(end.body);
+                let what_follows = match () {
+                    () if end.body > end.fields => repair::Body::BehindBlankLine,
+                    () if body.is_empty() => repair::Body::Missing,
+                    () => repair::Body::AtOnce,
+                };
+                self.octets -= octets.len() as u64;
+                let taken = octets.len();
+                let fields = octets.slice(..end.fields);
+                if !body.is_empty() {
+                    self.kept.push_front(body);
+                }
+                let block = HeaderBlock { fields, body: what_follows, taken };
+                return Ok(Some(block).filter(|_| end.fields <= header::MAX_HEADER_BLOCK));
+            }
+            if octets.len() > header::MAX_HEADER_BLOCK {
+                return Ok(None);
+            }
+            let chunk = match self.kept.pop_front() {
+                Some(chunk) => chunk,
+                None => match self.source.next().await {
+                    Next::Chunk(chunk) => {
+                        self.octets += chunk.len() as u64;
+                        chunk
+                    }
+                    Next::End => {
+                        self.complete = true;
+                        continue;
+                    }
+                    Next::Abandoned(why) => return Err(why),
+                },
+            };
+            if octets.is_empty() {
+                // Most header blocks end in the first chunk, which is not copied.
+                octets = chunk.into();
+            } else {
+                octets.extend_from_slice(&chunk);
+            }
+        }
+    }
+
+    /// Puts a header block before what is left.
+    pub fn put_header_block(&mut self, block: Vec<u8>) {
+        self.octets += block.len() as u64;
+        let block = Bytes::from(block);
+        let pieces = block.chunks(PIECE).map(|piece| block.slice_ref(piece));
+        pieces.rev().for_each(|piece| self.kept.push_front(piece));
     }
 
     /// Whether all of the content has come from the app.

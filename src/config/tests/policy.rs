@@ -1,0 +1,46 @@
+//! The sender policy and the guards.
+
+use super::*;
+
+#[test]
+fn without_a_word_the_mailbox_is_the_sender_and_the_policy_repairs() {
+    let config = with(&[]).unwrap();
+    assert_eq!((config.from.display, config.from.address.as_str()), (None, "noreply@contoso.com"));
+    assert_eq!(config.from_policy, FromPolicy::Repair);
+    assert!(config.allowed_senders.is_everybody() && config.allowed_recipients.is_everybody());
+    assert_eq!(config.redirect_to, None);
+}
+
+#[test]
+fn every_variable_of_the_policy_reaches_its_field() {
+    let config = with(&[
+        ("MAILSHIM_FROM", "Contoso Alerts <alerts@contoso.com>"),
+        ("MAILSHIM_FROM_POLICY", "force"),
+        ("MAILSHIM_ALLOWED_SENDERS", "*@contoso.com"),
+        ("MAILSHIM_ALLOWED_RECIPIENTS", "a@fabrikam.com, *@contoso.com"),
+        ("MAILSHIM_REDIRECT_TO", "tests@contoso.com"),
+    ])
+    .unwrap();
+    assert_eq!(config.from.display.as_deref(), Some("Contoso Alerts"));
+    assert_eq!(config.from.address.as_str(), "alerts@contoso.com");
+    assert_eq!(config.from_policy, FromPolicy::Force);
+    assert_eq!(config.allowed_senders.to_string(), "*@contoso.com");
+    assert_eq!(config.allowed_recipients.to_string(), "a@fabrikam.com,*@contoso.com");
+    assert_eq!(config.redirect_to.unwrap().as_str(), "tests@contoso.com");
+    let kept = with(&[("MAILSHIM_FROM_POLICY", "keep")]).unwrap();
+    assert_eq!(kept.from_policy, FromPolicy::Keep);
+}
+
+#[test]
+fn a_bad_policy_says_what_to_write() {
+    // A guard that is not understood must stop the start: it was meant to hold mail back.
+    for (name, value, part) in [
+        ("MAILSHIM_FROM", "root@localhost", "such as noreply@contoso.com"),
+        ("MAILSHIM_FROM_POLICY", "rewrite", "write keep, repair or force (the default is repair)"),
+        ("MAILSHIM_ALLOWED_SENDERS", "*", "such as alerts@contoso.com,*@fabrikam.com"),
+        ("MAILSHIM_ALLOWED_RECIPIENTS", "contoso.com", "such as alerts@contoso.com,*@fabrikam.com"),
+        ("MAILSHIM_REDIRECT_TO", "tests", "such as tests@contoso.com"),
+    ] {
+        assert_refused(&[(name, value)], name, part);
+    }
+}

@@ -1,0 +1,191 @@
+//! The sender policy: who a message comes from, in the envelope and in From together; and who may send and be sent to.
+//!
+//! Pure: what the app gave in, what is to be done out. `repair.rs` does it.
+
+use super::address::{List, Mailbox, phrase_of_text, written};
+use crate::config::{AddressList, FromPolicy, Sender, is_usable};
+use crate::smtp::path::Address;
+use crate::smtp::reply::Reply;
+
+/// What was configured about senders and recipients, and the names that a message may show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// What is done about the app's sender.
+    pub from_policy: FromPolicy,
+    /// MAILSHIM_FROM.
+    pub from: Sender,
+    /// Nobody signs in: a null reverse-path can stay one. A mailbox that signs in must be named.
+    pub null_sender_stays: bool,
+    /// Who may send.
+    pub allowed_senders: AddressList,
+    /// Who may be sent to.
+    pub allowed_recipients: AddressList,
+    /// Who gets everything instead.
+    pub redirect_to: Option<Address>,
+    /// The name in Received.
+    pub hostname: String,
+    /// The domain of a Message-ID.
+    pub domain: String,
+}
+
+impl Policy {
+    /// Whether the app may use this sender, at MAIL and in From.
+    ///
+    /// An unusable address is none that the app could send as: where the policy replaces it, what it is replaced by was
+    /// judged already, or is MAILSHIM_FROM, which the operator chose.
+    pub fn judge_sender(&self, sender: &Address) -> bool {
+        let is_replaced = self.from_policy != FromPolicy::Keep && !is_usable(sender);
+        let is_ours = same(&self.from.address, sender);
+        is_replaced || is_ours || self.allowed_senders.holds(sender)
+    }
+
+    /// Whether the app may send to this recipient.
+    pub fn judge_recipient(&self, recipient: &Address) -> bool {
+        self.allowed_recipients.holds(recipient)
+    }
+
+    /// The reply to a MAIL or RCPT that is not allowed.
+    pub fn refuse_sender(&self, sender: &Address) -> Option<Reply> {
+        (!self.judge_sender(sender))
+            .then(|| Reply::new(550, "5.7.1 This sender is not in MAILSHIM_ALLOWED_SENDERS"))
+    }
+
+    /// Likewise for a recipient.
+    pub fn refuse_recipient(&self, recipient: &Address) -> Option<Reply> {
+        (!self.judge_recipient(recipient))
+            .then(|| Reply::new(550, "5.7.1 This recipient is not in MAILSHIM_ALLOWED_RECIPIENTS"))
+    }
+}
+
+/// The sender as the app gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Given {
+    pub reverse_path: Option<Address>,
+    /// One for each From field.
+    pub from: Vec<List>,
+    /// One for each Sender field.
+    pub sender: Vec<List>,
+    pub has_reply_to: bool,
+}
+
+/// What is done about it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub reverse_path: Option<Address>,
+    /// From's new value, where it changes.
+    pub from: Option<String>,
+    /// Reply-To's, where there is none.
+    pub reply_to: Option<String>,
+    pub drop_sender: bool,
+    /// A null reverse-path was given an address.
+    pub null_replaced: bool,
+    /// MAILSHIM_FROM stands in From because of the policy.
+    pub from_is_ours: bool,
+}
+
+/// Case is of no account: Exchange knows none, in local parts either.
+fn same(a: &Address, b: &Address) -> bool {
+    a.as_str().eq_ignore_ascii_case(b.as_str())
+}
+
+/// From, looked at.
+struct Author<'a> {
+    all: Vec<&'a Mailbox>,
+    /// The one address, if it is usable.
+    usable: Option<&'a Mailbox>,
+    /// It can stay as it is.
+    is_well_formed: bool,
+}
+
+impl<'a> Author<'a> {
+    fn new(fields: &'a [List]) -> Self {
+        let all: Vec<&Mailbox> = fields.iter().flat_map(|list| &list.mailboxes).collect();
+        let alike = |a: &Mailbox, b: &Mailbox| match (&a.address, &b.address) {
+            (Some(a), Some(b)) => same(a, b),
+            _ => false,
+        };
+        // The same address twice is one sender.
+        let first = all.first().copied().filter(|first| all.iter().all(|other| alike(first, other)));
+        let usable = first.filter(|mailbox| mailbox.address.as_ref().is_some_and(is_usable));
+        let is_well_formed = all.len() == 1 && fields.len() == 1 && fields[0].is_well_formed;
+        Self { all, usable, is_well_formed }
+    }
+
+    /// The display name for this address: its own, or the only one there is.
+    fn phrase_for(&self, address: &Address) -> Option<&'a str> {
+        let is_it = |mailbox: &&&Mailbox| mailbox.address.as_ref().is_some_and(|own| same(own, address));
+        let only = self.all.first().filter(|_| self.all.len() == 1 || self.usable.is_some());
+        self.all.iter().find(is_it).or(only).and_then(|mailbox| mailbox.phrase.as_deref())
+    }
+}
+
+impl Policy {
+    pub(super) fn decide(&self, given: &Given) -> Verdict {
+        let author = Author::new(&given.from);
+        match self.from_policy {
+            FromPolicy::Keep => Verdict { reverse_path: given.reverse_path.clone(), ..Verdict::default() },
+            FromPolicy::Repair => self.repair(given, &author),
+            FromPolicy::Force => self.force(given, &author),
+        }
+    }
+
+    fn repair(&self, given: &Given, author: &Author<'_>) -> Verdict {
+        let enveloped = given.reverse_path.as_ref().filter(|address| is_usable(address));
+        let written_as = author.usable.and_then(|mailbox| mailbox.address.as_ref());
+        let chosen = written_as.or(enveloped).unwrap_or(&self.from.address);
+        let from_is_ours = written_as.is_none() && enveloped.is_none();
+        let sender_is_usable = match given.sender.as_slice() {
+            [] => true,
+            [one] => one.mailboxes.len() == 1 && one.mailboxes[0].address.as_ref().is_some_and(is_usable),
+            _ => false,
+        };
+        let stays = written_as.is_some() && author.is_well_formed;
+        Verdict {
+            reverse_path: self.reverse_path(given, enveloped.unwrap_or(chosen)),
+            from: (!stays).then(|| self.signature(author, chosen, from_is_ours)),
+            reply_to: None,
+            drop_sender: !sender_is_usable,
+            null_replaced: given.reverse_path.is_none() && !self.null_sender_stays,
+            from_is_ours,
+        }
+    }
+
+    fn force(&self, given: &Given, author: &Author<'_>) -> Verdict {
+        let ours = &self.from.address;
+        let written_as = author.usable.and_then(|mailbox| mailbox.address.as_ref());
+        let stays = author.is_well_formed && written_as.is_some_and(|address| same(address, ours));
+        // Several authors are no From that Office 365 takes, but all of them can be answered.
+        let mut answerable: Vec<(&Address, String)> = Vec::new();
+        for mailbox in &author.all {
+            let Some(address) = mailbox.address.as_ref().filter(|address| is_usable(address)) else {
+                continue;
+            };
+            let is_new = |(known, _): &(&Address, String)| !same(known, address);
+            if !same(address, ours) && answerable.iter().all(is_new) {
+                answerable.push((address, written(mailbox.phrase.as_deref(), address)));
+            }
+        }
+        let answerable: Vec<String> = answerable.into_iter().map(|(_, text)| text).collect();
+        let reply_to = Some(answerable.join(", ")).filter(|list| !list.is_empty() && !given.has_reply_to);
+        Verdict {
+            reverse_path: self.reverse_path(given, ours),
+            from: (!stays).then(|| self.signature(author, ours, true)),
+            reply_to,
+            drop_sender: !given.sender.is_empty(),
+            null_replaced: given.reverse_path.is_none() && !self.null_sender_stays,
+            from_is_ours: true,
+        }
+    }
+
+    fn reverse_path(&self, given: &Given, otherwise: &Address) -> Option<Address> {
+        let stays_null = given.reverse_path.is_none() && self.null_sender_stays;
+        (!stays_null).then(|| otherwise.clone())
+    }
+
+    /// From's new value: the app's display name, or ours.
+    fn signature(&self, author: &Author<'_>, address: &Address, is_ours: bool) -> String {
+        let ours = || self.from.display.as_deref().filter(|_| is_ours).and_then(phrase_of_text);
+        let phrase = author.phrase_for(address).map(str::to_string).or_else(ours);
+        written(phrase.as_deref(), address)
+    }
+}
