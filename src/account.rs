@@ -24,6 +24,18 @@ pub struct Account {
     unready: Notify,
 }
 
+/// A mail that has had its turn; its recipients are reserved for as long as this lives.
+pub struct UnderWay<'a> {
+    account: &'a Account,
+    recipients: usize,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.account.limits().ended(self.recipients);
+    }
+}
+
 /// The pause after the first failed sign-in of [`Account::keep_ready`]; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// Its longest pause.
@@ -57,7 +69,7 @@ impl Account {
     ///
     /// # Errors
     /// Why it may not, at once where waiting has no use.
-    pub async fn turn(&self, sender: &str, until: Instant) -> Result<(), Fault> {
+    pub async fn turn(&self, sender: &str, recipients: usize, until: Instant) -> Result<UnderWay<'_>, Fault> {
         // At the end of the hold the place in the line is worth nothing any more.
         let _front = timeout_at(until, self.front.acquire()).await;
         loop {
@@ -67,6 +79,7 @@ impl Account {
             match turn {
                 Turn::Now => break,
                 Turn::Refused(again, fault) => return Err(remembered(fault, again, now)),
+                Turn::UsedUp(opens) => return Err(used_up(opens.saturating_duration_since(now.into_std()))),
                 Turn::Paused(again, fault) if again >= until.into_std() => {
                     return Err(remembered(fault, again, now));
                 }
@@ -80,9 +93,18 @@ impl Account {
         }
         let now = Instant::now().into_std();
         let mut limits = self.limits();
-        limits.submitted(now);
+        limits.submitted(now, recipients);
         self.pool.allow(limits.connections(now));
-        Ok(())
+        Ok(UnderWay { account: self, recipients })
+    }
+
+    /// The fault of a mail that cannot be sent today, at MAIL already.
+    pub fn used_up(&self) -> Option<Fault> {
+        let now = Instant::now().into_std();
+        match self.limits().recipients_left(now)? {
+            (0, opens) => Some(used_up(opens.saturating_duration_since(now))),
+            _ => None,
+        }
     }
 
     /// Signs in at once, and again after a failure, for as long as it is polled: so that an operator sees at the start
@@ -149,13 +171,6 @@ impl Account {
         self.tell_breaker();
     }
 
-    /// Recipients that may still be sent to today, and how long until more may; `None` for no limit.
-    pub fn recipients_left(&self) -> Option<(u64, Duration)> {
-        let now = Instant::now().into_std();
-        let (left, opens) = self.limits().recipients_left(now)?;
-        Some((left, opens.saturating_duration_since(now)))
-    }
-
     /// An administrator who has put a new secret in place must not wait for the breaker.
     fn forget_breaker_if_secret_changed(&self) {
         let mut limits = self.limits();
@@ -184,6 +199,10 @@ fn remembered(fault: Fault, again: std::time::Instant, now: Instant) -> Fault {
     let (stage, recipient) = (fault.stage, None);
     let again_in = again.saturating_duration_since(now.into_std());
     Fault { stage, recipient, cause: Cause::Remembered(Arc::new(fault), again_in) }
+}
+
+fn used_up(opens_in: Duration) -> Fault {
+    waiting(Cause::UsedUp(opens_in))
 }
 
 fn waiting(cause: Cause) -> Fault {

@@ -66,6 +66,8 @@ pub struct Config {
     pub client_certificate: Option<ClientCertificate>,
     /// The proxy that SMTP and token traffic goes through.
     pub egress_proxy: Option<EgressProxy>,
+    /// Senders that sign in as their own mailbox; nobody where it is not set.
+    pub login_as_sender: AddressList,
     /// The sender that the policy uses.
     pub from: Sender,
     /// What is done about the sender that the app gave.
@@ -184,6 +186,8 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     let ca_file = reader.value("MAILSHIM_CA_FILE", raw.mailshim_ca_file.as_deref(), value::readable_file);
     let client_certificate = network::client_certificate(raw, reader);
     let egress_proxy = network::egress_proxy(raw, reader);
+    let login_as_sender =
+        reader.value("MAILSHIM_LOGIN_AS_SENDER", raw.mailshim_login_as_sender.as_deref(), AddressList::parse);
     let from = reader.value("MAILSHIM_FROM", raw.mailshim_from.as_deref(), Sender::parse);
     let from_policy =
         reader.value("MAILSHIM_FROM_POLICY", raw.mailshim_from_policy.as_deref(), FromPolicy::parse);
@@ -234,6 +238,7 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         ca_file,
         client_certificate,
         egress_proxy,
+        login_as_sender: login_as_sender.unwrap_or_default(),
         from: from?,
         from_policy: from_policy?,
         allowed_senders: allowed_senders.unwrap_or_default(),

@@ -6,12 +6,15 @@ use crate::message::repair::Note;
 use crate::message::{Envelope, Held, Why};
 use crate::outcome::{Context, Outcome};
 use crate::relay::Relay;
+use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 use crate::telemetry::MessageId;
 
 /// What is to be told of a message's way: for its one log line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trail {
+    /// The mailbox that it was sent through.
+    pub mailbox: String,
     /// The Message-ID: the app's, or the one that was added.
     pub message_id: Option<String>,
     /// Octets of canonical content that came.
@@ -35,7 +38,7 @@ pub struct Trail {
 }
 
 /// Who answers.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Delivery {
     /// Office 365's own reply is the app's.
     Direct(Relay),
@@ -58,6 +61,13 @@ impl Delivery {
         }
     }
 
+    /// The reply to a MAIL whose message could not be sent today.
+    pub fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply> {
+        let Self::Direct(relay) = self;
+        let fault = relay.used_up(sender)?;
+        Some(Outcome::Failed(fault).to_reply(&Context::default()))
+    }
+
     /// The app's reply to an outcome.
     pub fn reply(&self, outcome: &Outcome, trail: &Trail) -> Reply {
         outcome.to_reply(&self.context(trail))
@@ -68,8 +78,7 @@ impl Delivery {
         outcome.name(&self.context(trail))
     }
 
-    fn context(&self, trail: &Trail) -> Context<'_> {
-        let Self::Direct(relay) = self;
-        Context { mailbox: relay.mailbox(), from_is_ours: trail.from_is_ours, spool: false }
+    fn context<'a>(&self, trail: &'a Trail) -> Context<'a> {
+        Context { mailbox: &trail.mailbox, from_is_ours: trail.from_is_ours, spool: false }
     }
 }

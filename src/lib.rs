@@ -26,6 +26,7 @@ pub mod smtp;
 pub mod message;
 pub mod handoff;
 pub mod relay;
+pub mod accounts;
 pub mod account;
 pub mod limits;
 pub mod upstream;

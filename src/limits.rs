@@ -52,6 +52,8 @@ pub enum Turn {
     Paused(Instant, Fault),
     /// Nothing is tried before then.
     Refused(Instant, Fault),
+    /// Today's recipients are used up until then.
+    UsedUp(Instant),
 }
 
 /// A refusal that is repeated locally, with the time to its next trial.
@@ -71,10 +73,13 @@ pub struct Limits {
     sent: VecDeque<Instant>,
     rate_refused: Option<Instant>,
     recipients: VecDeque<(Instant, u64)>,
+    /// Recipients of mails that are on their way.
+    under_way: u64,
     pause: Option<(Instant, Fault)>,
     breaker: Option<Remembered>,
     /// By sender; the empty one is the mailbox as a whole.
     memory: HashMap<String, Remembered>,
+    breaker_lasts: (Duration, Duration),
     connections: usize,
     grow_at: Option<Instant>,
 }
@@ -89,12 +94,21 @@ impl Limits {
             sent: VecDeque::new(),
             rate_refused: None,
             recipients: VecDeque::new(),
+            under_way: 0,
             pause: None,
             breaker: None,
             memory: HashMap::new(),
+            breaker_lasts: BREAKER,
             connections: max_connections,
             grow_at: None,
         }
+    }
+
+    /// For a mailbox that an app names as its sender: one that is refused may not exist, and is left alone for longer.
+    #[must_use]
+    pub const fn of_a_sender(mut self) -> Self {
+        self.breaker_lasts = (MEMORY.1, MEMORY.1);
+        self
     }
 
     /// Whether a mail of this sender may go now.
@@ -110,6 +124,9 @@ impl Limits {
         match &self.pause {
             Some((until, fault)) if now < *until => return Turn::Paused(*until, fault.clone()),
             _ => self.pause = None,
+        }
+        if let Some((0, opens)) = self.recipients_left(now) {
+            return Turn::UsedUp(opens);
         }
         match self.pace(now) {
             Some(until) => {
@@ -146,8 +163,10 @@ impl Limits {
         self.sent.get(behind).map(|time| *time + MINUTE)
     }
 
-    /// A message is about to be submitted: it counts, whatever becomes of it.
-    pub fn submitted(&mut self, now: Instant) {
+    /// A message for so many recipients is about to be submitted: it counts, whatever becomes of it. Its recipients
+    /// count for today only if it is accepted: [`Limits::ended`] says so.
+    pub fn submitted(&mut self, now: Instant, recipients: usize) {
+        self.under_way += recipients as u64;
         if self.per_minute > 0 {
             self.sent.push_back(now);
             // Mails that went at the end of their hold add to the list; older ones no longer matter.
@@ -155,6 +174,11 @@ impl Limits {
                 self.sent.pop_front();
             }
         }
+    }
+
+    /// What became of that message is known.
+    pub fn ended(&mut self, recipients: usize) {
+        self.under_way = self.under_way.saturating_sub(recipients as u64);
     }
 
     /// Office 365 has taken a message for so many recipients.
@@ -194,8 +218,8 @@ impl Limits {
             self.recipients.pop_front();
         }
         let used: u64 = self.recipients.iter().map(|(_, count)| count).sum();
-        let opens = self.recipients.front().map_or(now, |(begun, _)| *begun + STEP + DAY);
-        Some((self.per_day.saturating_sub(used), opens))
+        let opens = self.recipients.front().map_or(now + STEP, |(begun, _)| *begun + STEP + DAY);
+        Some((self.per_day.saturating_sub(used + self.under_way), opens))
     }
 
     /// Connections that may be used now: one less after each 432, one more after a quiet time.
@@ -214,7 +238,7 @@ impl Limits {
             Class::Throttled(pause) if judgement.scope != Scope::Message => self.throttled(now, pause, fault),
             Class::SetUp if matches!(fault.stage, Stage::Auth | Stage::Token) && is_definite(fault) => {
                 let last = self.breaker.take();
-                self.breaker = Some(remember(now, last, fault, BREAKER));
+                self.breaker = Some(remember(now, last, fault, self.breaker_lasts));
             }
             Class::SetUp | Class::Permanent if is_counted_by_exchange(fault, &judgement) => {
                 let key = if judgement.about_sender { sender } else { "" };
@@ -301,12 +325,12 @@ mod tests {
         for second in 0..3 {
             let now = start + SECOND * second;
             assert_eq!(limits.turn(now, "a"), Turn::Now);
-            limits.submitted(now);
+            limits.submitted(now, 1);
         }
         let now = start + SECOND * 10;
         assert_eq!(limits.turn(now, "a"), Turn::Paced { until: start + MINUTE, believed: false });
         assert_eq!(limits.turn(start + MINUTE, "a"), Turn::Now);
-        limits.submitted(start + MINUTE);
+        limits.submitted(start + MINUTE, 1);
         assert_eq!(
             limits.turn(start + MINUTE, "a"),
             Turn::Paced { until: start + MINUTE + SECOND, believed: false }
@@ -321,7 +345,7 @@ mod tests {
             while let Turn::Paced { until, .. } = limits.turn(now, "a") {
                 now = until;
             }
-            limits.submitted(now);
+            limits.submitted(now, 1);
             times.push(now);
         }
         for window in times.windows(29) {
@@ -333,9 +357,9 @@ mod tests {
     #[test]
     fn mails_that_went_at_the_end_of_their_hold_are_counted() {
         let (now, mut limits) = (Instant::now(), Limits::new(2, 0, 3));
-        (0..3).for_each(|_| limits.submitted(now));
+        (0..3).for_each(|_| limits.submitted(now, 1));
         let later = now + SECOND;
-        limits.submitted(later);
+        limits.submitted(later, 1);
         assert_eq!(limits.turn(later, "a"), Turn::Paced { until: now + MINUTE, believed: false });
         assert_eq!(limits.turn(now + MINUTE, "a"), Turn::Now);
     }
@@ -343,8 +367,8 @@ mod tests {
     #[test]
     fn a_refusal_for_rate_pauses_and_is_believed_for_a_minute() {
         let (now, mut limits) = (Instant::now(), Limits::new(2, 0, 3));
-        limits.submitted(now);
-        limits.submitted(now + SECOND);
+        limits.submitted(now, 1);
+        limits.submitted(now + SECOND, 1);
         let fault = refused(
             Stage::Mail,
             421,
@@ -352,7 +376,7 @@ mod tests {
         );
         limits.failed(now + SECOND * 20, "a", &fault);
         assert_eq!(limits.turn(now + SECOND * 30, "a"), Turn::Paused(now + MINUTE, fault));
-        limits.submitted(now + MINUTE);
+        limits.submitted(now + MINUTE, 1);
         assert_eq!(
             limits.turn(now + MINUTE, "a"),
             Turn::Paced { until: now + MINUTE + SECOND, believed: true }
@@ -462,6 +486,14 @@ mod tests {
         let (left, opens) = limits.recipients_left(start + DAY / 2).unwrap();
         assert_eq!((left, opens), (0, start + STEP + DAY));
         assert_eq!(limits.recipients_left(opens).unwrap().0, 25);
+        limits.submitted(opens, 25);
+        assert_eq!(
+            limits.turn(opens, "a"),
+            Turn::UsedUp(start + DAY / 2 + STEP + DAY),
+            "mail under way counts"
+        );
+        limits.ended(25);
+        assert_eq!(limits.turn(opens, "a"), Turn::Now);
         assert_eq!(Limits::new(0, 0, 3).recipients_left(start), None);
     }
 

@@ -10,23 +10,22 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::account::Account;
+use crate::accounts::{Accounts, Allowance};
 use crate::config::{Config, Listen, LoopbackAddr, SignIn};
 use crate::deadlines::Deadlines;
 use crate::handoff::Delivery;
 use crate::identity::http::Http;
 use crate::identity::{ClientSecretGrant, Identity};
-use crate::limits::Limits;
 use crate::message::Budget;
 use crate::message::policy::Policy;
 use crate::relay::Relay;
 use crate::session::Sessions;
-use crate::session::machine::Limits as SessionLimits;
+use crate::session::machine::Limits;
 use crate::smtp::reply::Reply;
 use crate::telemetry;
 use crate::upstream::connection::Connector;
 use crate::upstream::dial::Dialer;
-use crate::upstream::{Pool, tls};
+use crate::upstream::tls;
 
 /// How far the process has come on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,12 +124,19 @@ pub async fn run(
 ) -> Result<(), Failed> {
     let (life, seen_life) = watch::channel(Life::Running);
     let deadlines = Arc::new(deadlines);
-    let (pool, identity) = upstream(config, &deadlines).map_err(Failed::SetUp)?;
-    let limits = Limits::new(config.messages_per_minute, config.recipients_per_day, config.max_connections);
-    let account = Arc::new(Account::new(config.mailbox.to_string(), pool.clone(), limits));
-    let relay = Relay::new(Arc::clone(&account), config.hold, seen_life.clone());
+    let (connector, identity) = upstream(config, &deadlines).map_err(Failed::SetUp)?;
+    let allowance = Allowance {
+        connections: config.max_connections,
+        messages_per_minute: config.messages_per_minute,
+        recipients_per_day: config.recipients_per_day,
+    };
+    let login_as_sender = config.login_as_sender.clone();
+    let accounts =
+        Arc::new(Accounts::new(&config.mailbox.to_string(), connector, allowance, login_as_sender));
+    let account = Arc::clone(accounts.main());
+    let relay = Relay::new(Arc::clone(&accounts), config.hold, seen_life.clone());
     let sessions = Sessions {
-        limits: SessionLimits {
+        limits: Limits {
             hostname: config.hostname.clone(),
             max_message_size: config.max_message_size,
             max_recipients: config.max_recipients,
@@ -176,7 +182,7 @@ pub async fn run(
         let left = timeout(last_words, all_sessions_ended()).await.is_err();
         telemetry::grace_ended(left.then(|| config.max_sessions - permits.available_permits()));
     }
-    let _ = timeout(last_words, pool.close()).await;
+    let _ = timeout(last_words, accounts.close()).await;
     telemetry::stopped();
     Ok(())
 }
@@ -188,14 +194,15 @@ fn policy(config: &Config) -> Policy {
         null_sender_stays: false,
         allowed_senders: config.allowed_senders.clone(),
         allowed_recipients: config.allowed_recipients.clone(),
+        login_as_sender: config.login_as_sender.clone(),
         redirect_to: config.redirect_to.clone(),
         hostname: config.hostname.clone(),
         domain: config.mailbox.domain().to_string(),
     }
 }
 
-/// The pool of the mailbox, and its identity.
-fn upstream(config: &Config, deadlines: &Arc<Deadlines>) -> Result<(Pool, Arc<Identity>), String> {
+/// How connections are opened, and as whom.
+fn upstream(config: &Config, deadlines: &Arc<Deadlines>) -> Result<(Connector, Arc<Identity>), String> {
     // The token service is not shown the certificate: it is for the connector.
     let tls = tls::client_config(config.ca_file.as_deref(), None)?;
     let upstream_tls = match &config.client_certificate {
@@ -229,7 +236,7 @@ fn upstream(config: &Config, deadlines: &Arc<Deadlines>) -> Result<(Pool, Arc<Id
         identity: Arc::clone(&identity),
         deadlines: Arc::clone(deadlines),
     };
-    Ok((Pool::new(connector, config.max_connections), identity))
+    Ok((connector, identity))
 }
 
 /// Accepts for as long as it is polled; the sessions live on without it.

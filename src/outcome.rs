@@ -110,6 +110,10 @@ pub enum Cause {
     Remembered(Arc<Fault>, Duration),
     /// More mail than Office 365 takes in a minute; the next turn comes in this time.
     Paced(Duration),
+    /// Today's recipients are used up; more may be sent to in this time.
+    UsedUp(Duration),
+    /// More senders sign in as themselves at once than are kept (`MAILSHIM_LOGIN_AS_SENDER`).
+    TooManySenders,
     /// The app sent its content slower than a connection can be kept for.
     AppTooSlow,
     /// What the app sent will never pass: Office 365 was not asked.

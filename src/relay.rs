@@ -7,10 +7,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::account::Account;
+use crate::accounts::Accounts;
 use crate::handoff::Trail;
 use crate::listener::Life;
 use crate::message::{Envelope, Held, Why};
 use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
+use crate::smtp::path::Address;
 use crate::telemetry::{self, MessageId};
 
 /// The pause before the second attempt; it doubles with each further one.
@@ -19,27 +21,22 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Sends messages through one mailbox's pool.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Relay {
-    account: Arc<Account>,
+    accounts: Arc<Accounts>,
     hold: Duration,
     life: watch::Receiver<Life>,
 }
 
 impl Relay {
     /// A relay that lets one message wait for `hold` in all, and for no longer than the process has to live.
-    pub const fn new(account: Arc<Account>, hold: Duration, life: watch::Receiver<Life>) -> Self {
-        Self { account, hold, life }
+    pub const fn new(accounts: Arc<Accounts>, hold: Duration, life: watch::Receiver<Life>) -> Self {
+        Self { accounts, hold, life }
     }
 
-    /// The mailbox that signs in.
-    pub fn mailbox(&self) -> &str {
-        self.account.mailbox()
-    }
-
-    /// Recipients that may still be sent to today, and how long until more may; `None` for no limit.
-    pub fn recipients_left(&self) -> Option<(u64, Duration)> {
-        self.account.recipients_left()
+    /// Why no mail of this sender can be sent today, if so: it is told at MAIL.
+    pub fn used_up(&self, sender: Option<&Address>) -> Option<Fault> {
+        self.accounts.of(sender).ok()?.used_up()
     }
 
     /// Takes a message to its outcome.
@@ -54,12 +51,16 @@ impl Relay {
         trail: &mut Trail,
     ) -> Result<Outcome, Why> {
         let until = Instant::now() + self.hold;
+        let Ok(account) = self.accounts.of(envelope.mail.reverse_path.as_ref()) else {
+            return Ok(waited_in_vain(Cause::TooManySenders));
+        };
+        trail.mailbox = account.mailbox().to_string();
         let mut last: Option<Fault> = None;
         let mut pause = FIRST_PAUSE;
         let mut renewed = false;
         loop {
             trail.attempts += 1;
-            let (fault, again) = match self.attempt(envelope, content, trail, until).await? {
+            let (fault, again) = match self.attempt(&account, envelope, content, trail, until).await? {
                 Attempt::Outcome(Outcome::Failed(fault)) => {
                     let again = fault.retry() == Retry::Again;
                     (fault, again)
@@ -92,6 +93,7 @@ impl Relay {
     /// begun it has deadlines of its own.
     async fn attempt(
         &self,
+        account: &Account,
         envelope: &Envelope,
         content: &mut Held<'_>,
         trail: &mut Trail,
@@ -102,17 +104,20 @@ impl Relay {
         let turn = tokio::select! {
             why = content.gone() => return Err(why),
             () = self.ending() => return Ok(Attempt::ShuttingDown),
-            turn = self.account.turn(sender, until) => turn,
+            turn = account.turn(sender, envelope.recipients.len(), until) => turn,
         };
-        if let Err(fault) = turn {
-            trail.waited += begun.elapsed();
-            return Ok(Attempt::Outcome(Outcome::Failed(fault)));
-        }
+        let _under_way = match turn {
+            Ok(under_way) => under_way,
+            Err(fault) => {
+                trail.waited += begun.elapsed();
+                return Ok(Attempt::Outcome(Outcome::Failed(fault)));
+            }
+        };
         let streamed = !content.is_complete();
         let mut lease = tokio::select! {
             why = content.gone() => return Err(why),
             () = self.ending() => return Ok(Attempt::ShuttingDown),
-            lease = timeout_at(until, self.account.pool().lease(streamed)) => match lease {
+            lease = timeout_at(until, account.pool().lease(streamed)) => match lease {
                 Ok(lease) => lease,
                 Err(_) => return Ok(Attempt::HoldEnded),
             },
@@ -126,29 +131,29 @@ impl Relay {
                 Ok(Ok(connection)) => connection,
                 Ok(Err(fault)) => {
                     trail.connected += granted.elapsed();
-                    self.account.sign_in_failed(&fault);
+                    account.sign_in_failed(&fault);
                     return Ok(Attempt::Outcome(Outcome::Failed(fault)));
                 }
                 Err(_) => return Ok(Attempt::HoldEnded),
             },
         };
         if connection.is_new() {
-            self.account.signed_in();
+            account.signed_in();
         }
         let connected = Instant::now();
         trail.connected += connected - granted;
         let outcome = connection.send(envelope, content).await?;
         trail.sent = connected.elapsed();
         match &outcome {
-            Outcome::Accepted(_) => self.account.accepted(sender, envelope.recipients.len()),
-            Outcome::Failed(fault) | Outcome::Unknown(fault) => self.account.failed(sender, fault),
+            Outcome::Accepted(_) => account.accepted(sender, envelope.recipients.len()),
+            Outcome::Failed(fault) | Outcome::Unknown(fault) => account.failed(sender, fault),
         }
         if let Outcome::Failed(fault) | Outcome::Unknown(fault) = &outcome
             && matches!(fault.cause, Cause::TimedOut(_))
         {
             // What swallowed this connection without a word has swallowed the idle ones too: another attempt on one of
             // them would only use up the hold.
-            self.account.pool().drop_idle().await;
+            account.pool().drop_idle().await;
         }
         match outcome {
             Outcome::Failed(fault)
@@ -156,7 +161,7 @@ impl Relay {
             {
                 // The connection is signed in with the old token: neither may serve the next attempt.
                 connection.retire();
-                self.account.pool().connector().identity.refused(connection.credential());
+                account.pool().connector().identity.refused(connection.credential());
                 Ok(Attempt::TokenRefused(fault))
             }
             outcome => Ok(Attempt::Outcome(outcome)),

@@ -43,6 +43,7 @@ fn policy(settings: &BTreeMap<&str, &str>, from_policy: &str) -> Policy {
         from_policy: config.from_policy,
         from: config.from,
         null_sender_stays: settings.contains_key("no sign-in"),
+        login_as_sender: config.login_as_sender,
         allowed_senders: config.allowed_senders,
         allowed_recipients: AddressList::default(),
         redirect_to: config.redirect_to,

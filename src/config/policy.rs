@@ -131,6 +131,11 @@ impl AddressList {
         self.0.is_empty()
     }
 
+    /// Whether an address stands in the list, which holds nobody where nothing was set.
+    pub fn names(&self, address: &Address) -> bool {
+        !self.is_everybody() && self.holds(address)
+    }
+
     /// Whether an address passes. Case is of no account: Exchange knows none, in local parts either.
     pub fn holds(&self, address: &Address) -> bool {
         let text = address.as_str().to_ascii_lowercase();

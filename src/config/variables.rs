@@ -174,6 +174,11 @@ pub const VARIABLES: &[Variable] = &[
         ..PLAIN
     },
     Variable {
+        name: "MAILSHIM_LOGIN_AS_SENDER",
+        summary: "comma list of addresses or *@domain whose mail signs in as the sender's own mailbox",
+        ..PLAIN
+    },
+    Variable {
         name: "MAILSHIM_FROM",
         default: Derived("the mailbox"),
         summary: "the sender that the policy uses: an address, or Name <address>",
@@ -290,6 +295,7 @@ pub(super) struct RawEnv {
     pub mailshim_tls_key_file: Option<String>,
     pub mailshim_egress_proxy: Option<String>,
     pub no_proxy: Option<String>,
+    pub mailshim_login_as_sender: Option<String>,
     pub mailshim_from: Option<String>,
     pub mailshim_from_policy: Option<String>,
     pub mailshim_allowed_senders: Option<String>,

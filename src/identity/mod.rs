@@ -122,6 +122,7 @@ pub struct Identity {
     method: Method,
 }
 
+#[derive(Clone)]
 enum Method {
     Password(SecretSource),
     Token(Arc<Tokens>),
@@ -163,6 +164,12 @@ impl Identity {
                 })
             }
         }
+    }
+
+    /// The same application for another mailbox: one token serves every mailbox that the application was granted.
+    #[must_use]
+    pub fn of_mailbox(&self, user: &str) -> Self {
+        Self { user: user.to_string(), method: self.method.clone() }
     }
 
     /// Whether it signs in with tokens, not with a password.

@@ -20,6 +20,8 @@ pub struct Policy {
     pub allowed_senders: AddressList,
     /// Who may be sent to.
     pub allowed_recipients: AddressList,
+    /// Senders that sign in as their own mailbox.
+    pub login_as_sender: AddressList,
     /// Who gets everything instead.
     pub redirect_to: Option<Address>,
     /// The name in Received.
@@ -37,6 +39,18 @@ impl Policy {
         let is_replaced = self.from_policy != FromPolicy::Keep && !is_usable(sender);
         let is_ours = same(&self.from.address, sender);
         is_replaced || is_ours || self.allowed_senders.holds(sender)
+    }
+
+    /// Whether envelope and From name different senders of which one would sign in as itself: signed in as the one, it
+    /// would send as the other.
+    pub(super) fn senders_differ(&self, verdict: &Verdict) -> bool {
+        let signs_in = |address: &Option<Address>| {
+            address.as_ref().is_some_and(|address| self.login_as_sender.names(address))
+        };
+        match (&verdict.reverse_path, &verdict.author) {
+            (Some(envelope), Some(author)) if same(envelope, author) => false,
+            (envelope, author) => signs_in(envelope) || signs_in(author),
+        }
     }
 
     /// Whether the app may send to this recipient.
@@ -72,6 +86,8 @@ pub(super) struct Given {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub reverse_path: Option<Address>,
+    /// The address that From ends up with.
+    pub author: Option<Address>,
     /// From's new value, where it changes.
     pub from: Option<String>,
     /// Reply-To's, where there is none.
@@ -123,7 +139,11 @@ impl Policy {
     pub(super) fn decide(&self, given: &Given) -> Verdict {
         let author = Author::new(&given.from);
         match self.from_policy {
-            FromPolicy::Keep => Verdict { reverse_path: given.reverse_path.clone(), ..Verdict::default() },
+            FromPolicy::Keep => Verdict {
+                reverse_path: given.reverse_path.clone(),
+                author: author.usable.and_then(|mailbox| mailbox.address.clone()),
+                ..Verdict::default()
+            },
             FromPolicy::Repair => self.repair(given, &author),
             FromPolicy::Force => self.force(given, &author),
         }
@@ -142,6 +162,7 @@ impl Policy {
         let stays = written_as.is_some() && author.is_well_formed;
         Verdict {
             reverse_path: self.reverse_path(given, enveloped.unwrap_or(chosen)),
+            author: Some(chosen.clone()),
             from: (!stays).then(|| self.signature(author, chosen, from_is_ours)),
             reply_to: None,
             drop_sender: !sender_is_usable,
@@ -169,6 +190,7 @@ impl Policy {
         let reply_to = Some(answerable.join(", ")).filter(|list| !list.is_empty() && !given.has_reply_to);
         Verdict {
             reverse_path: self.reverse_path(given, ours),
+            author: Some(ours.clone()),
             from: (!stays).then(|| self.signature(author, ours, true)),
             reply_to,
             drop_sender: !given.sender.is_empty(),

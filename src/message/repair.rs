@@ -32,6 +32,8 @@ pub enum Refusal {
     Partial,
     /// From names a sender that is not in MAILSHIM_ALLOWED_SENDERS.
     SenderNotAllowed,
+    /// Envelope and From name different senders, of which one signs in as itself.
+    SendersDiffer,
 }
 
 impl fmt::Display for Refusal {
@@ -46,6 +48,9 @@ impl fmt::Display for Refusal {
                 write!(f, "a mail loop: this message came through here {MAX_OWN_HOPS} times before")
             }
             Self::Partial => f.write_str("Messages of type message/partial are not supported"),
+            Self::SendersDiffer => f.write_str(
+                "envelope and From name different senders, and a sender of MAILSHIM_LOGIN_AS_SENDER must be both",
+            ),
             Self::SenderNotAllowed => f.write_str("the sender in From is not in MAILSHIM_ALLOWED_SENDERS"),
         }
     }
@@ -215,6 +220,9 @@ pub fn rewrite(given: &Original<'_>, policy: &Policy, stamp: &Stamp<'_>) -> Resu
         has_reply_to: seen.has_reply_to,
     };
     let verdict = policy.decide(&sender);
+    if policy.senders_differ(&verdict) {
+        return Err(Refusal::SendersDiffer);
+    }
     let mut notes = Vec::new();
     let envelope = envelope(given.envelope, &verdict, policy, &mut notes);
     let mut block = Vec::with_capacity(given.fields.len() + 512);

@@ -275,6 +275,16 @@ fn rule_on(fault: &Fault) -> Ruling {
             hint: "Send less at once, or raise MAILSHIM_HOLD so that more mail can wait its turn.",
             ..transient("paced", (4, 2))
         },
+        Cause::UsedUp(_) => Ruling {
+            kind: Kind::Always(Class::Throttled(Pause::Day)),
+            scope: Scope::Mailbox,
+            hint: "Raise MAILSHIM_RECIPIENTS_PER_DAY if Office 365 allows more, or spread the mail over mailboxes.",
+            ..transient("recipients_used_up", (7, 1))
+        },
+        Cause::TooManySenders => Ruling {
+            hint: "Name fewer senders in MAILSHIM_LOGIN_AS_SENDER, or send for fewer at once.",
+            ..transient("too_many_senders", (3, 2))
+        },
         Cause::AppTooSlow => Ruling {
             scope: Scope::Message,
             hint: "Send the content without pauses: Office 365 ends a connection after 10 minutes.",
@@ -296,6 +306,12 @@ const fn unsendable(refusal: &Refusal) -> Ruling {
             "Find what forwards this mail back to the app: each round adds a Received field.",
         ),
         Refusal::Partial => ("message_partial", 554, (6, 1), "Send the message in one piece."),
+        Refusal::SendersDiffer => (
+            "senders_differ",
+            550,
+            (7, 1),
+            "Give the app one sender, or leave it out of MAILSHIM_LOGIN_AS_SENDER.",
+        ),
         Refusal::SenderNotAllowed => (
             "sender_not_allowed",
             550,

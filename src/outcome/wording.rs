@@ -246,6 +246,14 @@ impl fmt::Display for Fault {
                 "more mail than Office 365 takes from this mailbox in a minute; try again in {} s",
                 again_in.as_secs().max(1)
             ),
+            Cause::UsedUp(opens_in) => write!(
+                f,
+                "the recipients of these 24 hours are used up (MAILSHIM_RECIPIENTS_PER_DAY); more may be sent to in {} min",
+                opens_in.as_secs().div_ceil(60).max(1)
+            ),
+            Cause::TooManySenders => f.write_str(
+                "more senders sign in as themselves at once than mailshim keeps (MAILSHIM_LOGIN_AS_SENDER)",
+            ),
             Cause::AppTooSlow => {
                 f.write_str("the app sent its content slower than a connection can be kept for")
             }

@@ -9,10 +9,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::message::policy::Policy;
 use crate::message::{Envelope, Why};
 use crate::smtp::command::{self, Command, Mail, Recipient, Refusal};
 use crate::smtp::data::ContentReader;
+use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::Login;
 
@@ -36,6 +36,14 @@ pub struct Limits {
     pub max_recipients: usize,
     /// Whether the app must sign in; otherwise any credentials are accepted and forgotten.
     pub login_required: bool,
+}
+
+/// Who may send, and to whom: judged at MAIL and RCPT.
+pub trait Guard: std::fmt::Debug + Send + Sync {
+    /// The reply to a MAIL of this sender, if it may not send.
+    fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply>;
+    /// The reply to a RCPT of this recipient, if it may not be sent to.
+    fn refuse_recipient(&self, recipient: &Address) -> Option<Reply>;
 }
 
 /// What the driver does next.
@@ -140,7 +148,7 @@ enum Transaction {
 #[derive(Debug)]
 pub struct Machine {
     limits: Limits,
-    policy: Option<Arc<Policy>>,
+    guard: Option<Arc<dyn Guard>>,
     state: State,
     transaction: Option<Transaction>,
     signed_in: bool,
@@ -157,7 +165,7 @@ impl Machine {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            policy: None,
+            guard: None,
             state: State::Greeting,
             transaction: None,
             signed_in: false,
@@ -170,8 +178,8 @@ impl Machine {
     }
 
     /// Judges senders and recipients from here on.
-    pub fn guard(&mut self, policy: Arc<Policy>) {
-        self.policy = Some(policy);
+    pub fn guard(&mut self, guard: Arc<dyn Guard>) {
+        self.guard = Some(guard);
     }
 
     /// Octets from the app.
@@ -449,8 +457,8 @@ impl Machine {
             let reply = self.too_big();
             return self.refuse(reply);
         }
-        let judged = self.policy.as_ref().zip(mail.reverse_path.as_ref());
-        if let Some(reply) = judged.and_then(|(policy, sender)| policy.refuse_sender(sender)) {
+        let judged = self.guard.as_ref().and_then(|guard| guard.refuse_sender(mail.reverse_path.as_ref()));
+        if let Some(reply) = judged {
             return self.refuse(reply);
         }
         self.transaction = Some(Transaction::Open(Envelope { mail, recipients: Vec::new() }));
@@ -469,7 +477,7 @@ impl Machine {
             // RFC 5321 section 4.5.3.1.10: not counted as an error, the client sends the others in another transaction.
             return self.reply(452, "4.5.3 Too many recipients");
         }
-        let judged = self.policy.as_ref().and_then(|policy| policy.refuse_recipient(&recipient.address));
+        let judged = self.guard.as_ref().and_then(|guard| guard.refuse_recipient(&recipient.address));
         if let Some(reply) = judged {
             return self.refuse(reply);
         }

@@ -21,10 +21,12 @@ use crate::message::policy::Policy;
 use crate::message::repair::{self, Original, Refusal, Stamp};
 use crate::message::{Budget, Envelope, Held, Next, Source, Why, header_field};
 use crate::outcome::{Cause, Fault, Outcome, Stage};
+use crate::smtp::path::Address;
+use crate::smtp::reply::Reply;
 use crate::smtp::sasl::Login;
 use crate::telemetry::{self, MessageId};
 use crate::wire::BoxedWire;
-use machine::{Ending, Limits, Machine, Step};
+use machine::{Ending, Guard, Limits, Machine, Step};
 
 /// Octets of one read of the socket.
 const READ: usize = 16 * 1024;
@@ -50,6 +52,24 @@ pub struct Sessions {
     pub deadlines: Arc<Deadlines>,
     /// Whether new mail is still taken.
     pub life: watch::Receiver<Life>,
+}
+
+/// The policy, and what is left of today's recipients.
+#[derive(Debug)]
+struct Gate {
+    policy: Arc<Policy>,
+    delivery: Delivery,
+}
+
+impl Guard for Gate {
+    fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply> {
+        let refused = sender.and_then(|sender| self.policy.refuse_sender(sender));
+        refused.or_else(|| self.delivery.refuse_sender(sender))
+    }
+
+    fn refuse_recipient(&self, recipient: &Address) -> Option<Reply> {
+        self.policy.refuse_recipient(recipient)
+    }
 }
 
 /// The app's socket with its machine.
@@ -166,7 +186,9 @@ impl Sessions {
     pub async fn serve(&self, wire: BoxedWire) -> Ending {
         let mut connection = AppConnection::new(wire, self.limits.clone(), Arc::clone(&self.deadlines));
         let _open = telemetry::session_open();
-        connection.machine.guard(Arc::clone(&self.policy));
+        connection
+            .machine
+            .guard(Arc::new(Gate { policy: Arc::clone(&self.policy), delivery: self.delivery.clone() }));
         let mut life = self.life.clone();
         loop {
             match connection.machine.step() {

@@ -28,6 +28,7 @@ const MAX_CHUNKS_AHEAD: u32 = 4;
 const LEAST_SPEED: u64 = 64 * 1024;
 
 /// What is needed to open a connection.
+#[derive(Clone)]
 pub struct Connector {
     /// Resolves and connects.
     pub dialer: Dialer,

@@ -1,0 +1,127 @@
+//! The mailboxes that sign in: the configured one, and for the senders of `MAILSHIM_LOGIN_AS_SENDER` their own.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::account::Account;
+use crate::config::AddressList;
+use crate::limits::Limits;
+use crate::smtp::path::Address;
+use crate::upstream::Pool;
+use crate::upstream::connection::Connector;
+
+/// Mailboxes of senders that are kept at once, each with its connections and its limits.
+const MAX_SENDERS: usize = 256;
+/// A sender's mailbox that was not used for this long is forgotten: its count of the day is empty by then.
+const FORGET_AFTER: Duration = Duration::from_secs(25 * 60 * 60);
+
+/// What every mailbox is given.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    /// `MAILSHIM_MAX_CONNECTIONS`.
+    pub connections: usize,
+    /// `MAILSHIM_MESSAGES_PER_MINUTE`.
+    pub messages_per_minute: usize,
+    /// `MAILSHIM_RECIPIENTS_PER_DAY`.
+    pub recipients_per_day: u64,
+}
+
+impl Allowance {
+    fn limits(self) -> Limits {
+        Limits::new(self.messages_per_minute, self.recipients_per_day, self.connections)
+    }
+}
+
+/// All of them.
+pub struct Accounts {
+    main: Arc<Account>,
+    login_as_sender: AddressList,
+    connector: Connector,
+    allowance: Allowance,
+    senders: Mutex<HashMap<String, (Arc<Account>, Instant)>>,
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Accounts").field("main", &self.main.mailbox()).finish_non_exhaustive()
+    }
+}
+
+/// As many senders' mailboxes are in use as are kept at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+impl Accounts {
+    /// The configured mailbox, and the senders that sign in as themselves.
+    pub fn new(
+        mailbox: &str,
+        connector: Connector,
+        allowance: Allowance,
+        login_as_sender: AddressList,
+    ) -> Self {
+        let pool = Pool::new(connector.clone(), allowance.connections);
+        let main = Arc::new(Account::new(mailbox.to_string(), pool, allowance.limits()));
+        Self { main, login_as_sender, connector, allowance, senders: Mutex::default() }
+    }
+
+    /// The configured mailbox.
+    pub const fn main(&self) -> &Arc<Account> {
+        &self.main
+    }
+
+    /// The mailbox that a mail of this sender is sent through.
+    ///
+    /// # Errors
+    /// Too many at once.
+    pub fn of(&self, sender: Option<&Address>) -> Result<Arc<Account>, TooMany> {
+        let Some(sender) = sender.filter(|sender| self.login_as_sender.names(sender)) else {
+            return Ok(Arc::clone(&self.main));
+        };
+        let mailbox = sender.as_str().to_ascii_lowercase();
+        if mailbox == self.main.mailbox().to_ascii_lowercase() {
+            return Ok(Arc::clone(&self.main));
+        }
+        let now = Instant::now();
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((account, used)) = senders.get_mut(&mailbox) {
+            *used = now;
+            return Ok(Arc::clone(account));
+        }
+        make_room(&mut senders, now)?;
+        let mut connector = self.connector.clone();
+        connector.identity = Arc::new(connector.identity.of_mailbox(sender.as_str()));
+        let pool = Pool::new(connector, self.allowance.connections);
+        let limits = self.allowance.limits().of_a_sender();
+        let account = Arc::new(Account::new(sender.to_string(), pool, limits));
+        senders.insert(mailbox, (Arc::clone(&account), now));
+        Ok(account)
+    }
+
+    /// Closes all idle connections with QUIT.
+    pub async fn close(&self) {
+        let senders: Vec<_> = {
+            let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+            senders.values().map(|(account, _)| Arc::clone(account)).collect()
+        };
+        for account in senders.iter().chain([&self.main]) {
+            account.pool().close().await;
+        }
+    }
+}
+
+/// Forgets what was not used for long, and the one unused for longest if there still is no room. Idle connections go with
+/// their pool.
+fn make_room(senders: &mut HashMap<String, (Arc<Account>, Instant)>, now: Instant) -> Result<(), TooMany> {
+    senders.retain(|_, (_, used)| now < *used + FORGET_AFTER);
+    if senders.len() < MAX_SENDERS {
+        return Ok(());
+    }
+    // Whoever holds the account has a mail under way.
+    let unused = senders.iter().filter(|(_, (account, _))| Arc::strong_count(account) == 1);
+    let oldest = unused.min_by_key(|(_, (_, used))| *used).map(|(mailbox, _)| mailbox.clone());
+    oldest.and_then(|mailbox| senders.remove(&mailbox)).map(|_| ()).ok_or(TooMany)
+}
