@@ -188,7 +188,7 @@ fn two_kilobytes_of_diagnostics_become_one_line() {
     let setup = plan().start();
     setup.fault(Fault::BigReplyAt(Dot), Times::Once);
     let reply = setup.send(&small(1));
-    reply.is(554).says("5.7.60").says("Add-RecipientPermission");
+    reply.is(554).says("5.2.252").says("Add-RecipientPermission");
     assert!(reply.text.len() <= 506 && !reply.text.contains('\n'), "{}", reply.text);
     setup.took(&[]);
 }

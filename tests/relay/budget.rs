@@ -96,7 +96,10 @@ async fn what_was_held_is_given_back() {
                 until_reply(&mut app, "451").await;
             }
             drop(app);
-            timeout(PATIENCE, session).await.expect("the session ends").unwrap();
+            timeout(PATIENCE, session)
+                .await
+                .unwrap_or_else(|_| panic!("no end: {octets} {hangs_up}"))
+                .unwrap();
             assert_eq!(budget.used(), 0, "{octets} {hangs_up}");
         }
     }

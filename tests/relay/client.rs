@@ -1,6 +1,6 @@
 //! A plain blocking SMTP client that sends what it is told to, as the app would.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use crate::setup::PATIENCE;
@@ -120,10 +120,12 @@ impl Client {
         self.socket.get_mut().shutdown(Shutdown::Write).unwrap();
     }
 
-    /// What is left until the end of the stream.
+    /// What is left until the end of the stream, which comes; a reset is one too.
     pub fn rest(&mut self) -> String {
         let mut rest = Vec::new();
-        let _ = self.socket.read_to_end(&mut rest);
+        if let Err(error) = self.socket.read_to_end(&mut rest) {
+            assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+        }
         String::from_utf8_lossy(&rest).into_owned()
     }
 }

@@ -76,15 +76,3 @@ fn idle_and_age_have_their_ends() {
         setup.took(&[&small(1), &small(2)]);
     }
 }
-
-#[test]
-fn a_token_at_its_end_takes_its_connections_along() {
-    // Two minutes before its end a token is not used any more: this one is good for a second.
-    let life = Duration::from_secs(121);
-    let setup = plan().fault(Fault::TokenLifetime(life), Times::Once).start();
-    setup.send(&small(1)).is(250);
-    setup.wait(|stats| stats.connections_open == 0);
-    setup.send(&small(2)).is(250);
-    assert!(setup.office365.stats().tokens_issued >= 2);
-    assert_eq!(setup.office365.stats().auth_refused, 0);
-}

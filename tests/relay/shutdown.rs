@@ -44,6 +44,7 @@ fn in_the_middle_of_a_burst_nothing_acknowledged_is_lost() {
     let acknowledged = acknowledged.load(Ordering::SeqCst);
     assert!((30..2000).contains(&acknowledged), "{acknowledged}");
     assert_eq!(setup.office365.taken_count(), acknowledged, "every mail in hand was finished and answered");
+    setup.wait(|stats| stats.connections_open == 0);
     let stats = setup.office365.stats();
     assert!(stats.connections.iter().all(|c| c.end == Some("QUIT")), "{:#?}", stats.connections);
     assert!(std::net::TcpStream::connect(setup.address).is_err(), "nobody listens");

@@ -104,7 +104,7 @@ fn a_certificate_that_is_not_the_authoritys() {
         .settings(|settings| settings.https_tls = office365::TlsSetup::WrongName)
         .env("MAILSHIM_HOLD", "2s")
         .start();
-    setup.send(&small(1)).is(454).says("for other names");
+    setup.send(&small(1)).is(451).says("for other names");
     assert_eq!(setup.office365.stats().token_requests, 0);
 }
 
