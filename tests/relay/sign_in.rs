@@ -1,7 +1,5 @@
 //! Sign-ins that are refused: what a new token may mend is tried once, and nothing else is.
 
-use std::time::Duration;
-
 use office365::{Fault, Stage, Times, wording};
 
 use crate::setup::{plan, small};
@@ -91,5 +89,4 @@ fn no_mechanism_that_can_be_used() {
     setup.send(&small(1)).is(454).says("only");
     let setup = plan().password().start();
     setup.send(&small(1)).is(250);
-    let _ = Duration::ZERO;
 }
