@@ -153,10 +153,11 @@ pub async fn run(
     // Each of these runs for as long as mail is taken; one that ends before has panicked.
     let mut vital: JoinSet<()> = JoinSet::new();
     vital.spawn(async move { identity.keep_fresh(telemetry::renewal).await });
-    vital.spawn(async move { account.keep_ready().await });
     let permits = Arc::new(Semaphore::new(config.max_sessions));
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
+        // Somebody may ask whether mail would go out: it is found out at the start, not by the first mail.
+        vital.spawn(async move { account.keep_ready().await });
     }
     for listener in sockets.smtp {
         vital.spawn(accept(listener, sessions.clone(), Arc::clone(&permits)));

@@ -261,7 +261,8 @@ impl Machine {
             if !self.advance() {
                 match self.state {
                     State::Closed(ending) => return Step::Close(ending),
-                    State::Verdict => return Step::NeedInput,
+                    // Hung up while it waited: no answer is owed, and nothing more will come.
+                    State::Verdict if !self.eof => return Step::NeedInput,
                     _ if self.eof => {
                         if self.is_receiving() {
                             self.steps.push_back(Step::Abandoned(Why::HungUp));

@@ -22,7 +22,7 @@ use crate::telemetry;
 
 /// Messages over one connection: what Exchange's own connectors allow.
 const MAX_MESSAGES: u32 = 20;
-/// Chunks of streamed content whose replies have not come yet.
+/// Chunks of streamed content whose replies have not come yet, where PIPELINING is offered (RFC 3030 section 4.2).
 const MAX_CHUNKS_AHEAD: u32 = 4;
 /// The least speed of streamed content, in octets a second: a connection is too scarce to wait for less.
 const LEAST_SPEED: u64 = 64 * 1024;
@@ -341,6 +341,7 @@ impl Connection {
         pace: &mut Pace,
         transaction: &mut Transaction<'_>,
     ) -> Result<(), Stopped> {
+        let ahead = if self.extensions.pipelining { MAX_CHUNKS_AHEAD } else { 1 };
         let (mut pieces, mut octets, mut owed) = (Vec::new(), 0, 0);
         loop {
             match pace.next(content).await? {
@@ -360,7 +361,7 @@ impl Connection {
                 }
                 Next::Abandoned(why) => return Err(Stopped::Abandoned(why)),
             }
-            while owed >= MAX_CHUNKS_AHEAD {
+            while owed >= ahead {
                 let reply = self.exchange(Stage::Content).await?;
                 transaction.reply(&reply);
                 owed -= 1;
@@ -442,3 +443,7 @@ impl Pace {
         Ok(next)
     }
 }
+
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;

@@ -252,6 +252,11 @@ impl Office365 {
         self.tenant.credentials.lock().unwrap().client_id = client_id.to_owned();
     }
 
+    /// Every access token that was issued, to look for where none may be.
+    pub fn tokens(&self) -> Vec<String> {
+        self.tenant.issued_tokens()
+    }
+
     /// Changes which mailboxes may sign in.
     pub fn set_mailboxes(&self, mailboxes: &[&str]) {
         self.tenant.credentials.lock().unwrap().mailboxes = mailboxes.iter().map(|m| m.to_string()).collect();

@@ -144,6 +144,10 @@ impl Tenant {
         tokens.get(token).is_some_and(|t| t.audience && t.ends > Instant::now() && t.generation == current)
     }
 
+    pub(crate) fn issued_tokens(&self) -> Vec<String> {
+        self.tokens.lock().unwrap().keys().cloned().collect()
+    }
+
     pub(crate) fn revoke_tokens(&self) {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }

@@ -1,0 +1,138 @@
+//! What a connection allows of itself, over a pipe and a paused clock.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{
+    AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex,
+};
+
+use super::*;
+use crate::secret::Secret;
+use crate::smtp::command::{Body, Mail, Recipient};
+use crate::smtp::path::Address;
+
+fn connection(good_for: Duration) -> (Connection, DuplexStream) {
+    let (wire, server) = duplex(256 * 1024);
+    let link = Link::new(Box::new(wire), Arc::new(Deadlines::default()));
+    let credential = Credential::Xoauth2 {
+        user: "a@b.c".into(),
+        token: Secret::new("token".into()),
+        generation: 1,
+        good_until: Instant::now() + good_for,
+        fresh: true,
+    };
+    (Connection::new(link, Extensions::default(), credential), server)
+}
+
+fn envelope() -> Envelope {
+    let address = Address::parse("a@b.c").unwrap();
+    let (size, body) = (None, Body::SevenBit);
+    let mail = Mail { reverse_path: Some(address.clone()), size, body, ret: None, envid: None };
+    Envelope { mail, recipients: vec![Recipient { address, notify: None, orcpt: None }] }
+}
+
+fn content() -> Held<'static> {
+    Held::in_memory([Bytes::from_static(b"A: b\r\n\r\nc\r\n")])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_ends_with_its_token_and_its_age() {
+    let minute = Duration::from_secs(60);
+    let (short, _server) = connection(minute);
+    assert_eq!(short.idle_until(), Instant::now() + minute);
+    let (long, _server) = connection(60 * minute);
+    assert_eq!(long.idle_until(), Instant::now() + Duration::from_secs(90));
+    tokio::time::advance(minute).await;
+    assert!(!short.is_reusable() && long.is_reusable());
+    tokio::time::advance(7 * minute).await;
+    assert!(long.is_reusable());
+    assert_eq!(long.idle_until(), Instant::now() + minute);
+    tokio::time::advance(minute).await;
+    assert!(!long.is_reusable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dialogue_that_was_dropped_spoils_its_connection() {
+    let (mut connection, mut server) = connection(Duration::from_secs(3000));
+    let (envelope, mut content) = (envelope(), content());
+    let mut octets = [0; 100];
+    tokio::select! {
+        _ = connection.send(&envelope, &mut content) => panic!("nobody answered"),
+        read = server.read(&mut octets) => assert_eq!(&octets[..read.unwrap()], b"MAIL FROM:<a@b.c>\r\n"),
+    }
+    // The reply that comes late must not be taken for the next mail's.
+    server.write_all(b"250 OK\r\n").await.unwrap();
+    assert!(!connection.is_reusable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_too_many_spoils_its_connection() {
+    let (mut connection, mut server) = connection(Duration::from_secs(3000));
+    let replies = b"250 OK\r\n250 OK\r\n354 Go\r\n250 OK\r\n250 too many\r\n";
+    server.write_all(replies).await.unwrap();
+    let outcome = connection.send(&envelope(), &mut content()).await.unwrap();
+    assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}");
+    assert!(!connection.is_reusable());
+}
+
+#[tokio::test(start_paused = true)]
+async fn twenty_messages_and_no_more() {
+    let (mut connection, mut server) = connection(Duration::from_secs(3000));
+    for number in 1..=MAX_MESSAGES {
+        assert!(connection.is_reusable(), "{number}");
+        server.write_all(b"250 OK\r\n250 OK\r\n354 Go\r\n250 OK\r\n").await.unwrap();
+        connection.send(&envelope(), &mut content()).await.unwrap();
+    }
+    assert!(!connection.is_reusable());
+}
+
+/// Has replies ready, takes so many octets, and then breaks.
+struct Breaks {
+    replies: &'static [u8],
+    takes: usize,
+}
+
+impl AsyncRead for Breaks {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        octets: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        octets.put_slice(std::mem::take(&mut self.replies));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Breaks {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        let taken = octets.len().min(self.takes);
+        self.takes -= taken;
+        Poll::Ready(if taken == 0 { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(taken) })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_an_end_that_has_left_leaves_a_doubt() {
+    let whole = b"MAIL FROM:<a@b.c>\r\nRCPT TO:<a@b.c>\r\nDATA\r\nA: b\r\n\r\nc\r\n.\r\n".len();
+    for takes in 0..=whole {
+        let (mut connection, _server) = connection(Duration::from_secs(3000));
+        let replies = b"250 OK\r\n250 OK\r\n354 Go\r\n";
+        connection.link.wire = Box::new(Breaks { replies, takes });
+        match connection.send(&envelope(), &mut content()).await.unwrap() {
+            Outcome::Unknown(_) => assert_eq!(takes, whole),
+            Outcome::Failed(fault) => assert!(takes < whole && fault.may_retry_now(), "{takes}: {fault:?}"),
+            Outcome::Accepted(reply) => panic!("{takes}: {reply}"),
+        }
+        assert!(!connection.is_reusable());
+    }
+}

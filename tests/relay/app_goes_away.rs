@@ -1,0 +1,85 @@
+//! The app hangs up while its mail waits: nothing is sent and its place is free. One that has said QUIT has not hung up.
+
+use std::time::Duration;
+
+use office365::{Fault, Stage, Times};
+
+use crate::client::Client;
+use crate::setup::{Setup, plan, small};
+
+/// One connection, and a mail that keeps it busy.
+fn busy() -> (Setup, Client) {
+    let setup = plan().env("MAILSHIM_MAX_CONNECTIONS", "1").start();
+    setup.fault(Fault::DelayAt(Stage::Dot, Duration::from_millis(1500)), Times::Once);
+    let mut client = setup.client();
+    client.submit(&["x@example.com"], &small(0));
+    setup.wait(|stats| stats.auth_ok == 1);
+    (setup, client)
+}
+
+#[test]
+fn hung_up_while_waiting_sends_nothing() {
+    let (setup, mut first) = busy();
+    for number in 1..=3 {
+        let mut client = setup.client();
+        client.submit(&["x@example.com"], &small(number));
+        if number == 2 {
+            client.shutdown();
+            assert_eq!(client.rest(), "");
+        }
+        // Dropped: a reset or a FIN.
+    }
+    first.reply().is(250);
+    setup.send(&small(9)).is(250);
+    setup.took(&[&small(0), &small(9)]);
+    assert_eq!(setup.said("MAIL"), 2);
+}
+
+#[test]
+fn hung_up_while_another_attempt_is_waited_for() {
+    let setup = plan().start();
+    setup.fault(Fault::ReplyAt(Stage::Mail, "451 4.7.0 Temporary server error. PRX2".into()), Times::Always);
+    let mut client = setup.client();
+    client.submit(&["x@example.com"], &small(1));
+    setup.wait(|stats| stats.auth_ok >= 1);
+    client.shutdown();
+    assert_eq!(client.rest(), "");
+    setup.office365.clear_faults();
+    setup.send(&small(2)).is(250);
+    setup.took(&[&small(2)]);
+}
+
+#[test]
+fn quit_without_waiting_is_no_hanging_up() {
+    let (setup, mut first) = busy();
+    let mut hasty = setup.client();
+    hasty.envelope(&["x@example.com"]);
+    hasty.command("DATA").is(354);
+    let mut wire = crate::client::stuffed(&small(1));
+    wire.extend_from_slice(b"QUIT\r\n");
+    hasty.send(wire);
+    hasty.shutdown();
+    first.reply().is(250);
+    setup.office365.wait_taken(2, crate::setup::PATIENCE);
+    hasty.reply().is(250);
+    hasty.reply().is(221);
+    setup.took(&[&small(0), &small(1)]);
+}
+
+#[test]
+fn hung_up_inside_the_content_sends_nothing() {
+    for chunking in [true, false] {
+        let setup = plan().settings(|settings| settings.chunking = chunking).start();
+        for octets in [100, 300_000, 900_000] {
+            let content = crate::setup::large(1, octets);
+            let mut client = setup.client();
+            client.envelope(&["x@example.com"]);
+            client.command("DATA").is(354);
+            client.send(&content);
+            client.shutdown();
+            assert_eq!(client.rest(), "", "{octets}");
+        }
+        setup.send(&small(2)).is(250);
+        setup.took(&[&small(2)]);
+    }
+}

@@ -1,0 +1,128 @@
+//! The memory for held content comes back, however a message ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailshim::accounts::{Accounts, Allowance};
+use mailshim::config::{AddressList, FromPolicy, Sender};
+use mailshim::handoff::Delivery;
+use mailshim::identity::Identity;
+use mailshim::listener::Life;
+use mailshim::message::Budget;
+use mailshim::message::policy::Policy;
+use mailshim::relay::Relay;
+use mailshim::secret::{Secret, SecretSource};
+use mailshim::session::Sessions;
+use mailshim::session::machine::Limits;
+use mailshim::smtp::path::Address;
+use mailshim::upstream::connection::Connector;
+use mailshim::upstream::dial::Dialer;
+use mailshim::upstream::tls;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::client::stuffed;
+use crate::setup::{PATIENCE, deadlines, large};
+
+/// The sender stays as the app gave it.
+fn policy() -> Policy {
+    Policy {
+        from_policy: FromPolicy::Keep,
+        from: Sender { display: None, address: Address::parse("app@contoso.com").unwrap() },
+        null_sender_stays: false,
+        allowed_senders: AddressList::default(),
+        allowed_recipients: AddressList::default(),
+        login_as_sender: AddressList::default(),
+        redirect_to: None,
+        hostname: "contoso.com".into(),
+        domain: "contoso.com".into(),
+    }
+}
+
+/// Sessions whose mail finds nobody upstream.
+fn sessions(budget: &Budget) -> (Sessions, watch::Sender<Life>) {
+    let deadlines = Arc::new(deadlines());
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let connector = Connector {
+        dialer: Dialer::new(&deadlines, None),
+        tls: tls::client_config(None, None).unwrap(),
+        host: "127.0.0.1".into(),
+        port: closed.port(),
+        hostname: "contoso.com".into(),
+        identity: Arc::new(Identity::password(
+            "app@contoso.com".into(),
+            SecretSource::Value(Secret::new("x".into())),
+        )),
+        deadlines: Arc::clone(&deadlines),
+    };
+    let (life, seen) = watch::channel(Life::Running);
+    let allowance = Allowance { connections: 3, messages_per_minute: 0, recipients_per_day: 0 };
+    let accounts = Accounts::new("app@contoso.com", connector, allowance, AddressList::default());
+    let relay = Relay::new(Arc::new(accounts), Duration::from_secs(2), seen.clone());
+    let limits = Limits {
+        hostname: "contoso.com".into(),
+        max_message_size: 10_000_000,
+        max_recipients: 10,
+        login_required: false,
+    };
+    let sessions = Sessions {
+        limits,
+        app_login: None,
+        delivery: Delivery::Direct(relay),
+        policy: Arc::new(policy()),
+        budget: budget.clone(),
+        deadlines,
+        life: seen,
+    };
+    (sessions, life)
+}
+
+async fn until_reply(app: &mut DuplexStream, code: &str) -> String {
+    let mut said = String::new();
+    let mut octets = [0; 4096];
+    let reading = async {
+        while !said.lines().any(|line| line.starts_with(code)) || !said.ends_with('\n') {
+            match app.read(&mut octets).await {
+                Ok(0) | Err(_) => break,
+                Ok(count) => said.push_str(std::str::from_utf8(&octets[..count]).unwrap()),
+            }
+        }
+    };
+    timeout(PATIENCE, reading).await.unwrap_or_else(|_| panic!("no {code}"));
+    said
+}
+
+#[tokio::test]
+async fn what_was_held_is_given_back() {
+    for octets in [1000, 200_000, 600_000] {
+        for hangs_up in [false, true] {
+            let budget = Budget::default();
+            let (sessions, _life) = sessions(&budget);
+            let (mut app, wire) = duplex(1024 * 1024);
+            let session = tokio::spawn(async move { sessions.serve(Box::new(wire)).await });
+            let content = stuffed(&large(1, octets));
+            app.write_all(b"MAIL FROM:<app@contoso.com>\r\nRCPT TO:<x@example.com>\r\nDATA\r\n")
+                .await
+                .unwrap();
+            until_reply(&mut app, "354").await;
+            app.write_all(&content).await.unwrap();
+            let holds = async {
+                while budget.used() == 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            timeout(PATIENCE, holds).await.expect("it is held");
+            assert!(budget.used() <= 256 * 1024 + 16 * 1024, "{}", budget.used());
+            if !hangs_up {
+                until_reply(&mut app, "451").await;
+            }
+            drop(app);
+            timeout(PATIENCE, session)
+                .await
+                .unwrap_or_else(|_| panic!("no end: {octets} {hangs_up}"))
+                .unwrap();
+            assert_eq!(budget.used(), 0, "{octets} {hangs_up}");
+        }
+    }
+}
