@@ -264,6 +264,7 @@ fn only_what_will_never_pass_is_5xx_and_the_hint_survives() {
         assert!(reply.code < 500 || is.class == Class::Permanent, "{reply}");
         let definite = matches!(&fault.cause, Cause::Refused(reply) if reply.code >= 500)
             || matches!(&fault.cause, Cause::Refused(_) if is.rule == "too_many_recipients")
+            || matches!(&fault.cause, Cause::Unsendable(_))
             || is.rule == "smtputf8_missing";
         assert!(definite || reply.code < 500, "not a definite refusal: {reply}");
         if let (Some(hint), false) = (is.hint, reply.to_string().contains("may have this mail")) {

@@ -223,28 +223,19 @@ pub fn rewrite(given: &Original<'_>, policy: &Policy, stamp: &Stamp<'_>) -> Resu
     if policy.senders_differ(&verdict) {
         return Err(Refusal::SendersDiffer);
     }
-    let mut notes = Vec::new();
-    let envelope = envelope(given.envelope, &verdict, policy, &mut notes);
-    let mut block = Vec::with_capacity(given.fields.len() + 512);
+    let from_is_ours = verdict.from_is_ours;
     let date = OffsetDateTime::from(stamp.now).format(&Rfc2822).unwrap_or_default();
+    let block = Vec::with_capacity(given.fields.len() + 512);
+    let mut writer = Writer { given, policy, verdict, seen, block, notes: Vec::new() };
+    let envelope = writer.envelope();
     // RFC 5321 section 4.4, without what a stranger could learn of the network that the app stands in.
     let received = format!("Received: from localhost {own} with ESMTP id {};\r\n\t{date}\r\n", stamp.id);
-    block.extend_from_slice(received.as_bytes());
-    copy(given.fields, &verdict, &seen, &mut block, &mut notes);
-    if policy.redirect_to.is_some() {
-        header::append(&mut block, "X-Mailshim-Original-To", &originals(&given.envelope.recipients));
-    }
-    add_missing(given, &verdict, &seen, policy, stamp, &date, &mut block, &mut notes);
-    match given.body {
-        Body::Missing => {}
-        Body::BehindBlankLine => block.extend_from_slice(b"\r\n"),
-        Body::AtOnce => {
-            notes.push(Note::BlankLine);
-            block.extend_from_slice(b"\r\n");
-        }
-    }
+    writer.block.extend_from_slice(received.as_bytes());
+    writer.copy();
+    writer.add_missing(&date, &format!("<{}@{}>", stamp.unique, policy.domain));
+    writer.blank_line();
     let was_null_sender = given.envelope.mail.reverse_path.is_none();
-    Ok(Rewritten { envelope, block, notes, from_is_ours: verdict.from_is_ours, was_null_sender })
+    Ok(Rewritten { envelope, block: writer.block, notes: writer.notes, from_is_ours, was_null_sender })
 }
 
 fn refuse(seen: &Seen, policy: &Policy) -> Result<(), Refusal> {
@@ -265,90 +256,109 @@ fn refuse(seen: &Seen, policy: &Policy) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn envelope(given: &Envelope, verdict: &Verdict, policy: &Policy, notes: &mut Vec<Note>) -> Envelope {
-    let mut envelope = given.clone();
-    if envelope.mail.reverse_path != verdict.reverse_path {
-        envelope.mail.reverse_path.clone_from(&verdict.reverse_path);
-        notes.push(Note::ReversePath);
-    }
-    if let Some(address) = &policy.redirect_to {
-        envelope.recipients = vec![Recipient { address: address.clone(), notify: None, orcpt: None }];
-        notes.push(Note::Redirected);
-    }
-    envelope
+/// The second pass: everything is known, the new block is written.
+struct Writer<'a> {
+    given: &'a Original<'a>,
+    policy: &'a Policy,
+    verdict: Verdict,
+    seen: Seen,
+    block: Vec<u8>,
+    notes: Vec<Note>,
 }
 
-/// The fields as they came, but for those that the policy names.
-fn copy(fields: &[u8], verdict: &Verdict, seen: &Seen, block: &mut Vec<u8>, notes: &mut Vec<Note>) {
-    let mut from = verdict.from.as_deref();
-    for field in header::fields(fields) {
-        let is_empty = || field.value().text.is_empty();
-        if field.is("Bcc") || field.is("Resent-Bcc") {
-            if !notes.contains(&Note::BccDropped) {
-                notes.push(Note::BccDropped);
+impl Writer<'_> {
+    fn envelope(&mut self) -> Envelope {
+        let mut envelope = self.given.envelope.clone();
+        if envelope.mail.reverse_path != self.verdict.reverse_path {
+            envelope.mail.reverse_path.clone_from(&self.verdict.reverse_path);
+            self.notes.push(Note::ReversePath);
+        }
+        if let Some(address) = &self.policy.redirect_to {
+            envelope.recipients = vec![Recipient { address: address.clone(), notify: None, orcpt: None }];
+            self.notes.push(Note::Redirected);
+        }
+        envelope
+    }
+
+    /// The fields as they came, but for those that the policy names.
+    fn copy(&mut self) {
+        let mut from = self.verdict.from.take();
+        let replaces_from = from.is_some();
+        for field in header::fields(self.given.fields) {
+            if field.is("Bcc") || field.is("Resent-Bcc") {
+                self.note_once(Note::BccDropped);
+            } else if field.is("From") && replaces_from {
+                // The first makes place for the new one, the others go.
+                self.from(from.take());
+            } else if field.is("Sender") && self.verdict.drop_sender {
+                self.note_once(Note::SenderDropped);
+            } else if self.is_replaced_if_empty(&field) && field.value().text.is_empty() {
+                // A field of this kind is added below, and there may be one only (RFC 5322 section 3.6).
+            } else {
+                self.block.extend_from_slice(field.raw());
+                if !self.block.ends_with(b"\r\n") {
+                    self.block.extend_from_slice(b"\r\n");
+                }
             }
-        } else if field.is("From") && verdict.from.is_some() {
-            // The first makes place for the new one, the others go.
-            if let Some(value) = from.take() {
-                header::append(block, "From", value);
-                notes.push(Note::From);
-            }
-        } else if field.is("Sender") && verdict.drop_sender {
-            if !notes.contains(&Note::SenderDropped) {
-                notes.push(Note::SenderDropped);
-            }
-        } else if replaced_if_empty(&field, verdict, seen) && is_empty() {
-            // A field of this kind is added below, and there may be one only (RFC 5322 section 3.6).
-        } else {
-            block.extend_from_slice(field.raw());
-            if !block.ends_with(b"\r\n") {
-                block.extend_from_slice(b"\r\n");
+        }
+        self.from(from);
+    }
+
+    fn from(&mut self, value: Option<String>) {
+        if let Some(value) = value {
+            header::append(&mut self.block, "From", &value);
+            self.notes.push(Note::From);
+        }
+    }
+
+    fn note_once(&mut self, note: Note) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    fn is_replaced_if_empty(&self, field: &Field<'_>) -> bool {
+        (field.is("Date") && !self.seen.has_date)
+            || (field.is("Message-ID") && !self.seen.has_message_id)
+            || (field.is("Reply-To") && self.verdict.reply_to.is_some())
+            || (field.is("Auto-Submitted") && self.needs_auto_submitted())
+    }
+
+    const fn needs_auto_submitted(&self) -> bool {
+        self.verdict.null_replaced && !self.seen.has_auto_submitted
+    }
+
+    fn add_missing(&mut self, date: &str, message_id: &str) {
+        if self.policy.redirect_to.is_some() {
+            let list = originals(&self.given.envelope.recipients);
+            header::append(&mut self.block, "X-Mailshim-Original-To", &list);
+        }
+        let eight_bit = self.given.is_eight_bit || self.given.envelope.is_eight_bit();
+        let needs_mime = (self.seen.is_mime || eight_bit) && !self.seen.has_mime_version;
+        // RFC 3834 section 5: what the null reverse-path said, said in another place.
+        let submitted = if self.seen.is_answer { "auto-replied" } else { "auto-generated" };
+        let reply_to = self.verdict.reply_to.take();
+        let missing = [
+            (Note::ReplyTo, "Reply-To", reply_to.as_deref()),
+            (Note::Date, "Date", (!self.seen.has_date).then_some(date)),
+            (Note::MessageId, "Message-ID", (!self.seen.has_message_id).then_some(message_id)),
+            (Note::MimeVersion, "MIME-Version", needs_mime.then_some("1.0")),
+            (Note::AutoSubmitted, "Auto-Submitted", self.needs_auto_submitted().then_some(submitted)),
+        ];
+        for (note, name, value) in missing {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                header::append(&mut self.block, name, value);
+                self.notes.push(note);
             }
         }
     }
-    if let Some(value) = from {
-        header::append(block, "From", value);
-        notes.push(Note::From);
-    }
-}
 
-fn replaced_if_empty(field: &Field<'_>, verdict: &Verdict, seen: &Seen) -> bool {
-    (field.is("Date") && !seen.has_date)
-        || (field.is("Message-ID") && !seen.has_message_id)
-        || (field.is("Reply-To") && verdict.reply_to.is_some())
-        || (field.is("Auto-Submitted") && verdict.null_replaced && !seen.has_auto_submitted)
-}
-
-#[allow(clippy::too_many_arguments)]
-fn add_missing(
-    given: &Original<'_>,
-    verdict: &Verdict,
-    seen: &Seen,
-    policy: &Policy,
-    stamp: &Stamp<'_>,
-    date: &str,
-    block: &mut Vec<u8>,
-    notes: &mut Vec<Note>,
-) {
-    let message_id = format!("<{}@{}>", stamp.unique, policy.domain);
-    let auto_submitted = if seen.is_answer { "auto-replied" } else { "auto-generated" };
-    let needs_mime = seen.is_mime || given.is_eight_bit || given.envelope.is_eight_bit();
-    let missing = [
-        ("Reply-To", verdict.reply_to.as_deref(), Note::ReplyTo),
-        ("Date", (!seen.has_date).then_some(date), Note::Date),
-        ("Message-ID", (!seen.has_message_id).then_some(&message_id), Note::MessageId),
-        ("MIME-Version", (needs_mime && !seen.has_mime_version).then_some("1.0"), Note::MimeVersion),
-        // RFC 3834 section 5: what the null reverse-path said, said in another place.
-        (
-            "Auto-Submitted",
-            (verdict.null_replaced && !seen.has_auto_submitted).then_some(auto_submitted),
-            Note::AutoSubmitted,
-        ),
-    ];
-    for (name, value, note) in missing {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            header::append(block, name, value);
-            notes.push(note);
+    fn blank_line(&mut self) {
+        if self.given.body == Body::AtOnce {
+            self.notes.push(Note::BlankLine);
+        }
+        if self.given.body != Body::Missing {
+            self.block.extend_from_slice(b"\r\n");
         }
     }
 }

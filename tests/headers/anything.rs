@@ -93,7 +93,7 @@ fn message(random: &mut Random) -> Vec<u8> {
     message
 }
 
-/// What a message is by its lines, written apart from the program: the line ends made CRLF.
+/// A message after line-end normalisation, which has tests of its own.
 fn canonical(message: &[u8]) -> Vec<u8> {
     let mut reader = ContentReader::bdat();
     let (mut input, mut out) = (BytesMut::from(message), Vec::new());
@@ -140,7 +140,8 @@ fn body_of(content: &[u8]) -> &[u8] {
         let bare: &[u8] = name.trim_ascii_end();
         let is_field = name.len() < line.len() && !bare.is_empty() && bare.iter().all(u8::is_ascii_graphic);
         let continues = !is_first && (line[0] == b' ' || line[0] == b'\t');
-        if !is_field && !continues && !(is_first && line.starts_with(b"From ")) {
+        let is_mailbox_file_line = is_first && line.starts_with(b"From ");
+        if !(is_field || continues || is_mailbox_file_line) {
             return &content[at..];
         }
         is_first = false;
