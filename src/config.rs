@@ -88,6 +88,8 @@ pub struct Config {
     pub hold: Duration,
     /// Where `/livez`, `/readyz` and `/metrics` are; `None` for nowhere.
     pub http_listen: Option<SocketAddr>,
+    /// Nothing was set: mail goes without it if the port is taken.
+    pub http_listen_is_default: bool,
     /// What to log, and how.
     pub log: LogConfig,
     /// How long to keep accepting after SIGTERM.
@@ -249,6 +251,7 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         recipients_per_day: recipients_per_day? as u64,
         hold: hold?,
         http_listen: http_listen?,
+        http_listen_is_default: !reader.is_set("MAILSHIM_HTTP_LISTEN"),
         log: LogConfig { filter: filter?, format: format?, addresses: addresses? },
         shutdown_delay: shutdown_delay?,
         shutdown_grace: shutdown_grace?,

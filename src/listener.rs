@@ -64,12 +64,21 @@ pub async fn bind(config: &Config) -> Result<Sockets, String> {
     let smtp = bind_smtp(&config.listen).await?;
     let http = match config.http_listen {
         None => None,
-        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
-            format!(
-                "cannot listen on {address} for /metrics and /readyz ({error}): set MAILSHIM_HTTP_LISTEN to another \
-                 address, or to off"
-            )
-        })?),
+        Some(address) => match TcpListener::bind(address).await {
+            Ok(listener) => Some(listener),
+            Err(error) => {
+                let problem = format!(
+                    "cannot listen on {address} for /metrics and /readyz ({error}): set MAILSHIM_HTTP_LISTEN to \
+                     another address, or to off"
+                );
+                // Nobody asked for it, and mail goes without it.
+                if !config.http_listen_is_default {
+                    return Err(problem);
+                }
+                telemetry::configuration_warning(&problem);
+                None
+            }
+        },
     };
     Ok(Sockets { smtp, http })
 }

@@ -33,10 +33,10 @@ impl Shim {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let listeners = listener::bind(&config.listen).await.unwrap();
-                bound.send(listeners[0].local_addr().unwrap()).unwrap();
+                let sockets = listener::bind(&config).await.unwrap();
+                bound.send(sockets.smtp[0].local_addr().unwrap()).unwrap();
                 let stop = async { drop(stopped.await) };
-                listener::run(&config, Deadlines::default(), listeners, stop).await.unwrap();
+                listener::run(&config, Deadlines::default(), sockets, stop).await.unwrap();
             });
             runtime.shutdown_background();
         });

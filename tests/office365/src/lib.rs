@@ -141,6 +141,8 @@ impl Office365 {
             ("MAILSHIM_UPSTREAM", self.upstream()),
             ("MAILSHIM_CA_FILE", self.ca_file.display().to_string()),
             ("AZURE_AUTHORITY_HOST", self.authority()),
+            // Several shims beside one simulator must not fight over the probes' port.
+            ("MAILSHIM_HTTP_LISTEN", "off".to_owned()),
         ];
         pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
