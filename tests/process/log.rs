@@ -98,7 +98,7 @@ fn no_secret_and_no_content_is_logged_even_at_trace_level() {
     assert!(app.command(&format!("AUTH PLAIN {}", encoded("\0erp\0c4n4ry-wrong"))).starts_with("535 "));
     assert!(app.command(&format!("AUTH PLAIN {}", encoded("\0erp\0c4n4ry-app"))).starts_with("235 "));
     app.begin();
-    app.write("Subject: c4n4ry-subject\r\nMessage-ID: <1@erp>\r\n\r\nc4n4ry-body\r\n");
+    app.write("From: app@contoso.com\r\nSubject: c4n4ry-subject\r\n\r\nc4n4ry-body\r\n");
     let answer = app.command(".");
     assert!(answer.starts_with("250 "), "{answer}");
     // The sign-in is refused, and the token service: their words are logged, and must not say anything back.

@@ -1,6 +1,7 @@
 //! The simulator as a program, for the demo, the compose examples and the benchmark.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ office365: a simulated Office 365 (SMTP submission with STARTTLS and XOAUTH2, to
   --max-connections N, --messages-per-minute N, --recipients-per-day N
   --ca-out FILE, --env-out FILE   write the CA certificate, the variables for mailshim
   --fault NAME               repeatable; 'drop-at=mail', 'once*reply-at=dot=432 4.3.2 busy', '3*token-5xx=503' (default: always)
+  --keep DIRECTORY           write each mail's content to a file there: 1.eml, 2.eml, …
   --dialogue                 print the SMTP dialogue, credentials taken out
   --quiet                    keep and print nothing per mail (benchmarks)
 
@@ -34,6 +36,7 @@ struct Options {
     settings: Settings,
     ca_out: Option<String>,
     env_out: Option<String>,
+    keep: Option<PathBuf>,
     faults: Vec<(Fault, Times)>,
     dialogue: bool,
     quiet: bool,
@@ -60,7 +63,7 @@ fn fault(text: &str) -> Result<(Fault, Times), String> {
 }
 
 const FLAGS: [&str; 4] = ["ipv6", "any-sender", "dialogue", "quiet"];
-const VALUES: [&str; 18] = [
+const VALUES: [&str; 19] = [
     "listen",
     "smtp-port",
     "https-port",
@@ -78,6 +81,7 @@ const VALUES: [&str; 18] = [
     "recipients-per-day",
     "ca-out",
     "env-out",
+    "keep",
     "fault",
 ];
 
@@ -107,6 +111,7 @@ impl Options {
             "recipients-per-day" => settings.recipients_per_day = Some(parse(name, value)?),
             "ca-out" => self.ca_out = Some(value.to_owned()),
             "env-out" => self.env_out = Some(value.to_owned()),
+            "keep" => self.keep = Some(value.into()),
             "fault" => self.faults.push(fault(value)?),
             "dialogue" => self.dialogue = true,
             "quiet" => self.quiet = true,
@@ -209,7 +214,7 @@ async fn serve(options: Options) -> std::io::Result<()> {
     }
     std::io::stdout().flush()?;
     let mut tick = tokio::time::interval(Duration::from_millis(50));
-    let mut violations = 0;
+    let (mut violations, mut kept) = (0, 0);
     loop {
         let ends = tokio::select! {
             _ = term.recv() => true,
@@ -218,6 +223,12 @@ async fn serve(options: Options) -> std::io::Result<()> {
         };
         office365.drain_dialogue().iter().for_each(|line| println!("{line}"));
         let mails = office365.drain_taken();
+        for mail in &mails {
+            if let Some(directory) = &options.keep {
+                kept += 1;
+                std::fs::write(directory.join(format!("{kept}.eml")), &mail.content)?;
+            }
+        }
         if !options.quiet {
             mails.iter().for_each(|mail| println!("{}", describe(mail)));
         }
