@@ -44,6 +44,8 @@ pub(super) fn run() -> ExitCode {
 }
 
 async fn serve(config: &Config) -> ExitCode {
+    // Before a port is bound: whoever sees it open may signal at once.
+    let stop = first_signal();
     let sign_in = match &config.sign_in {
         SignIn::Secret(_) => "secret",
         SignIn::Password(_) => "password",
@@ -60,7 +62,7 @@ async fn serve(config: &Config) -> ExitCode {
     for address in sockets.smtp.iter().filter_map(|listener| listener.local_addr().ok()) {
         telemetry::listening(address);
     }
-    match listener::run(config, Deadlines::default(), sockets, first_signal()).await {
+    match listener::run(config, Deadlines::default(), sockets, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::SetUp(problem)) => {
             telemetry::start_failed(&problem);
@@ -70,23 +72,24 @@ async fn serve(config: &Config) -> ExitCode {
     }
 }
 
-/// Ends with the first SIGTERM or SIGINT; the second SIGINT ends the process at once.
-async fn first_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        // Without handlers the signals still end the process, only without grace.
-        return std::future::pending().await;
-    };
-    tokio::spawn(other_signals());
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Takes the signals from here on. Ends with the first SIGTERM or SIGINT; the second SIGINT ends the process at once.
+fn first_signal() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            // Without handlers the signals still end the process, only without grace.
+            return std::future::pending().await;
+        };
+        tokio::spawn(other_signals());
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tokio::spawn(async move {
+            interrupt.recv().await;
+            std::process::exit(130);
+        });
     }
-    tokio::spawn(async move {
-        interrupt.recv().await;
-        std::process::exit(130);
-    });
 }
 
 /// SIGUSR1 raises the log's level. SIGHUP is harmless: a closed terminal, or an administrator's habit, must not end mail.

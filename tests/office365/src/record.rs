@@ -194,6 +194,7 @@ impl Recorder {
         *sending = if begins { *sending + 1 } else { *sending - 1 };
         let now = *sending;
         records.stats.max_sending = records.stats.max_sending.max(now);
+        self.changed.notify_all();
     }
 
     pub(crate) fn take(&self, taken: Taken) {
