@@ -1,5 +1,8 @@
 //! A message on its way: its envelope, where its content comes from, and how much of it is held.
 
+pub mod header;
+pub mod address;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
