@@ -22,12 +22,14 @@ mod address;
 mod policy;
 mod sign_in;
 mod network;
+mod report;
 #[cfg(test)]
 mod tests;
 
 pub use address::{Authority, HostPort, LoopbackAddr, Mailbox};
 pub use network::ClientCertificate;
 pub use policy::{AddressList, FromPolicy, Sender, is_usable};
+pub use report::{Report, Row, report};
 pub use sign_in::{ClientCredentials, SignIn};
 pub use variables::{DefaultValue, VARIABLES, Variable};
 
@@ -165,6 +167,38 @@ pub fn listen_only(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Resu
     listen(&raw, &mut reader).filter(|_| reader.errors.is_empty()).ok_or(ConfigErrors(reader.errors))
 }
 
+/// What a command needs to know to send through the running shim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Where the shim listens.
+    pub listen: Listen,
+    /// What it asks for, if it does.
+    pub app_login: Option<AppLogin>,
+}
+
+/// Reads what `send` and `sendmail` need, and nothing else.
+///
+/// # Errors
+/// Every mistake in it.
+pub fn client(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Client, ConfigErrors> {
+    let names = ["MAILSHIM_LISTEN", "MAILSHIM_APP_USERNAME", "MAILSHIM_APP_PASSWORD"];
+    let (raw, mut reader) =
+        Environment::new(vars).read(VARIABLES.iter().filter(|variable| names.contains(&variable.name)));
+    let (listen, app_login) = (listen(&raw, &mut reader), app_login(&raw, &mut reader));
+    listen
+        .filter(|_| reader.errors.is_empty())
+        .map(|listen| Client { listen, app_login })
+        .ok_or(ConfigErrors(reader.errors))
+}
+
+/// Reads the `--timeout` of a command, written as the variables' durations are.
+///
+/// # Errors
+/// The rest of a sentence that begins with the text.
+pub fn timeout(text: &str) -> Result<Duration, String> {
+    duration("0s", "1d")(text)
+}
+
 /// `None` only after a mistake has been reported. All is read before the first `?`, so that all is reported.
 fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     let listen = listen(raw, reader);
@@ -277,6 +311,9 @@ fn listen(raw: &RawEnv, reader: &mut Reader) -> Option<Listen> {
                 is_valid = false;
             }
         }
+    }
+    if is_valid {
+        reader.accept(NAME);
     }
     is_valid.then(|| Listen { addresses, is_default: !reader.is_set(NAME) })
 }

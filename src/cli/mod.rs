@@ -1,42 +1,67 @@
 //! The commands: one file each.
 
+pub mod arguments;
+mod env;
+mod letter;
 mod run;
+mod send;
+mod sendmail;
+mod submit;
 
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Bad configuration or usage (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
 
-const HELP: &str = "\
-mailshim: SMTP on loopback for the app beside it, authenticated TLS to Office 365
-
-usage:
-  mailshim [run]        listen and relay until SIGTERM or SIGINT
-  mailshim --version
-  mailshim --help
-
-The configuration comes from the environment alone. The smallest is four variables:
-  MAILSHIM_MAILBOX, MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID, MAILSHIM_CLIENT_SECRET
-(or MAILSHIM_CLIENT_SECRET_FILE). README.md has all of them.
-";
-
 /// Runs what the arguments say; returns the exit code.
 pub fn main() -> ExitCode {
-    let arguments: Vec<_> = std::env::args_os().skip(1).collect();
-    let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
-    match words.iter().map(AsRef::as_ref).collect::<Vec<&str>>()[..] {
-        [] | ["run"] => run::run(),
-        ["--version" | "-V"] => {
-            println!("mailshim {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
-        }
-        ["--help" | "-h" | "help"] => {
-            print!("{HELP}");
-            ExitCode::SUCCESS
-        }
-        _ => {
-            eprintln!("mailshim: unknown arguments: {}\n\n{HELP}", words.join(" "));
+    let mut words = std::env::args_os();
+    let program = words.next().unwrap_or_default();
+    let words: Vec<OsString> = words.collect();
+    // Links to this program, as every mail server installs them.
+    match Path::new(&program).file_name().and_then(|name| name.to_str()) {
+        Some("sendmail") => return sendmail::sendmail(words),
+        Some("mailq") => return sendmail::sendmail(vec!["-bp".into()]),
+        Some("newaliases") => return sendmail::sendmail(vec!["-bi".into()]),
+        _ => {}
+    }
+    // Its flags are older than any parser: `-oem`, `-FCronDaemon`.
+    if let Some((first, flags)) = words.split_first()
+        && first == "sendmail"
+    {
+        return sendmail::sendmail(flags.to_vec());
+    }
+    let matches =
+        match arguments::command().try_get_matches_from([OsString::from("mailshim")].iter().chain(&words)) {
+            Ok(matches) => matches,
+            Err(problem) => return explain(&problem),
+        };
+    match matches.subcommand() {
+        None | Some(("run", _)) => run::run(),
+        Some(("send", given)) => send::send(given),
+        Some(("env", _)) => env::env(),
+        // MERGE: with src/cli/exec.rs and src/cli/wait.rs (`arguments.rs` defines all three already).
+        // Some(("exec", given)) => exec::exec(&arguments::app(given)),
+        // Some(("healthcheck", given)) => wait::healthcheck(given.get_flag("ready")),
+        // Some(("wait", given)) => wait::wait(arguments::timeout(given), given.get_flag("ready")),
+        Some((name, _)) => {
+            eprintln!("mailshim: {name} is not part of this build");
             ExitCode::from(USAGE)
         }
+    }
+}
+
+/// What clap has to say: help and version are answers, the rest are mistakes.
+fn explain(problem: &clap::Error) -> ExitCode {
+    let text = problem.render().to_string();
+    if problem.use_stderr() {
+        eprint!("mailshim: {}", text.strip_prefix("error: ").unwrap_or(&text));
+        ExitCode::from(USAGE)
+    } else {
+        let _ = io::stdout().write_all(text.as_bytes());
+        ExitCode::SUCCESS
     }
 }

@@ -1,6 +1,6 @@
 //! From the process's environment to text: which variables are set, by value or by file, and under which name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
@@ -39,8 +39,7 @@ impl Environment {
         let mut reader = Reader::default();
         let mut values = Vec::new();
         for variable in wanted {
-            let mut names = std::iter::once(variable.name).chain(variable.aliases.iter().copied());
-            if let Some(value) = names.find_map(|name| reader.given(self, variable, name)).flatten() {
+            if let Some(value) = reader.find(self, variable).flatten() {
                 values.push((variable.name.to_string(), value));
             }
         }
@@ -68,11 +67,19 @@ struct Source {
 #[derive(Default)]
 pub(super) struct Reader {
     sources: BTreeMap<&'static str, Source>,
+    /// Variables whose value, or default, its own parser took.
+    accepted: BTreeSet<&'static str>,
     pub errors: Vec<ConfigError>,
     pub warnings: Vec<String>,
 }
 
 impl Reader {
+    /// A variable's text under the first of its names that is set, as [`Reader::given`] says it.
+    pub fn find(&mut self, env: &Environment, variable: &'static Variable) -> Option<Option<String>> {
+        let mut names = std::iter::once(variable.name).chain(variable.aliases.iter().copied());
+        names.find_map(|name| self.given(env, variable, name))
+    }
+
     /// `None`: not set under this name. `Some(None)`: set, and wrong, which has been reported.
     fn given(
         &mut self,
@@ -144,6 +151,21 @@ impl Reader {
         self.sources.get(name).map_or(name, |source| &source.set_as)
     }
 
+    /// Whether the value came by file.
+    pub fn is_by_file(&self, name: &str) -> bool {
+        self.sources.get(name).is_some_and(|source| source.file.is_some())
+    }
+
+    /// Notes that a value is what it should be: it can be shown.
+    pub fn accept(&mut self, name: &'static str) {
+        self.accepted.insert(name);
+    }
+
+    /// Whether a parser took the value.
+    pub fn is_accepted(&self, name: &str) -> bool {
+        self.accepted.contains(name)
+    }
+
     /// A variable's value, or its default's. `None` if there is neither, or if it is wrong, which is reported.
     pub fn value<T>(
         &mut self,
@@ -152,7 +174,9 @@ impl Reader {
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
         let text = text.or_else(|| default_text(name))?;
-        parse(text).map_err(|problem| self.refuse_value(name, text, &problem)).ok()
+        let value = parse(text).map_err(|problem| self.refuse_value(name, text, &problem)).ok()?;
+        self.accept(name);
+        Some(value)
     }
 
     /// A secret, by value or by the file to read it from at each use.
@@ -172,7 +196,7 @@ impl Reader {
 
     /// Reports a bad value, repeated only where it cannot be a secret: what stands in a file might be the wrong file.
     pub fn refuse_value(&mut self, name: &'static str, value: &str, problem: &str) {
-        let by_file = self.sources.get(name).is_some_and(|source| source.file.is_some());
+        let by_file = self.is_by_file(name);
         let subject = match variable(name) {
             Some(variable) if variable.echoed && !by_file => {
                 let shown: String = value.chars().take(80).flat_map(char::escape_debug).collect();

@@ -56,6 +56,11 @@ impl EndFinder {
     }
 }
 
+/// The end of the header block, if it is in `octets`.
+pub fn end(octets: &[u8], is_complete: bool) -> Option<End> {
+    EndFinder::default().find(octets, is_complete)
+}
+
 trait StartsWithBlank {
     fn starts_with_blank(&self) -> bool;
 }

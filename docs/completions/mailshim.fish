@@ -1,0 +1,59 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_mailshim_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_mailshim_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_mailshim_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_mailshim_using_subcommand
+    set -l cmd (__fish_mailshim_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c mailshim -n "__fish_mailshim_needs_command" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_needs_command" -s V -l version -d 'Print version'
+complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "run" -d 'Listen and relay until SIGTERM or SIGINT; what no command means'
+complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "send" -d 'One mail, body from standard input, through the running shim; prints Office 365\'s reply'
+complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "sendmail" -d 'The classic interface: a message on standard input, through the running shim'
+complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "exec" -d 'PID 1 of a bundled image: start the shim, then the app; exit with the app\'s code'
+complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "healthcheck" -d 'Exit 0 if the shim listens, for images without a shell; leaves no log line'
+complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "wait" -d 'Return when the shim listens'
+complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "env" -d 'Every variable, its value in force (secrets redacted) and where it came from'
+complete -c mailshim -n "__fish_mailshim_using_subcommand run" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand send" -l to -d 'Recipient, or a comma list; can be repeated' -r -f
+complete -c mailshim -n "__fish_mailshim_using_subcommand send" -l subject -d 'Subject' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand send" -l from -d 'Sender: addr or "Name <addr>" [default: left to the shim\'s sender policy]' -r -f
+complete -c mailshim -n "__fish_mailshim_using_subcommand send" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s f -s r -d 'Envelope sender; <> or an empty one for none' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s F -d 'Full name for a missing From' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s b -d 'm: deliver (default); s: SMTP on standard input; p: the queue; i: aliases (nothing to do)' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s N -d 'When to report: never, or a comma list of failure, delay, success' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s R -d 'What a report returns: full or hdrs' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s V -d 'Envelope identifier of reports' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s B -d 'Body type: 7BIT or 8BITMIME (default)' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s o -d 'Old options; all but -oi are accepted and ignored, and so are -O -A -C -h -L -m -n -q -U -X' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s t -d 'Recipients also from To, Cc and Bcc (or Resent-*, if present); Bcc is dropped'
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s i -d 'A line with a dot alone does not end the message (also -oi)'
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s v -d 'Show the dialogue'
+complete -c mailshim -n "__fish_mailshim_using_subcommand sendmail" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand exec" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand healthcheck" -l ready -d 'Also ask for a working sign-in, as /readyz does'
+complete -c mailshim -n "__fish_mailshim_using_subcommand healthcheck" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand wait" -l timeout -d 'Give up after this long: 45s, 2m' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand wait" -l ready -d 'Also ask for a working sign-in, as /readyz does'
+complete -c mailshim -n "__fish_mailshim_using_subcommand wait" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand env" -s h -l help -d 'Print help'

@@ -1,0 +1,208 @@
+//! The definition of the arguments: what is parsed, `--help`, the man pages and the completions are all made of it.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
+
+use crate::config;
+
+const EXIT: &str = "Exit codes: 0; 64 for bad usage or configuration; 1 for the rest.";
+
+/// The program with all its commands.
+pub fn command() -> Command {
+    Command::new("mailshim")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("SMTP on loopback for the app beside it, authenticated TLS to Office 365")
+        .after_help(
+            "The configuration comes from the environment alone. The smallest is four variables:\n  \
+             MAILSHIM_MAILBOX, MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID, MAILSHIM_CLIENT_SECRET\n\
+             (or MAILSHIM_CLIENT_SECRET_FILE). `mailshim env` lists all of them; README.md explains them.\n\n\
+             Called by the name sendmail, mailq or newaliases (a link), it is that command.",
+        )
+        .subcommand(Command::new("run").about("Listen and relay until SIGTERM or SIGINT; what no command means").after_help(
+            "Exit codes: 0 after a signal; 64 for a bad configuration; 70 for a fault of its own; 1 for the rest.",
+        ))
+        .subcommand(send())
+        .subcommand(sendmail())
+        .subcommand(exec())
+        .subcommand(
+            Command::new("healthcheck")
+                .about("Exit 0 if the shim listens, for images without a shell; leaves no log line")
+                .arg(ready())
+                .after_help(EXIT),
+        )
+        .subcommand(
+            Command::new("wait")
+                .about("Return when the shim listens")
+                .arg(
+                    Arg::new("timeout")
+                        .long("timeout")
+                        .value_name("TIME")
+                        .default_value("30s")
+                        .value_parser(config::timeout)
+                        .help("Give up after this long: 45s, 2m"),
+                )
+                .arg(ready())
+                .after_help(EXIT),
+        )
+        .subcommand(
+            Command::new("env")
+                .about("Every variable, its value in force (secrets redacted) and where it came from")
+                .after_help("Exit codes: 0; 64 for a bad configuration, whose mistakes are listed."),
+        )
+}
+
+fn send() -> Command {
+    Command::new("send")
+        .about("One mail, body from standard input, through the running shim; prints Office 365's reply")
+        .arg(
+            Arg::new("to")
+                .long("to")
+                .value_name("ADDR")
+                .required(true)
+                .action(ArgAction::Append)
+                .value_hint(ValueHint::EmailAddress)
+                .help("Recipient, or a comma list; can be repeated"),
+        )
+        .arg(Arg::new("subject").long("subject").value_name("S").default_value("").hide_default_value(true).help("Subject"))
+        .arg(
+            Arg::new("from")
+                .long("from")
+                .value_name("ADDR")
+                .value_hint(ValueHint::EmailAddress)
+                .help("Sender: addr or \"Name <addr>\" [default: left to the shim's sender policy]"),
+        )
+        .after_help(format!(
+            "Reads MAILSHIM_LISTEN, and MAILSHIM_APP_USERNAME and MAILSHIM_APP_PASSWORD where the shim asks for them.\n\n{EXIT}"
+        ))
+}
+
+fn exec() -> Command {
+    Command::new("exec")
+        .about("PID 1 of a bundled image: start the shim, then the app; exit with the app's code")
+        .override_usage("mailshim exec -- CMD [ARGS]...")
+        .arg(
+            Arg::new("app")
+                .value_name("CMD")
+                .required(true)
+                .num_args(1..)
+                .last(true)
+                .value_parser(value_parser!(OsString))
+                .value_hint(ValueHint::CommandWithArguments)
+                .help("The app and its arguments"),
+        )
+        .after_help(
+            "Exit codes: the app's own, or 128 and the signal that ended it; 64 for bad usage or configuration.",
+        )
+}
+
+fn ready() -> Arg {
+    Arg::new("ready")
+        .long("ready")
+        .action(ArgAction::SetTrue)
+        .help("Also ask for a working sign-in, as /readyz does")
+}
+
+/// The flags that `sendmail.rs` parses; here they are only described.
+fn sendmail() -> Command {
+    let flag = |letter: &'static str, help: &'static str| {
+        Arg::new(letter).short(letter.chars().next()).action(ArgAction::SetTrue).help(help)
+    };
+    let value = |letter: &'static str, name: &'static str, help: &'static str| {
+        Arg::new(letter).short(letter.chars().next()).value_name(name).help(help)
+    };
+    Command::new("sendmail")
+        .about("The classic interface: a message on standard input, through the running shim")
+        .arg(flag("t", "Recipients also from To, Cc and Bcc (or Resent-*, if present); Bcc is dropped"))
+        .arg(flag("i", "A line with a dot alone does not end the message (also -oi)"))
+        .arg(value("f", "ADDR", "Envelope sender; <> or an empty one for none").visible_short_alias('r'))
+        .arg(value("F", "NAME", "Full name for a missing From"))
+        .arg(value(
+            "b",
+            "MODE",
+            "m: deliver (default); s: SMTP on standard input; p: the queue; i: aliases (nothing to do)",
+        ))
+        .arg(flag("v", "Show the dialogue"))
+        .arg(value("N", "DSN", "When to report: never, or a comma list of failure, delay, success"))
+        .arg(value("R", "RET", "What a report returns: full or hdrs"))
+        .arg(value("V", "ENVID", "Envelope identifier of reports"))
+        .arg(value("B", "TYPE", "Body type: 7BIT or 8BITMIME (default)"))
+        .arg(value("o", "X", "Old options; all but -oi are accepted and ignored, and so are -O -A -C -h -L -m -n -q -U -X"))
+        .arg(
+            Arg::new("recipient")
+                .value_name("ADDR")
+                .action(ArgAction::Append)
+                .value_hint(ValueHint::EmailAddress)
+                .help("Recipients"),
+        )
+        .after_help(
+            "Reads MAILSHIM_LISTEN, and MAILSHIM_APP_USERNAME and MAILSHIM_APP_PASSWORD where the shim asks for them.\n\n\
+             Exit codes (sysexits.h): 0 accepted by Office 365, or on the shim's disk; 64 usage; 65 message or address not\n\
+             understood; 67 no such user; 68 no such domain; 69 refused; 70 a fault of its own; 74 input not readable;\n\
+             75 try again later, or nobody listens; 77 not permitted; 78 configuration.",
+        )
+}
+
+/// `--help` of one command.
+pub(super) fn help(name: &str) -> String {
+    let mut program = command();
+    program.build();
+    program.find_subcommand_mut(name).map(|command| command.render_help().to_string()).unwrap_or_default()
+}
+
+/// The app of `exec` and its arguments; at least one word.
+pub fn app(given: &ArgMatches) -> Vec<OsString> {
+    given.get_many("app").into_iter().flatten().cloned().collect()
+}
+
+/// The `--timeout` of `wait`.
+pub fn timeout(given: &ArgMatches) -> Duration {
+    given.get_one("timeout").copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn the_apps_words_are_kept_as_they_are() {
+        let words = |line: &[&str]| {
+            let matches = command().try_get_matches_from(line).ok()?;
+            matches.subcommand().map(|(_, given)| app(given))
+        };
+        assert_eq!(
+            words(&["mailshim", "exec", "--", "php", "--version", "-t", "--"]),
+            Some(["php", "--version", "-t", "--"].map(OsString::from).to_vec())
+        );
+        assert_eq!(words(&["mailshim", "exec", "php"]), None);
+        assert_eq!(words(&["mailshim", "exec", "--"]), None);
+    }
+
+    #[test]
+    fn waiting_has_a_default_and_a_unit() {
+        let wait = |line: &[&str]| {
+            let matches = command().try_get_matches_from(line).ok()?;
+            matches.subcommand().map(|(_, given)| (timeout(given), given.get_flag("ready")))
+        };
+        assert_eq!(wait(&["mailshim", "wait"]), Some((Duration::from_secs(30), false)));
+        assert_eq!(
+            wait(&["mailshim", "wait", "--ready", "--timeout=2m"]),
+            Some((Duration::from_secs(120), true))
+        );
+        assert_eq!(wait(&["mailshim", "wait", "--timeout", "30"]), None);
+    }
+
+    #[test]
+    fn every_command_has_help() {
+        for sub in command().get_subcommands() {
+            assert!(sub.get_about().is_some() && sub.get_after_help().is_some(), "{}", sub.get_name());
+        }
+        assert!(help("sendmail").contains("-t "));
+    }
+}

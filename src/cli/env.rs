@@ -1,0 +1,37 @@
+//! `mailshim env`: every variable, its value in force and where it came from.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use super::USAGE;
+use crate::config::{Report, report};
+
+/// A longer value does not push the sources of all the others out of sight.
+const WIDEST: usize = 48;
+
+pub(super) fn env() -> ExitCode {
+    let report = report(std::env::vars_os());
+    // Nobody is left to tell if they do not take it.
+    let _ = io::stdout().write_all(table(&report).as_bytes());
+    for warning in &report.warnings {
+        eprintln!("warning: {warning}");
+    }
+    match &report.errors {
+        None => ExitCode::SUCCESS,
+        Some(errors) => {
+            eprintln!("{errors}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+fn table(report: &Report) -> String {
+    let width = |text: &str| text.chars().count().min(WIDEST);
+    let names = report.rows.iter().map(|row| width(row.name)).max().unwrap_or_default();
+    let values = report.rows.iter().map(|row| width(&row.value)).max().unwrap_or_default();
+    let lines = report.rows.iter().map(|row| {
+        let (name, value, source) = (row.name, &row.value, &row.source);
+        format!("{name:names$}  {value:values$}  {source}\n")
+    });
+    lines.collect()
+}

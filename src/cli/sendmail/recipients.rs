@@ -1,0 +1,174 @@
+//! The header block of a message on standard input: whom it is for, whom it is from, and what of it is sent.
+
+use crate::cli::letter::Letter;
+use crate::message::address;
+use crate::message::header::{self, Field, Value};
+use crate::secret::printable;
+use crate::smtp::path::Address;
+
+/// A message's header, sorted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Sorted {
+    /// The fields to send, without the blank line; a mailbox file's `From ` line is not among them.
+    pub header: Vec<u8>,
+    /// Where the body begins in what is held.
+    pub body: usize,
+    /// With `-t`: everybody in To, Cc and Bcc, or in Resent-To, Resent-Cc and Resent-Bcc if there is one of these, each
+    /// once.
+    pub recipients: Vec<Address>,
+    /// The address of the author: Resent-From's, where the message is resent and has one.
+    pub from: Option<Address>,
+    /// There is a From, be it empty.
+    pub has_from: bool,
+}
+
+impl Sorted {
+    /// Sorts the header of `letter`.
+    ///
+    /// # Errors
+    /// One line: the header has no end, or (with `reads_recipients`) a recipient that is no address.
+    pub fn of(letter: &Letter<'_>, reads_recipients: bool) -> Result<Self, String> {
+        let end = header::end(&letter.held, letter.is_complete)
+            .ok_or_else(|| format!("the header is longer than {} octets", letter.held.len()))?;
+        let fields: Vec<Field> = header::fields(&letter.held[..end.fields]).collect();
+        let is_any = |field: &Field, names: &[&str]| names.iter().any(|name| field.is(name));
+        let is_resent = fields.iter().any(|field| is_any(field, &["Resent-To", "Resent-Cc", "Resent-Bcc"]));
+        let to = if is_resent { ["Resent-To", "Resent-Cc", "Resent-Bcc"] } else { ["To", "Cc", "Bcc"] };
+        let author = |name: &str| {
+            let field = fields.iter().find(|field| field.is(name))?;
+            address::parse(&field.value()).mailboxes.into_iter().find_map(|mailbox| mailbox.address)
+        };
+        let resent_from = is_resent.then(|| author("Resent-From")).flatten();
+        let from = resent_from.or_else(|| author("From"));
+        let mut sorted = Self { body: end.body, from, ..Self::default() };
+        for field in &fields {
+            if reads_recipients && is_any(field, &to) {
+                sorted.recipients_of(&field.value())?;
+            }
+            sorted.has_from |= field.is("From");
+            // Whoever stands there is a recipient now; the shim drops what another caller leaves in.
+            if !(reads_recipients && is_any(field, &["Bcc", "Resent-Bcc"])) {
+                sorted.header.extend_from_slice(field.raw());
+            }
+        }
+        // The message may end inside its header.
+        if !sorted.header.is_empty() && !sorted.header.ends_with(b"\r\n") {
+            sorted.header.extend_from_slice(b"\r\n");
+        }
+        Ok(sorted)
+    }
+
+    fn recipients_of(&mut self, value: &Value) -> Result<(), String> {
+        for mailbox in address::parse(value).mailboxes {
+            // To send to the others alone would be a delivery that is silently not whole.
+            let address = mailbox
+                .address
+                .ok_or_else(|| format!("a recipient in \"{}\" is not an address", printable(&value.text)))?;
+            if !self.recipients.contains(&address) {
+                self.recipients.push(address);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the From that is missing, where the caller gave what to write.
+pub(super) fn prepend_from(header: &mut Vec<u8>, full_name: Option<&str>, address: Option<&Address>) {
+    let Some(address) = address else { return };
+    let phrase = full_name.and_then(address::phrase_of_text);
+    let mut from = Vec::new();
+    header::append(&mut from, "From", &address::written(phrase.as_deref(), address));
+    from.append(header);
+    *header = from;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(text: &str, reads_recipients: bool) -> Result<(Sorted, String), String> {
+        let letter = Letter::read(text.as_bytes(), true).unwrap();
+        let sorted = Sorted::of(&letter, reads_recipients)?;
+        let body = String::from_utf8(letter.held[sorted.body..].to_vec()).unwrap();
+        Ok((sorted, body))
+    }
+
+    /// Recipients, header and body.
+    fn read(text: &str) -> (Vec<String>, String, String) {
+        let (sorted, body) = sorted(text, true).unwrap();
+        let recipients = sorted.recipients.iter().map(ToString::to_string).collect();
+        (recipients, String::from_utf8(sorted.header).unwrap(), body)
+    }
+
+    #[test]
+    fn recipients_come_from_to_cc_and_bcc_and_bcc_goes() {
+        let (recipients, header, body) = read(
+            "To: a@b.c,\n Ann <d@e.f>\nBcc: secret@b.c,\n\thidden@b.c\ncc: a@b.c, team: g@h.i, j@k.l;\nSubject: s\n\nbody\n",
+        );
+        assert_eq!(recipients, ["a@b.c", "d@e.f", "secret@b.c", "hidden@b.c", "g@h.i", "j@k.l"]);
+        assert_eq!(header, "To: a@b.c,\r\n Ann <d@e.f>\r\ncc: a@b.c, team: g@h.i, j@k.l;\r\nSubject: s\r\n");
+        assert_eq!(body, "body\r\n");
+        assert_eq!(read("To: undisclosed-recipients:;\nBcc: x@b.c\n\n").0, ["x@b.c"]);
+    }
+
+    #[test]
+    fn a_resent_message_goes_to_those_it_is_resent_to() {
+        let text =
+            "From: a@b.c\nTo: x@y.z\nResent-From: r@b.c\nResent-To: d@e.f\nResent-Bcc: g@h.i\n\nbody\n";
+        let (sorted, _) = sorted(text, true).unwrap();
+        assert_eq!(sorted.recipients.iter().map(Address::as_str).collect::<Vec<_>>(), ["d@e.f", "g@h.i"]);
+        assert_eq!(sorted.from.unwrap().as_str(), "r@b.c");
+        assert_eq!(
+            String::from_utf8(sorted.header).unwrap(),
+            "From: a@b.c\r\nTo: x@y.z\r\nResent-From: r@b.c\r\nResent-To: d@e.f\r\n"
+        );
+    }
+
+    #[test]
+    fn without_t_the_header_says_nothing_about_recipients() {
+        let (sorted, _) = sorted("To: not an address\nBcc: x@b.c\n\n", false).unwrap();
+        assert_eq!(sorted.recipients, []);
+        assert_eq!(sorted.header, b"To: not an address\r\nBcc: x@b.c\r\n");
+    }
+
+    #[test]
+    fn a_body_without_a_header_is_all_body() {
+        for (text, header, body) in [
+            ("hello world\n", "", "hello world\r\n"),
+            ("\nhello\n", "", "hello\r\n"),
+            ("", "", ""),
+            ("Subject: s\nhello world\n", "Subject: s\r\n", "hello world\r\n"),
+            ("Subject: s", "Subject: s\r\n", ""),
+            ("From root Mon Jan  1 00:00:00 2026\nSubject: s\n\nb\n", "Subject: s\r\n", "b\r\n"),
+            ("To: a@b.c\n\n.x\n.\nbehind\n", "To: a@b.c\r\n", ".x\r\n"),
+        ] {
+            let (sorted, seen) = sorted(text, false).unwrap();
+            assert_eq!((sorted.header.as_slice(), seen.as_str()), (header.as_bytes(), body), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_recipient_that_is_no_address_stops_all() {
+        for text in ["To: a@b.c, not an address\n\n", "Bcc: <>\n\n", "Cc: a@b@c\n\n"] {
+            assert!(sorted(text, true).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_without_an_end_is_refused() {
+        let text = "X: y\n".repeat(300_000);
+        assert!(sorted(&text, true).unwrap_err().contains("the header is longer than"));
+    }
+
+    #[test]
+    fn a_missing_from_is_made_of_the_flags() {
+        let made = |name: Option<&str>, address: &str| {
+            let mut header = b"To: x@y.z\r\n".to_vec();
+            prepend_from(&mut header, name, Address::parse(address).as_ref());
+            String::from_utf8(header).unwrap()
+        };
+        assert_eq!(made(Some("Ann Other"), "a@b.c"), "From: Ann Other <a@b.c>\r\nTo: x@y.z\r\n");
+        assert_eq!(made(None, "a@b.c"), "From: <a@b.c>\r\nTo: x@y.z\r\n");
+        assert_eq!(made(Some("Ann"), ""), "To: x@y.z\r\n");
+    }
+}
