@@ -4,7 +4,7 @@
 //!
 //! 1. `environment.rs`: which variables are set, by value or by `X_FILE`, under which name; envy makes one flat struct
 //!    of optional strings of them. `unknown.rs` judges the names that are not in the table.
-//! 2. Here and in `sign_in.rs`: text to values, with the parsers of `value.rs` and `address.rs`.
+//! 2. Here, in `sign_in.rs` and `managed.rs`: text to values, with the parsers of `value.rs` and `address.rs`.
 //!
 //! A value is repeated in an error only where it cannot be a secret.
 
@@ -19,11 +19,13 @@ mod unknown;
 mod value;
 mod address;
 mod sign_in;
+mod managed;
 #[cfg(test)]
 mod tests;
 
 pub use address::{Authority, HostPort, LoopbackAddr, Mailbox};
-pub use sign_in::{ClientCredentials, SignIn};
+pub use managed::{LocalUrl, ManagedEndpoint, ManagedIdentity};
+pub use sign_in::{Application, Login, SignIn, TokenSource};
 pub use variables::{DefaultValue, VARIABLES, Variable};
 
 use crate::secret::SecretSource;
@@ -129,6 +131,17 @@ impl Config {
 pub fn listen_only(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Listen, ConfigErrors> {
     let (raw, mut reader) = Environment::new(vars).read(variables::variable("MAILSHIM_LISTEN"));
     listen(&raw, &mut reader).filter(|_| reader.errors.is_empty()).ok_or(ConfigErrors(reader.errors))
+}
+
+/// Reads what `mailshim login` needs. The rest may be wrong or missing, but no name may be unknown.
+///
+/// # Errors
+/// Every mistake there is.
+pub fn login(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Login, ConfigErrors> {
+    let env = Environment::new(vars);
+    let (raw, mut reader) = env.read(sign_in::LOGIN.iter().filter_map(|name| variables::variable(name)));
+    reader.refuse_unknown(&env);
+    sign_in::login(&raw, &mut reader).filter(|_| reader.errors.is_empty()).ok_or(ConfigErrors(reader.errors))
 }
 
 /// `None` only after a mistake has been reported. All is read before the first `?`, so that all is reported.

@@ -10,11 +10,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::config::{Config, Listen, LoopbackAddr, SignIn};
+use crate::config::{Config, Listen, LoopbackAddr};
 use crate::deadlines::Deadlines;
 use crate::handoff::Delivery;
+use crate::identity::Identity;
 use crate::identity::http::Http;
-use crate::identity::{ClientSecretGrant, Identity};
 use crate::message::Budget;
 use crate::relay::Relay;
 use crate::session::Sessions;
@@ -152,23 +152,8 @@ pub async fn run(
 fn upstream(config: &Config, deadlines: &Arc<Deadlines>) -> Result<(Pool, Arc<Identity>), String> {
     let tls = tls::client_config(config.ca_file.as_deref())?;
     let dialer = Dialer::new(deadlines);
-    let user = config.mailbox.to_string();
-    let identity = match &config.sign_in {
-        SignIn::Password(password) => Identity::password(user, password.clone()),
-        SignIn::Secret(credentials) => {
-            let authority = credentials.authority.host_port();
-            let grant = ClientSecretGrant {
-                tenant: credentials.tenant.clone(),
-                client_id: credentials.client_id.clone(),
-                secret: credentials.secret.clone(),
-                authority_host: authority.host.clone(),
-                authority_port: authority.port,
-                scope: credentials.scope.clone(),
-            };
-            Identity::client_secret(user, grant, Http::new(dialer.clone(), Arc::clone(&tls), deadlines))
-        }
-    };
-    let identity = Arc::new(identity);
+    let http = Http::new(dialer.clone(), Arc::clone(&tls), deadlines);
+    let identity = Arc::new(Identity::new(config, http)?);
     let connector = Connector {
         dialer,
         tls,

@@ -1,6 +1,7 @@
 //! The commands: one file each.
 
 mod run;
+mod login;
 
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ mailshim: SMTP on loopback for the app beside it, authenticated TLS to Office 36
 
 usage:
   mailshim [run]        listen and relay until SIGTERM or SIGINT
+  mailshim login        sign in as a person; writes MAILSHIM_REFRESH_TOKEN_FILE
   mailshim --version
   mailshim --help
 
@@ -26,6 +28,7 @@ pub fn main() -> ExitCode {
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     match words.iter().map(AsRef::as_ref).collect::<Vec<&str>>()[..] {
         [] | ["run"] => run::run(),
+        ["login"] => login::login(),
         ["--version" | "-V"] => {
             println!("mailshim {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

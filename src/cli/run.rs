@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::USAGE;
-use crate::config::{Config, SignIn};
+use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::listener::{self, Failed};
 use crate::telemetry;
@@ -44,11 +44,7 @@ pub(super) fn run() -> ExitCode {
 }
 
 async fn serve(config: &Config) -> ExitCode {
-    let sign_in = match &config.sign_in {
-        SignIn::Secret(_) => "secret",
-        SignIn::Password(_) => "password",
-    };
-    telemetry::started(&config.mailbox.to_string(), &config.upstream.to_string(), sign_in);
+    telemetry::started(&config.mailbox.to_string(), &config.upstream.to_string(), config.sign_in.name());
     config.warnings.iter().for_each(|warning| telemetry::configuration_warning(warning));
     let listeners = match listener::bind(&config.listen).await {
         Ok(listeners) => listeners,

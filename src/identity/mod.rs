@@ -11,13 +11,17 @@
 
 pub mod grant;
 pub mod http;
+mod exchange;
+pub mod token_file;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::config::{Config, SignIn};
+use crate::identity::exchange::Exchange;
 use crate::identity::grant::Token;
 use crate::identity::http::Http;
 use crate::outcome::{Cause, Fault, Stage, TokenFault};
@@ -65,23 +69,6 @@ pub enum Credential {
     },
 }
 
-/// The client credentials grant with a client secret.
-#[derive(Clone, Debug)]
-pub struct ClientSecretGrant {
-    /// A GUID or a domain.
-    pub tenant: String,
-    /// The application's id.
-    pub client_id: String,
-    /// The secret's value (not its id); read again at each exchange.
-    pub secret: SecretSource,
-    /// `login.microsoftonline.com`, or a national cloud's.
-    pub authority_host: String,
-    /// 443.
-    pub authority_port: u16,
-    /// `https://outlook.office365.com/.default`, or a national cloud's.
-    pub scope: String,
-}
-
 /// What became of one renewal in the background.
 #[derive(Clone, Debug)]
 pub enum RenewalEvent {
@@ -117,14 +104,23 @@ enum Method {
 }
 
 impl Identity {
-    /// Signs in with a password.
-    pub const fn password(user: String, password: SecretSource) -> Self {
-        Self { user, method: Method::Password(password) }
+    /// The identity that the configuration says: the one place where a way to sign in becomes an identity.
+    ///
+    /// # Errors
+    /// There is none: `MAILSHIM_AUTH=none`.
+    pub fn new(config: &Config, http: Http) -> Result<Self, String> {
+        let user = config.mailbox.to_string();
+        match &config.sign_in {
+            SignIn::Password(password) => Ok(Self { user, method: Method::Password(password.clone()) }),
+            SignIn::Token(source) => Ok(Self::tokens(user, Exchange::new(source.clone(), http))),
+            SignIn::None => Err("MAILSHIM_AUTH=none signs in as nobody".to_string()),
+        }
     }
 
-    /// Signs in with tokens by the client credentials grant.
-    pub fn client_secret(user: String, grant: ClientSecretGrant, http: Http) -> Self {
-        Self::tokens(user, Exchange::ClientSecret { grant, http })
+    /// How long the certificate that was used last is still valid; `None` where none was used yet.
+    pub fn certificate_expires_in(&self, now: SystemTime) -> Option<Duration> {
+        let Method::Token(tokens) = &self.method else { return None };
+        tokens.exchange.certificate_ends().map(|ends| ends.duration_since(now).unwrap_or_default())
     }
 
     fn tokens(user: String, exchange: Exchange) -> Self {
@@ -185,31 +181,6 @@ impl Identity {
             let result = landed(flight).await.expect("the token request's task has panicked");
             let event = tokens.state().event(result);
             on_event(&event);
-        }
-    }
-}
-
-/// How tokens are obtained.
-enum Exchange {
-    ClientSecret {
-        grant: ClientSecretGrant,
-        http: Http,
-    },
-    #[cfg(test)]
-    Scripted(tests::Script),
-}
-
-impl Exchange {
-    async fn run(&self) -> Result<Token, Cause> {
-        match self {
-            Self::ClientSecret { grant, http } => {
-                let secret = grant.secret.read().map_err(Cause::SetUp)?;
-                let request = grant::client_secret(&grant.tenant, &grant.client_id, &secret, &grant.scope);
-                let answer = http.post(&grant.authority_host, grant.authority_port, &request).await;
-                answer.and_then(|answer| request.interpret(&answer)).map_err(Cause::Token)
-            }
-            #[cfg(test)]
-            Self::Scripted(script) => script.run().await,
         }
     }
 }
