@@ -4,7 +4,8 @@
 //!
 //! 1. `environment.rs`: which variables are set, by value or by `X_FILE`, under which name; envy makes one flat struct
 //!    of optional strings of them. `unknown.rs` judges the names that are not in the table.
-//! 2. Here and in `sign_in.rs`: text to values, with the parsers of `value.rs`, `address.rs` and `policy.rs`.
+//! 2. Here, in `sign_in.rs`, `managed.rs` and `network.rs`: text to values, with the parsers of `value.rs`, `address.rs`
+//!    and `policy.rs`.
 //!
 //! A value is repeated in an error only where it cannot be a secret.
 
@@ -20,17 +21,21 @@ mod unknown;
 mod value;
 mod address;
 mod policy;
+mod cloud;
 mod sign_in;
 mod network;
 mod report;
+mod managed;
 #[cfg(test)]
 mod tests;
 
 pub use address::{Authority, HostPort, LoopbackAddr, Mailbox};
+pub use cloud::{CLOUDS, Cloud};
+pub use managed::{LocalUrl, ManagedEndpoint, ManagedIdentity};
 pub use network::ClientCertificate;
 pub use policy::{AddressList, FromPolicy, Sender, is_usable};
 pub use report::{Report, Row, report};
-pub use sign_in::{ClientCredentials, SignIn};
+pub use sign_in::{Application, Login, SignIn, TokenSource};
 pub use variables::{DefaultValue, VARIABLES, Variable};
 
 use crate::secret::SecretSource;
@@ -60,6 +65,8 @@ pub struct Config {
     pub mailbox: Mailbox,
     /// How it signs in.
     pub sign_in: SignIn,
+    /// Whose defaults hold.
+    pub cloud: &'static Cloud,
     /// Where mail is submitted.
     pub upstream: HostPort,
     /// Extra roots: a file that could be read at start; its contents are not yet judged.
@@ -199,8 +206,21 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
     duration("0s", "1d")(text)
 }
 
+/// Reads what `mailshim login` needs. The rest may be wrong or missing, but no name may be unknown.
+///
+/// # Errors
+/// Every mistake there is.
+pub fn login(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Login, ConfigErrors> {
+    let env = Environment::new(vars);
+    let (raw, mut reader) = env.read(sign_in::LOGIN.iter().filter_map(|name| variables::variable(name)));
+    reader.refuse_unknown(&env);
+    cloud(&raw, &mut reader);
+    sign_in::login(&raw, &mut reader).filter(|_| reader.errors.is_empty()).ok_or(ConfigErrors(reader.errors))
+}
+
 /// `None` only after a mistake has been reported. All is read before the first `?`, so that all is reported.
 fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
+    cloud(raw, reader);
     let listen = listen(raw, reader);
     let hostname = reader.value("MAILSHIM_HOSTNAME", raw.mailshim_hostname.as_deref(), address::hostname);
     let max_message_size = reader.value(
@@ -215,9 +235,8 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     let max_sessions =
         reader.value("MAILSHIM_MAX_SESSIONS", raw.mailshim_max_sessions.as_deref(), number(1, 1000));
     let app_login = app_login(raw, reader);
-    reader.require("MAILSHIM_MAILBOX", "set it to the mailbox that sends, such as noreply@contoso.com");
-    let mailbox = reader.value("MAILSHIM_MAILBOX", raw.mailshim_mailbox.as_deref(), Mailbox::parse);
     let sign_in = sign_in::sign_in(raw, reader);
+    let mailbox = mailbox(raw, reader, sign_in.as_ref());
     let upstream = upstream(raw, reader);
     let ca_file = reader.value("MAILSHIM_CA_FILE", raw.mailshim_ca_file.as_deref(), value::readable_file);
     let client_certificate = network::client_certificate(raw, reader);
@@ -261,6 +280,8 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
 
     let mailbox = mailbox?;
     let from = from.or_else(|| Sender::of_mailbox(&mailbox));
+    let sign_in = sign_in?;
+    refuse_impossible_logins(reader, &sign_in, from_policy, login_as_sender.is_some());
     Some(Config {
         listen: listen?,
         hostname: hostname.unwrap_or_else(|| mailbox.domain().to_string()),
@@ -269,7 +290,8 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         max_sessions: max_sessions?,
         app_login,
         mailbox,
-        sign_in: sign_in?,
+        sign_in,
+        cloud: reader.cloud,
         upstream: upstream?,
         ca_file,
         client_certificate,
@@ -291,6 +313,31 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         shutdown_grace: shutdown_grace?,
         warnings: Vec::new(),
     })
+}
+
+/// Before all else: the cloud's defaults hold for what is read after it.
+fn cloud(raw: &RawEnv, reader: &mut Reader) {
+    if let Some(cloud) = reader.value("MAILSHIM_CLOUD", raw.mailshim_cloud.as_deref(), cloud::cloud) {
+        reader.cloud = cloud;
+        cloud.doubt.into_iter().for_each(|doubt| reader.warn(format!("MAILSHIM_CLOUD: {doubt}")));
+    }
+}
+
+/// The mailbox that signs in. Where nobody does, it is the sender that gives the domain.
+fn mailbox(raw: &RawEnv, reader: &mut Reader, sign_in: Option<&SignIn>) -> Option<Mailbox> {
+    if let Some(SignIn::None) = sign_in {
+        reader.require(
+            "MAILSHIM_FROM",
+            "MAILSHIM_AUTH is none, so no mailbox says who sends: set it to the sender",
+        );
+        if !reader.is_set("MAILSHIM_MAILBOX") {
+            let from = raw.mailshim_from.as_deref().and_then(|text| Sender::parse(text).ok())?;
+            return Mailbox::parse(from.address.as_str()).ok();
+        }
+    } else {
+        reader.require("MAILSHIM_MAILBOX", "set it to the mailbox that sends, such as noreply@contoso.com");
+    }
+    reader.value("MAILSHIM_MAILBOX", raw.mailshim_mailbox.as_deref(), Mailbox::parse)
 }
 
 fn listen(raw: &RawEnv, reader: &mut Reader) -> Option<Listen> {
@@ -316,6 +363,27 @@ fn listen(raw: &RawEnv, reader: &mut Reader) -> Option<Listen> {
         reader.accept(NAME);
     }
     is_valid.then(|| Listen { addresses, is_default: !reader.is_set(NAME) })
+}
+
+/// Signing in as the sender needs a token that serves other mailboxes, and a sender that stays the app's.
+fn refuse_impossible_logins(reader: &mut Reader, sign_in: &SignIn, policy: Option<FromPolicy>, is_set: bool) {
+    const NAME: &str = "MAILSHIM_LOGIN_AS_SENDER";
+    if !is_set {
+        return;
+    }
+    if policy == Some(FromPolicy::Force) {
+        reader.refuse(
+            NAME,
+            "is set, and MAILSHIM_FROM_POLICY=force gives every mail the same sender: unset one of them",
+        );
+    }
+    if !matches!(sign_in, SignIn::Token(source) if !matches!(source, TokenSource::Refresh(..))) {
+        let way = sign_in.name();
+        reader.refuse(
+            NAME,
+            format!("needs an application that signs in (a secret, a certificate or a platform identity), not {way}"),
+        );
+    }
 }
 
 fn app_login(raw: &RawEnv, reader: &mut Reader) -> Option<AppLogin> {

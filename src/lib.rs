@@ -19,6 +19,7 @@
 
 pub mod config;
 pub mod secret;
+pub mod certificate;
 pub mod deadlines;
 pub mod listener;
 pub mod session;

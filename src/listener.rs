@@ -14,8 +14,8 @@ use crate::accounts::{Accounts, Allowance};
 use crate::config::{Config, Listen, LoopbackAddr, SignIn};
 use crate::deadlines::Deadlines;
 use crate::handoff::Delivery;
+use crate::identity::Identity;
 use crate::identity::http::Http;
-use crate::identity::{ClientSecretGrant, Identity};
 use crate::message::Budget;
 use crate::message::policy::Policy;
 use crate::relay::Relay;
@@ -201,7 +201,7 @@ fn policy(config: &Config) -> Policy {
     Policy {
         from_policy: config.from_policy,
         from: config.from.clone(),
-        null_sender_stays: false,
+        null_sender_stays: config.sign_in == SignIn::None,
         allowed_senders: config.allowed_senders.clone(),
         allowed_recipients: config.allowed_recipients.clone(),
         login_as_sender: config.login_as_sender.clone(),
@@ -220,23 +220,8 @@ fn upstream(config: &Config, deadlines: &Arc<Deadlines>) -> Result<(Connector, A
         certificate => tls::client_config(config.ca_file.as_deref(), certificate.as_ref())?,
     };
     let dialer = Dialer::new(deadlines, config.egress_proxy.clone());
-    let user = config.mailbox.to_string();
-    let identity = match &config.sign_in {
-        SignIn::Password(password) => Identity::password(user, password.clone()),
-        SignIn::Secret(credentials) => {
-            let authority = credentials.authority.host_port();
-            let grant = ClientSecretGrant {
-                tenant: credentials.tenant.clone(),
-                client_id: credentials.client_id.clone(),
-                secret: credentials.secret.clone(),
-                authority_host: authority.host.clone(),
-                authority_port: authority.port,
-                scope: credentials.scope.clone(),
-            };
-            Identity::client_secret(user, grant, Http::new(dialer.clone(), Arc::clone(&tls), deadlines))
-        }
-    };
-    let identity = Arc::new(identity);
+    let http = Http::new(dialer.clone(), Arc::clone(&tls), deadlines);
+    let identity = Arc::new(Identity::new(config, http));
     let connector = Connector {
         dialer,
         tls: upstream_tls,

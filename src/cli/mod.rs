@@ -7,6 +7,7 @@ mod run;
 mod send;
 mod sendmail;
 mod submit;
+mod login;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
         None | Some(("run", _)) => run::run(),
         Some(("send", given)) => send::send(given),
         Some(("env", _)) => env::env(),
+        Some(("login", _)) => login::login(),
         // MERGE: with src/cli/exec.rs and src/cli/wait.rs (`arguments.rs` defines all three already).
         // Some(("exec", given)) => exec::exec(&arguments::app(given)),
         // Some(("healthcheck", given)) => wait::healthcheck(given.get_flag("ready")),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::USAGE;
-use crate::config::{Config, SignIn};
+use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::listener::{self, Failed};
 use crate::telemetry;
@@ -46,11 +46,7 @@ pub(super) fn run() -> ExitCode {
 async fn serve(config: &Config) -> ExitCode {
     // Before a port is bound: whoever sees it open may signal at once.
     let stop = first_signal();
-    let sign_in = match &config.sign_in {
-        SignIn::Secret(_) => "secret",
-        SignIn::Password(_) => "password",
-    };
-    telemetry::started(&config.mailbox.to_string(), &config.upstream.to_string(), sign_in);
+    telemetry::started(&config.mailbox.to_string(), &config.upstream.to_string(), config.sign_in.name());
     config.warnings.iter().for_each(|warning| telemetry::configuration_warning(warning));
     let sockets = match listener::bind(config).await {
         Ok(sockets) => sockets,

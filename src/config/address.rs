@@ -101,7 +101,8 @@ impl HostPort {
         })
     }
 
-    fn read(text: &str, default_port: Option<u16>) -> Option<Self> {
+    /// The same with a port to fall back on, without words.
+    pub(super) fn read(text: &str, default_port: Option<u16>) -> Option<Self> {
         let (host, port) = match text.rsplit_once(':') {
             // The last colon of a bracketed address without a port stands inside the brackets.
             Some((host, port)) if !port.ends_with(']') => (host, digits(port)?),

@@ -95,11 +95,36 @@ pub const CLOUDS: [Cloud; 6] = [
     },
 ];
 
+impl Default for &'static Cloud {
+    fn default() -> Self {
+        &CLOUDS[0]
+    }
+}
+
+impl Cloud {
+    /// What holds here for a variable that is not set, where that is the cloud's affair.
+    pub(super) fn default_text(&self, name: &str) -> Option<&'static str> {
+        match name {
+            "MAILSHIM_UPSTREAM" => Some(self.upstream),
+            "AZURE_AUTHORITY_HOST" => Some(self.authority),
+            "MAILSHIM_OAUTH_SCOPE" => self.app_scope,
+            "MAILSHIM_TENANT_ID" => self.tenant,
+            "MAILSHIM_MAX_RECIPIENTS" => Some(self.max_recipients),
+            "MAILSHIM_MAX_MESSAGE_SIZE" => Some(self.max_message_size),
+            "MAILSHIM_MESSAGES_PER_MINUTE" => Some(self.messages_per_minute),
+            _ => None,
+        }
+    }
+}
+
 /// Reads `MAILSHIM_CLOUD`.
 pub(super) fn cloud(text: &str) -> Result<&'static Cloud, String> {
     let name = text.to_ascii_lowercase();
     let names = || CLOUDS.map(|cloud| cloud.name).join(", ");
-    CLOUDS.iter().find(|cloud| cloud.name == name).ok_or_else(|| format!("is not a cloud: write one of {}", names()))
+    CLOUDS
+        .iter()
+        .find(|cloud| cloud.name == name)
+        .ok_or_else(|| format!("is not a cloud: write one of {}", names()))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::ConfigError;
+use super::cloud::Cloud;
 use super::unknown::{did_you_mean, is_service_link};
 use super::variables::{RawEnv, Variable, default_text, file_form, spellings, variable};
 use crate::secret::{Secret, SecretSource, read_value_file};
@@ -69,6 +70,8 @@ pub(super) struct Reader {
     sources: BTreeMap<&'static str, Source>,
     /// Variables whose value, or default, its own parser took.
     accepted: BTreeSet<&'static str>,
+    /// Whose defaults hold.
+    pub cloud: &'static Cloud,
     pub errors: Vec<ConfigError>,
     pub warnings: Vec<String>,
 }
@@ -173,7 +176,7 @@ impl Reader {
         text: Option<&str>,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let text = text.or_else(|| default_text(name))?;
+        let text = text.or_else(|| self.default_text(name))?;
         let value = parse(text).map_err(|problem| self.refuse_value(name, text, &problem)).ok()?;
         self.accept(name);
         Some(value)
@@ -204,8 +207,14 @@ impl Reader {
             }
             _ => "its value".to_string(),
         };
-        let default = default_text(name).map(|text| format!(" (the default is {text})")).unwrap_or_default();
+        let default =
+            self.default_text(name).map(|text| format!(" (the default is {text})")).unwrap_or_default();
         self.refuse(name, format!("{subject} {problem}{default}"));
+    }
+
+    /// What holds where a variable is not set: the cloud's value, or the table's.
+    pub fn default_text(&self, name: &str) -> Option<&'static str> {
+        self.cloud.default_text(name).or_else(|| default_text(name))
     }
 
     /// Reports a mistake.

@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 
 use super::environment::{Environment, Reader};
-use super::{Config, ConfigErrors, DefaultValue, SignIn, VARIABLES, Variable, config};
+use super::{Config, ConfigErrors, DefaultValue, VARIABLES, Variable, config};
 
 /// One variable as it is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ fn row(variable: &'static Variable, env: &Environment, reader: &Reader, config: 
     let name = variable.name;
     if !reader.is_set(name) {
         let (value, source) = match variable.default {
-            DefaultValue::Text(text) => (text.to_string(), "default"),
+            DefaultValue::Text(text) => (reader.default_text(name).unwrap_or(text).to_string(), "default"),
             DefaultValue::Derived(how) => {
                 let worked_out = config.and_then(|config| derived(name, config));
                 (worked_out.unwrap_or_else(|| format!("({how})")), "derived")
@@ -80,10 +80,8 @@ fn row(variable: &'static Variable, env: &Environment, reader: &Reader, config: 
 fn derived(name: &str, config: &Config) -> Option<String> {
     match name {
         "MAILSHIM_HOSTNAME" => Some(config.hostname.clone()),
-        "MAILSHIM_AUTH" => Some(match &config.sign_in {
-            SignIn::Secret(_) => "secret".to_string(),
-            SignIn::Password(_) => "password".to_string(),
-        }),
+        "MAILSHIM_AUTH" => Some(config.sign_in.name().to_string()),
+        "MAILSHIM_FROM" => Some(config.from.address.to_string()),
         _ => None,
     }
 }

@@ -10,6 +10,7 @@ use crate::telemetry::AddressDetail;
 mod names;
 mod policy;
 mod secrets;
+mod sign_in;
 
 const TENANT: &str = "5f0e2a6b-4c1d-4f3e-9a7b-2d8c6e1f0a9b";
 const CLIENT: &str = "8c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60";
@@ -31,6 +32,13 @@ fn read(vars: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
 fn with<'a>(changes: &[(&'a str, &'a str)]) -> Result<Config, ConfigErrors> {
     let kept = FOUR.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
     read(&kept.chain(changes).copied().collect::<Vec<_>>())
+}
+
+fn by_secret(config: &Config) -> (&Application, &SecretSource) {
+    match &config.sign_in {
+        SignIn::Token(TokenSource::Secret(application, secret)) => (application, secret),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn errors(result: Result<Config, ConfigErrors>) -> Vec<String> {
@@ -72,11 +80,11 @@ fn four_variables_are_enough() {
     let config = read(&FOUR).unwrap();
     let addresses: Vec<_> = config.listen.addresses.iter().map(ToString::to_string).collect();
     assert_eq!((addresses.join(","), config.listen.is_default), ("127.0.0.1:25,[::1]:25".to_string(), true));
-    let SignIn::Secret(credentials) = &config.sign_in else { panic!("{:?}", config.sign_in) };
-    assert_eq!(credentials.authority.to_string(), "https://login.microsoftonline.com");
-    assert_eq!(credentials.secret.read().unwrap().expose(), CANARY);
-    assert_eq!((credentials.tenant.as_str(), credentials.client_id.as_str()), (TENANT, CLIENT));
-    assert_eq!(credentials.scope, "https://outlook.office365.com/.default");
+    let (application, secret) = by_secret(&config);
+    assert_eq!(application.authority.to_string(), "https://login.microsoftonline.com");
+    assert_eq!(secret.read().unwrap().expose(), CANARY);
+    assert_eq!((application.tenant.as_str(), application.client_id.as_str()), (TENANT, CLIENT));
+    assert_eq!(application.scope, "https://outlook.office365.com/.default");
     assert_eq!(config.hostname, "contoso.com");
     assert_eq!(config.mailbox.to_string(), "noreply@contoso.com");
     assert_eq!(config.upstream.to_string(), "smtp.office365.com:587");
@@ -117,9 +125,9 @@ fn every_variable_reaches_its_field() {
     let addresses: Vec<_> = config.listen.addresses.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["127.0.0.1:2525", "[::1]:2525", "127.0.0.2:25"]);
     assert!(!config.listen.is_default);
-    let SignIn::Secret(credentials) = &config.sign_in else { panic!("{:?}", config.sign_in) };
-    assert_eq!(credentials.authority.host_port().to_string(), "login.microsoftonline.us:443");
-    assert_eq!(credentials.scope, "https://outlook.office365.us/.default");
+    let (application, _) = by_secret(&config);
+    assert_eq!(application.authority.host_port().to_string(), "login.microsoftonline.us:443");
+    assert_eq!(application.scope, "https://outlook.office365.us/.default");
     let login = config.app_login.unwrap();
     assert_eq!(
         (login.username.as_str(), login.password.read().unwrap().expose().as_str()),
@@ -154,7 +162,7 @@ fn each_bad_value_says_what_is_accepted() {
         ("MAILSHIM_MAX_RECIPIENTS", "1001", "is not a whole number from 1 to 1000 (the default is 500)"),
         ("MAILSHIM_MAX_SESSIONS", "0", "is not a whole number from 1 to 1000 (the default is 64)"),
         ("MAILSHIM_MAILBOX", "noreply", "such as noreply@contoso.com"),
-        ("MAILSHIM_AUTH", "oauth", "write secret or password"),
+        ("MAILSHIM_AUTH", "oauth", "write secret, certificate, workload, managed, refresh, password or none"),
         ("MAILSHIM_TENANT_ID", "common", "names no single tenant"),
         ("MAILSHIM_TENANT_ID", "contoso", "or a domain of it, such as contoso.onmicrosoft.com"),
         ("MAILSHIM_CLIENT_ID", "my-app", "is not an Application (client) ID, such as"),
@@ -210,32 +218,6 @@ fn what_is_missing_is_named_one_by_one() {
     assert_refused(&[("MAILSHIM_AUTH", "password")], "MAILSHIM_PASSWORD", "is required: set it to");
     assert_refused(&[("MAILSHIM_APP_USERNAME", "app")], "MAILSHIM_APP_PASSWORD", "set both");
     assert_refused(&[("MAILSHIM_APP_PASSWORD", "x")], "MAILSHIM_APP_USERNAME", "set both");
-}
-
-#[test]
-fn the_way_to_sign_in_is_deduced() {
-    let password = ("MAILSHIM_PASSWORD", "pass word");
-    let no_secret = ("MAILSHIM_CLIENT_SECRET", "");
-    // Another way's leftovers are not judged.
-    let config = with(&[password, no_secret, ("MAILSHIM_TENANT_ID", "common")]).unwrap();
-    assert!(matches!(config.sign_in, SignIn::Password(_)));
-    assert!(config.warnings[0].contains("December 2026"), "{:?}", config.warnings);
-
-    assert_refused(&[password], "MAILSHIM_AUTH", "MAILSHIM_CLIENT_SECRET and MAILSHIM_PASSWORD are set");
-    assert_refused(
-        &[password, no_secret, ("AZURE_CLIENT_SECRET", CANARY)],
-        "MAILSHIM_AUTH",
-        "AZURE_CLIENT_SECRET and MAILSHIM_PASSWORD are set",
-    );
-    let chosen = |way| with(&[password, ("MAILSHIM_AUTH", way)]).unwrap().sign_in;
-    assert!(matches!(chosen("password"), SignIn::Password(_)));
-    assert!(matches!(chosen("secret"), SignIn::Secret(_)));
-
-    let nothing = errors(read(&[]));
-    assert_eq!(nothing.len(), 2, "{nothing:?}");
-    for (name, _) in FOUR {
-        assert!(nothing[1].contains(name), "{nothing:?}");
-    }
 }
 
 #[test]

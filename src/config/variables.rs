@@ -105,9 +105,15 @@ pub const VARIABLES: &[Variable] = &[
         ..PLAIN
     },
     Variable {
+        name: "MAILSHIM_CLOUD",
+        default: Text("worldwide"),
+        summary: "worldwide, gcc-high, dod, china, outlook.com or hve: host, authority, scope and limits",
+        ..ECHOED
+    },
+    Variable {
         name: "MAILSHIM_AUTH",
         default: Derived("deduced from what is set"),
-        summary: "how to sign in: secret or password",
+        summary: "how to sign in: secret, certificate, workload, managed, refresh, password or none",
         ..PLAIN
     },
     Variable {
@@ -127,6 +133,51 @@ pub const VARIABLES: &[Variable] = &[
         aliases: &["AZURE_CLIENT_SECRET"],
         summary: "the app registration's client secret: its Value, not its Secret ID",
         ..SECRET
+    },
+    Variable {
+        name: "MAILSHIM_CLIENT_CERTIFICATE_PATH",
+        aliases: &["AZURE_CLIENT_CERTIFICATE_PATH"],
+        summary: "the app registration's certificate and RSA key: PEM, or PKCS#12",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_CLIENT_CERTIFICATE_PASSWORD",
+        aliases: &["AZURE_CLIENT_CERTIFICATE_PASSWORD"],
+        summary: "the password of the certificate's encrypted key or PKCS#12 file",
+        ..SECRET
+    },
+    Variable {
+        name: "AZURE_FEDERATED_TOKEN_FILE",
+        summary: "workload identity's token, read at each exchange; AKS sets it",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_MANAGED_IDENTITY",
+        summary: "system, or the client id of a user-assigned identity: sign in as what Azure runs this as",
+        ..PLAIN
+    },
+    Variable {
+        name: "IDENTITY_ENDPOINT",
+        default: Derived("set by App Service and Container Apps; without it IMDS is asked"),
+        summary: "managed identity's local endpoint",
+        ..PLAIN
+    },
+    Variable {
+        name: "IDENTITY_HEADER",
+        default: Derived("set by App Service and Container Apps"),
+        summary: "what managed identity's local endpoint wants to see",
+        ..SECRET
+    },
+    Variable {
+        name: "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+        default: Derived("http://169.254.169.254"),
+        summary: "where IMDS is; loopback and link-local addresses only",
+        ..PLAIN
+    },
+    Variable {
+        name: "MAILSHIM_REFRESH_TOKEN_FILE",
+        summary: "the delegated sign-in's refresh token: written by mailshim login, rewritten at each use",
+        ..PLAIN
     },
     Variable {
         name: "AZURE_AUTHORITY_HOST",
@@ -282,10 +333,19 @@ pub(super) struct RawEnv {
     pub mailshim_app_username: Option<String>,
     pub mailshim_app_password: Option<String>,
     pub mailshim_mailbox: Option<String>,
+    pub mailshim_cloud: Option<String>,
     pub mailshim_auth: Option<String>,
     pub mailshim_tenant_id: Option<String>,
     pub mailshim_client_id: Option<String>,
     pub mailshim_client_secret: Option<String>,
+    pub mailshim_client_certificate_path: Option<String>,
+    pub mailshim_client_certificate_password: Option<String>,
+    pub azure_federated_token_file: Option<String>,
+    pub mailshim_managed_identity: Option<String>,
+    pub identity_endpoint: Option<String>,
+    pub identity_header: Option<String>,
+    pub azure_pod_identity_authority_host: Option<String>,
+    pub mailshim_refresh_token_file: Option<String>,
     pub azure_authority_host: Option<String>,
     pub mailshim_password: Option<String>,
     pub mailshim_oauth_scope: Option<String>,

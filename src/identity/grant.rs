@@ -1,5 +1,12 @@
 //! OAuth's token requests and responses, pure: a grant is one function that gives a [`TokenRequest`], and
-//! [`TokenRequest::interpret`] reads the answer to any of them (RFC 6749 sections 4.4 and 5; OFFICE365.md section 6).
+//! [`TokenRequest::interpret`] reads the answer to any of them (RFC 6749 sections 4.4, 5 and 6; OFFICE365.md section 6).
+//! Managed identity is no grant of OAuth's, but its answers are read here too.
+
+mod secret;
+mod assertion;
+mod managed;
+mod refresh;
+mod device;
 
 use std::time::Duration;
 
@@ -8,6 +15,12 @@ use serde_json::Value;
 
 use crate::outcome::TokenFault;
 use crate::secret::Secret;
+
+pub use assertion::{Assertion, client_assertion, signed_assertion};
+pub use device::{DeviceCode, Polled, device_code, device_token};
+pub use managed::{LocalRequest, app_service, imds};
+pub use refresh::refresh_token;
+pub use secret::client_secret;
 
 /// The longest access token, in octets: `user=…`, the token and 22 octets around them must fit, in base64, into the
 /// 12,288 octets of RFC 4954 section 4. Entra's are 1,500 to 4,000.
@@ -34,9 +47,12 @@ pub struct TokenRequest {
     pub path: String,
     /// `application/x-www-form-urlencoded`.
     pub body: Secret<String>,
-    /// The secret values in it, bare: an answer that echoes one must not bring it into a log.
-    sent: Vec<Secret<String>>,
+    sent: Sent,
 }
+
+/// The secret values of a request, in every form in which an answer could echo them: none may come into a log.
+#[derive(Clone, Debug)]
+struct Sent(Vec<Secret<String>>);
 
 /// What came back, as far as it matters.
 #[derive(Clone)]
@@ -50,31 +66,40 @@ pub struct Answer {
 }
 
 /// A token that was granted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// Printable ASCII without spaces, of at most 8,900 octets: safe inside an SMTP line.
     pub access_token: Secret<String>,
     /// Its life, from the moment of the request.
     pub expires_in: Duration,
+    /// What to ask with next time, where the grant gives such.
+    pub refresh_token: Option<Secret<String>>,
 }
 
-/// The client credentials grant with a client secret (RFC 6749 section 4.4.2).
-pub fn client_secret(tenant: &str, client_id: &str, secret: &Secret<String>, scope: &str) -> TokenRequest {
-    let fields = [
-        ("grant_type", "client_credentials"),
-        ("client_id", client_id),
-        ("client_secret", secret.expose()),
-        ("scope", scope),
-    ];
-    TokenRequest::new(tenant, &fields, vec![secret.clone()])
+/// The path of a tenant's token endpoint; it is also in the audience of an assertion.
+pub fn token_path(tenant: &str) -> String {
+    path(tenant, "token")
+}
+
+fn path(tenant: &str, endpoint: &str) -> String {
+    // A tenant with `/` or `?` in it must not choose another path.
+    let tenant: String = byte_serialize(tenant.as_bytes()).collect();
+    format!("/{tenant}/oauth2/v2.0/{endpoint}")
 }
 
 impl TokenRequest {
-    fn new(tenant: &str, fields: &[(&str, &str)], sent: Vec<Secret<String>>) -> Self {
-        // A tenant with `/` or `?` in it must not choose another path.
-        let tenant: String = byte_serialize(tenant.as_bytes()).collect();
-        let body = Serializer::new(String::new()).extend_pairs(fields).finish();
-        Self { path: format!("/{tenant}/oauth2/v2.0/token"), body: Secret::new(body), sent }
+    fn new(tenant: &str, fields: &[(&str, &str)], secrets: &[&Secret<String>]) -> Self {
+        Self::to(token_path(tenant), fields, secrets)
+    }
+
+    fn to(path: String, fields: &[(&str, &str)], secrets: &[&Secret<String>]) -> Self {
+        let body = Secret::new(Serializer::new(String::new()).extend_pairs(fields).finish());
+        let mut sent = vec![body.clone()];
+        for secret in secrets {
+            let encoded: String = byte_serialize(secret.expose().as_bytes()).collect();
+            sent.extend([(*secret).clone(), Secret::new(encoded)]);
+        }
+        Self { path, body, sent: Sent(sent) }
     }
 
     /// The token in an answer to this request.
@@ -83,28 +108,31 @@ impl TokenRequest {
     /// `Refused`, `Status` or `Garbage`. No text in them holds a secret of the request, a control character or anything
     /// outside ASCII, and all are bounded.
     pub fn interpret(&self, answer: &Answer) -> Result<Token, TokenFault> {
+        self.sent.read(answer, token)
+    }
+}
+
+impl Sent {
+    /// An answer to this request; `granted` reads the body of a 2xx.
+    fn read<T>(
+        &self,
+        answer: &Answer,
+        granted: impl FnOnce(&Value) -> Result<T, TokenFault>,
+    ) -> Result<T, TokenFault> {
         let status = answer.status;
         let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
         match status {
-            200..=299 => body.ok_or_else(|| not_json(&answer.body)).and_then(|body| token(&body)),
+            200..=299 => body.ok_or_else(|| not_json(&answer.body)).and_then(|body| granted(&body)),
             300..=399 => Err(TokenFault::Garbage(format!(
                 "the token service answered with a redirect ({status}), which is not followed: a proxy's sign-in page, or \
                  a wrong authority host"
             ))),
             // What an overloaded service says in its body does not matter.
-            429 | 500.. => Err(self.status(answer)),
+            429 | 500.. => Err(status_fault(answer)),
             _ => {
-                Err(body.and_then(|body| self.refused(status, &body)).unwrap_or_else(|| self.status(answer)))
+                Err(body.and_then(|body| self.refused(status, &body)).unwrap_or_else(|| status_fault(answer)))
             }
         }
-    }
-
-    fn status(&self, answer: &Answer) -> TokenFault {
-        let seconds = answer.retry_after.as_deref().map(str::trim);
-        // RFC 9110 section 10.2.3 also allows a date, which Entra does not use.
-        let seconds = seconds.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-        let retry_after = seconds.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-        TokenFault::Status { status: answer.status, retry_after: retry_after.map(|d| d.min(MAX_RETRY_AFTER)) }
     }
 
     /// RFC 6749 section 5.2, with Entra's additions.
@@ -134,16 +162,19 @@ impl TokenRequest {
     /// would not be found.
     fn scrubbed(&self, text: &str) -> String {
         let mut text = text.to_string();
-        for secret in &self.sent {
-            let encoded: String = byte_serialize(secret.expose().as_bytes()).collect();
-            for form in [self.body.expose(), secret.expose(), &encoded] {
-                if !form.is_empty() {
-                    text = text.replace(form, "[redacted]");
-                }
-            }
+        for form in self.0.iter().map(Secret::expose).filter(|form| !form.is_empty()) {
+            text = text.replace(form, "[redacted]");
         }
         text
     }
+}
+
+fn status_fault(answer: &Answer) -> TokenFault {
+    let seconds = answer.retry_after.as_deref().map(str::trim);
+    // RFC 9110 section 10.2.3 also allows a date, which Entra does not use.
+    let seconds = seconds.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let retry_after = seconds.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    TokenFault::Status { status: answer.status, retry_after: retry_after.map(|d| d.min(MAX_RETRY_AFTER)) }
 }
 
 /// RFC 6749 section 5.1.
@@ -162,16 +193,24 @@ fn token(body: &Value) -> Result<Token, TokenFault> {
     if access_token.len() > MAX_ACCESS_TOKEN {
         return garbage("holds an access token that is too long for AUTH");
     }
-    // RFC 6749 has a number; Azure's version 1 endpoints send a string.
-    let life = &body["expires_in"];
-    let Some(seconds) = life.as_u64().or_else(|| life.as_str()?.parse().ok()) else {
+    let Some(seconds) = seconds(&body["expires_in"]) else {
         return garbage("does not say how long the token lives");
     };
     let expires_in = Duration::from_secs(seconds).min(MAX_LIFE);
     if expires_in < MIN_LIFE {
         return garbage(&format!("holds a token that lives for {seconds} seconds only"));
     }
-    Ok(Token { access_token: Secret::new(access_token.to_string()), expires_in })
+    let refresh_token = body["refresh_token"].as_str().filter(|token| !token.is_empty());
+    Ok(Token {
+        access_token: Secret::new(access_token.to_string()),
+        expires_in,
+        refresh_token: refresh_token.map(|token| Secret::new(token.to_string())),
+    })
+}
+
+/// RFC 6749 has a number; Azure's version 1 endpoints send a string.
+fn seconds(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 fn not_json(body: &[u8]) -> TokenFault {

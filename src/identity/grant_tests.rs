@@ -170,3 +170,114 @@ fn a_secret_never_comes_out_again() {
         assert!(!seen.contains(part), "{part} in {seen}");
     }
 }
+
+const CODE: &str = "DAQdevicecode";
+
+#[test]
+fn the_requests_of_the_other_grants() {
+    let secret = |text: &str| Secret::new(text.to_string());
+    let assertion = client_assertion("contoso.com", "id", &secret("a.b+c"), "s/.default");
+    assert_eq!(
+        assertion.body.expose(),
+        "grant_type=client_credentials&client_id=id\
+         &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer\
+         &client_assertion=a.b%2Bc&scope=s%2F.default"
+    );
+    let refresh = refresh_token("consumers", "id", &secret("1.A&b"), "https://x/SMTP.Send offline_access");
+    assert_eq!(
+        refresh.body.expose(),
+        "grant_type=refresh_token&client_id=id&refresh_token=1.A%26b&scope=https%3A%2F%2Fx%2FSMTP.Send+offline_access"
+    );
+    let device = device_code("contoso.com", "id", "x offline_access");
+    assert_eq!(device.path, "/contoso.com/oauth2/v2.0/devicecode");
+    assert_eq!(device.body.expose(), "client_id=id&scope=x+offline_access");
+    let polled = device_token("contoso.com", "id", &secret(CODE));
+    assert_eq!(polled.path, "/contoso.com/oauth2/v2.0/token");
+    assert_eq!(
+        polled.body.expose(),
+        "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code&client_id=id&device_code=DAQdevicecode"
+    );
+    let echo = r#"{"error":"invalid_grant","error_description":"AADSTS70000: 1.A&b, 1.A%26b is bad"}"#;
+    let words = format!("{:?}", refresh.interpret(&answer(400, echo)));
+    assert!(words.contains("[redacted], [redacted] is bad") && !words.contains("1.A"), "{words}");
+}
+
+#[test]
+fn a_refresh_token_comes_along() {
+    let body = r#"{"token_type":"Bearer","expires_in":3599,"access_token":"x","refresh_token":"1.Anew"}"#;
+    let token = request().interpret(&answer(200, body)).unwrap();
+    assert_eq!(token.refresh_token, Some(Secret::new("1.Anew".to_string())));
+}
+
+#[test]
+fn a_device_code_is_read_and_its_message_cannot_steer_a_terminal() {
+    let request = device_code("contoso.com", "id", "scope");
+    let read = |body: &str| request.interpret_device_code(&answer(200, body));
+    let code = read(
+        r#"{"device_code":"DAQ1","user_code":"AB12","verification_uri":"https://microsoft.com/devicelogin",
+            "expires_in":900,"interval":5,"message":"Open it\u001b[2J and enter AB12"}"#,
+    )
+    .unwrap();
+    assert_eq!((code.message.as_str(), code.code.expose().as_str()), ("Open it [2J and enter AB12", "DAQ1"));
+    assert_eq!((code.expires_in.as_secs(), code.interval.as_secs()), (900, 5));
+    let code =
+        read(r#"{"device_code":"DAQ1","user_code":"AB12","verification_url":"https://a.b","interval":"0"}"#);
+    let code = code.unwrap();
+    assert!(code.message.contains("https://a.b") && code.message.contains("AB12"), "{}", code.message);
+    assert_eq!((code.expires_in.as_secs(), code.interval.as_secs()), (3600, 1));
+    assert!(matches!(read(r#"{"user_code":"AB12"}"#), Err(TokenFault::Garbage(_))));
+}
+
+#[test]
+fn what_a_device_code_is_answered() {
+    let request = device_token("contoso.com", "id", &Secret::new(CODE.to_string()));
+    let of = |error: &str| {
+        request
+            .interpret_device_token(&answer(400, &format!(r#"{{"error":"{error}","error_codes":[70016]}}"#)))
+    };
+    assert!(matches!(of("authorization_pending"), Ok(Polled::Pending)));
+    assert!(matches!(of("slow_down"), Ok(Polled::SlowDown)));
+    assert!(matches!(of("authorization_declined"), Ok(Polled::Declined)));
+    assert!(matches!(of("access_denied"), Ok(Polled::Declined)));
+    assert!(matches!(of("expired_token"), Ok(Polled::Expired)));
+    assert!(matches!(of("bad_verification_code"), Err(TokenFault::Refused { .. })));
+}
+
+#[test]
+fn the_requests_of_managed_identity() {
+    let imds = imds("https://outlook.office365.com/", None);
+    assert_eq!(
+        imds.target,
+        "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Foutlook.office365.com%2F"
+    );
+    assert_eq!((imds.header.0, imds.header.1.expose().as_str()), ("Metadata", "true"));
+    let header = Secret::new("canary".to_string());
+    let app_service = app_service("/msi/token", &header, "https://r/", Some("id"));
+    assert_eq!(
+        app_service.target,
+        "/msi/token?api-version=2019-08-01&resource=https%3A%2F%2Fr%2F&client_id=id"
+    );
+    let words = r#"{"statusCode":400,"message":"No Managed Identity found for canary"}"#;
+    let fault = app_service.interpret(&answer(400, words), std::time::UNIX_EPOCH).unwrap_err();
+    assert!(
+        matches!(&fault, TokenFault::Refused { description, .. } if description == "No Managed Identity found for [redacted]"),
+        "{fault:?}"
+    );
+}
+
+#[test]
+fn a_kept_token_lives_until_its_end_and_not_its_full_life() {
+    let request = imds("https://r/", None);
+    let now = std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+    let life = |fields: &str| {
+        let body = format!(r#"{{"token_type":"Bearer","access_token":"x",{fields}}}"#);
+        request.interpret(&answer(200, &body), now).map(|token| token.expires_in.as_secs())
+    };
+    assert_eq!(life(r#""expires_in":"86399","expires_on":"1700003600""#), Ok(3600));
+    assert_eq!(life(r#""expires_on":"1700003600""#), Ok(3600));
+    assert_eq!(life(r#""expires_in":"3000""#), Ok(3000));
+    assert_eq!(life(r#""expires_in":"3000","expires_on":"1700086400""#), Ok(3000));
+    for over in [r#""expires_on":"1699999999""#, r#""resource":"x""#] {
+        assert!(matches!(life(over), Err(TokenFault::Garbage(_))), "{over}");
+    }
+}

@@ -1,5 +1,5 @@
-//! One HTTPS exchange with the token service: a connection, a request, an answer. No redirect is followed, nothing is
-//! kept open, and everything that the server sends is bounded.
+//! One exchange with the token service over HTTPS, or with the platform's own endpoint on this machine: a connection, a
+//! request, an answer. No redirect is followed, nothing is kept open, and everything that the server sends is bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +10,12 @@ use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::config::LocalUrl;
 use crate::deadlines::Deadlines;
-use crate::identity::grant::{Answer, TokenRequest};
+use crate::identity::grant::{Answer, LocalRequest, TokenRequest};
 use crate::outcome::{Cause, Fault, Stage, TokenFault};
 use crate::upstream::dial::Dialer;
 use crate::upstream::tls;
@@ -28,6 +30,8 @@ const MAX_FIELDS: usize = 64;
 
 /// The port that the Host field leaves out.
 const HTTPS: u16 = 443;
+
+const AGENT: &str = concat!("mailshim/", env!("CARGO_PKG_VERSION"));
 
 /// Makes token requests.
 #[derive(Clone)]
@@ -55,10 +59,36 @@ impl Http {
             let tcp = self.dialer.connect(host, port).await.map_err(unreachable)?;
             let tls =
                 tls::handshake(&self.tls, host, tcp, self.handshake_within).await.map_err(unreachable)?;
-            exchange(tls, host, port, request).await
+            exchange(tls, form_post(host, port, request)?).await
         };
         timeout(within, whole).await.map_err(|_| TokenFault::TimedOut(within))?
     }
+
+    /// Asks managed identity's endpoint, without TLS: `url` cannot leave this machine. Not by the dialer, which may
+    /// know a proxy: what is asked here is never somebody else's to see.
+    ///
+    /// # Errors
+    /// As for [`Http::post`].
+    pub async fn get_local(&self, url: &LocalUrl, request: &LocalRequest) -> Result<Answer, TokenFault> {
+        let within = self.whole_within;
+        let whole = async { exchange(connect_local(url).await?, local_get(url, request)?).await };
+        timeout(within, whole).await.map_err(|_| TokenFault::TimedOut(within))?
+    }
+}
+
+async fn connect_local(url: &LocalUrl) -> Result<TcpStream, TokenFault> {
+    let mut failures = Vec::new();
+    for ip in url.addresses() {
+        match TcpStream::connect((*ip, url.port())).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failures.push(format!("{ip}: {error}")),
+        }
+    }
+    Err(TokenFault::Unreachable(format!(
+        "managed identity's endpoint at {}: connecting: {}",
+        url.authority(),
+        failures.join(", ")
+    )))
 }
 
 fn unreachable(host: &str, port: u16, fault: &Fault) -> TokenFault {
@@ -76,19 +106,36 @@ fn unreachable(host: &str, port: u16, fault: &Fault) -> TokenFault {
     TokenFault::Unreachable(format!("the token service at {host}:{port}: {doing}: {why}"))
 }
 
-async fn exchange<IO>(io: IO, host: &str, port: u16, request: &TokenRequest) -> Result<Answer, TokenFault>
-where
-    IO: AsyncRead + AsyncWrite + Unpin,
-{
+type Request = hyper::Request<Full<Bytes>>;
+
+fn form_post(host: &str, port: u16, request: &TokenRequest) -> Result<Request, TokenFault> {
     let authority = if port == HTTPS { host.to_string() } else { format!("{host}:{port}") };
-    let request = hyper::Request::post(&request.path)
+    hyper::Request::post(&request.path)
         .header(HOST, authority)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(ACCEPT, "application/json")
-        .header(USER_AGENT, concat!("mailshim/", env!("CARGO_PKG_VERSION")))
+        .header(USER_AGENT, AGENT)
         .header(CONNECTION, "close")
         .body(Full::new(Bytes::from(request.body.expose().clone())))
-        .map_err(|error| TokenFault::Unreachable(format!("{host} makes no HTTP request: {error}")))?;
+        .map_err(|error| TokenFault::Unreachable(format!("{host} makes no HTTP request: {error}")))
+}
+
+fn local_get(url: &LocalUrl, request: &LocalRequest) -> Result<Request, TokenFault> {
+    let (name, value) = &request.header;
+    hyper::Request::get(&request.target)
+        .header(HOST, url.authority())
+        .header(*name, value.expose())
+        .header(ACCEPT, "application/json")
+        .header(USER_AGENT, AGENT)
+        .header(CONNECTION, "close")
+        .body(Full::new(Bytes::new()))
+        .map_err(|error| TokenFault::Unreachable(format!("{url} makes no HTTP request: {error}")))
+}
+
+async fn exchange<IO>(io: IO, request: Request) -> Result<Answer, TokenFault>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
     let (mut sender, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_FIELDS)

@@ -30,7 +30,7 @@ async fn against(answer: &str) -> (Result<Answer, TokenFault>, String) {
         seen
     };
     let request = request();
-    tokio::join!(exchange(io, "login.test", 443, &request), served)
+    tokio::join!(exchange(io, form_post("login.test", 443, &request).unwrap()), served)
 }
 
 async fn garbage(answer: &str) -> String {
@@ -186,4 +186,37 @@ async fn a_whole_exchange_over_tls_on_loopback() {
     let (answer, (seen, _tls)) = tokio::join!(http.post("localhost", port, &request), served);
     assert!(seen.contains(&format!("host: localhost:{port}\r\n")), "{seen}");
     assert_eq!(request.interpret(&answer.unwrap()).unwrap().access_token.expose(), "eyJ0");
+}
+
+#[tokio::test]
+async fn managed_identity_is_a_plain_get_with_its_header() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let url = LocalUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap();
+    let deadlines = Deadlines::default();
+    let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
+    let served = async {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut seen = Vec::new();
+        while !seen.ends_with(b"\r\n\r\n") {
+            assert_ne!(tcp.read_buf(&mut seen).await.unwrap(), 0);
+        }
+        tcp.write_all(b"HTTP/1.1 302 Found\r\nlocation: http://evil.test/\r\ncontent-length: 0\r\n\r\n")
+            .await
+            .unwrap();
+        (String::from_utf8(seen).unwrap(), tcp)
+    };
+    let request = grant::imds("https://r/", None);
+    let (answer, (seen, _tcp)) = tokio::join!(http.get_local(&url, &request), served);
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(
+        seen,
+        format!(
+            "GET /metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fr%2F HTTP/1.1\r\n\
+             host: 127.0.0.1:{port}\r\nmetadata: true\r\naccept: application/json\r\nuser-agent: mailshim/{version}\r\n\
+             connection: close\r\n\r\n"
+        )
+    );
+    let fault = request.interpret(&answer.unwrap(), std::time::SystemTime::now()).unwrap_err();
+    assert!(matches!(&fault, TokenFault::Garbage(words) if words.contains("redirect")), "{fault:?}");
 }

@@ -11,21 +11,22 @@
 
 pub mod grant;
 pub mod http;
+mod exchange;
+pub mod token_file;
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::config::{Config, SignIn};
+use crate::identity::exchange::Exchange;
 use crate::identity::grant::Token;
 use crate::identity::http::Http;
 use crate::outcome::{Cause, Fault, Stage, TokenFault};
 use crate::secret::{Secret, SecretSource};
-
-/// A token is not handed out in its last two minutes: a mail that waits and streams must not outlive it.
-const LAST_MINUTES: Duration = Duration::from_secs(2 * 60);
 
 /// A token is renewed this long before its end at the latest (Exchange's high volume endpoint refuses it from there on),
 /// where it lives for at least twice as long; and else at 70 % of its life.
@@ -64,30 +65,20 @@ pub enum Credential {
         /// Its password.
         password: Secret<String>,
     },
+    /// No AUTH: a connector knows us by address or certificate.
+    Nobody,
 }
 
 impl Credential {
+    /// Whether there is anything to sign in with.
+    pub const fn is_somebody(&self) -> bool {
+        !matches!(self, Self::Nobody)
+    }
+
     /// Whether it is a token, which can be had anew.
     pub const fn is_token(&self) -> bool {
         matches!(self, Self::Xoauth2 { .. })
     }
-}
-
-/// The client credentials grant with a client secret.
-#[derive(Clone, Debug)]
-pub struct ClientSecretGrant {
-    /// A GUID or a domain.
-    pub tenant: String,
-    /// The application's id.
-    pub client_id: String,
-    /// The secret's value (not its id); read again at each exchange.
-    pub secret: SecretSource,
-    /// `login.microsoftonline.com`, or a national cloud's.
-    pub authority_host: String,
-    /// 443.
-    pub authority_port: u16,
-    /// `https://outlook.office365.com/.default`, or a national cloud's.
-    pub scope: String,
 }
 
 /// What became of one renewal in the background.
@@ -126,21 +117,31 @@ pub struct Identity {
 enum Method {
     Password(SecretSource),
     Token(Arc<Tokens>),
+    /// A connector knows us by address or certificate.
+    Nobody,
 }
 
 impl Identity {
-    /// Signs in with a password.
-    pub const fn password(user: String, password: SecretSource) -> Self {
-        Self { user, method: Method::Password(password) }
+    /// The identity that the configuration says: the one place where a way to sign in becomes an identity.
+    pub fn new(config: &Config, http: Http) -> Self {
+        let user = config.mailbox.to_string();
+        match &config.sign_in {
+            SignIn::Password(password) => Self { user, method: Method::Password(password.clone()) },
+            SignIn::Token(source) => {
+                Self::tokens(user, config.cloud.token_margin, Exchange::new(source.clone(), http))
+            }
+            SignIn::None => Self { user, method: Method::Nobody },
+        }
     }
 
-    /// Signs in with tokens by the client credentials grant.
-    pub fn client_secret(user: String, grant: ClientSecretGrant, http: Http) -> Self {
-        Self::tokens(user, Exchange::ClientSecret { grant, http })
+    /// How long the certificate that was used last is still valid; `None` where none was used yet.
+    pub fn certificate_expires_in(&self, now: SystemTime) -> Option<Duration> {
+        let Method::Token(tokens) = &self.method else { return None };
+        tokens.exchange.certificate_ends().map(|ends| ends.duration_since(now).unwrap_or_default())
     }
 
-    fn tokens(user: String, exchange: Exchange) -> Self {
-        Self { user, method: Method::Token(Arc::new(Tokens { exchange, state: Mutex::default() })) }
+    fn tokens(user: String, margin: Duration, exchange: Exchange) -> Self {
+        Self { user, method: Method::Token(Arc::new(Tokens { exchange, margin, state: Mutex::default() })) }
     }
 
     /// What to sign in with now. May wait for one exchange, which has its own deadline, and may be dropped at any time.
@@ -153,6 +154,7 @@ impl Identity {
                 let password = password.read().map_err(|words| fault(Cause::SetUp(words)))?;
                 Ok(Credential::Login { user: self.user.clone(), password })
             }
+            Method::Nobody => Ok(Credential::Nobody),
             Method::Token(tokens) => {
                 let (held, fresh) = tokens.obtain().await?;
                 Ok(Credential::Xoauth2 {
@@ -178,15 +180,13 @@ impl Identity {
     }
 
     /// What is signed in with now, as a number that tells nothing of it: it changes when the secret does. `None` if that
-    /// cannot be read.
+    /// cannot be read, or if there is none on this side.
     pub fn fingerprint(&self) -> Option<u64> {
-        let source = match &self.method {
-            Method::Password(password) => password,
-            Method::Token(tokens) => tokens.exchange.secret()?,
-        };
-        let mut hasher = FINGERPRINT.build_hasher();
-        hasher.write(source.read().ok()?.expose().as_bytes());
-        Some(hasher.finish())
+        match &self.method {
+            Method::Password(password) => Some(FINGERPRINT.hash_one(password.read().ok()?.expose())),
+            Method::Token(tokens) => tokens.exchange.secret().map(|secret| FINGERPRINT.hash_one(secret)),
+            Method::Nobody => None,
+        }
     }
 
     /// Office 365 refused this credential (535): its token is thrown away, if nobody else has replaced it already.
@@ -224,43 +224,11 @@ impl Identity {
     }
 }
 
-/// How tokens are obtained.
-enum Exchange {
-    ClientSecret {
-        grant: ClientSecretGrant,
-        http: Http,
-    },
-    #[cfg(test)]
-    Scripted(tests::Script),
-}
-
-impl Exchange {
-    /// What must change before a refused exchange can succeed.
-    const fn secret(&self) -> Option<&SecretSource> {
-        match self {
-            Self::ClientSecret { grant, .. } => Some(&grant.secret),
-            #[cfg(test)]
-            Self::Scripted(_) => None,
-        }
-    }
-
-    async fn run(&self) -> Result<Token, Cause> {
-        match self {
-            Self::ClientSecret { grant, http } => {
-                let secret = grant.secret.read().map_err(Cause::SetUp)?;
-                let request = grant::client_secret(&grant.tenant, &grant.client_id, &secret, &grant.scope);
-                let answer = http.post(&grant.authority_host, grant.authority_port, &request).await;
-                answer.and_then(|answer| request.interpret(&answer)).map_err(Cause::Token)
-            }
-            #[cfg(test)]
-            Self::Scripted(script) => script.run().await,
-        }
-    }
-}
-
 /// The token cache. The lock is never held across an await.
 struct Tokens {
     exchange: Exchange,
+    /// A token is not handed out in this last part of its life: a mail that waits and streams must not outlive it.
+    margin: Duration,
     state: Mutex<State>,
 }
 
@@ -334,7 +302,7 @@ impl Tokens {
             let result = tokens.exchange.run().await;
             let mut state = tokens.state();
             state.under_way = None;
-            let result = state.settle(asked, result);
+            let result = state.settle(asked, tokens.margin, result);
             drop(state);
             done.send_replace(Some(result));
         });
@@ -350,14 +318,19 @@ impl Tokens {
 }
 
 impl State {
-    fn settle(&mut self, asked: Instant, result: Result<Token, Cause>) -> Result<Held, Fault> {
+    fn settle(
+        &mut self,
+        asked: Instant,
+        margin: Duration,
+        result: Result<Token, Cause>,
+    ) -> Result<Held, Fault> {
         match result {
             Ok(token) => {
                 self.generation += 1;
                 let held = Held {
                     token: token.access_token,
                     generation: self.generation,
-                    good_until: asked + token.expires_in.saturating_sub(LAST_MINUTES),
+                    good_until: asked + token.expires_in.saturating_sub(margin),
                     renew_at: asked + renew_after(token.expires_in),
                 };
                 self.held = Some(held.clone());

@@ -39,14 +39,12 @@ impl Script {
     }
 }
 
-impl PartialEq for Token {
-    fn eq(&self, other: &Self) -> bool {
-        self.access_token == other.access_token && self.expires_in == other.expires_in
-    }
-}
-
 fn identity(script: &Script) -> Arc<Identity> {
-    Arc::new(Identity::tokens("app@contoso.com".to_string(), Exchange::Scripted(script.clone())))
+    Arc::new(Identity::tokens(
+        "app@contoso.com".to_string(),
+        Duration::from_secs(120),
+        Exchange::Scripted(script.clone()),
+    ))
 }
 
 fn seconds(n: u64) -> Duration {
@@ -58,7 +56,7 @@ fn minutes(n: u64) -> Duration {
 }
 
 fn lives_for(n: u64) -> Result<Token, Cause> {
-    Ok(Token { access_token: Secret::new(String::new()), expires_in: minutes(n) })
+    Ok(Token { access_token: Secret::new(String::new()), expires_in: minutes(n), refresh_token: None })
 }
 
 fn refusal() -> Result<Token, Cause> {
@@ -77,7 +75,7 @@ fn busy(retry_after: Option<u64>) -> Result<Token, Cause> {
 fn generation(credential: &Credential) -> (u64, bool) {
     match credential {
         Credential::Xoauth2 { generation, fresh, .. } => (*generation, *fresh),
-        Credential::Login { .. } => panic!("{credential:?}"),
+        Credential::Login { .. } | Credential::Nobody => panic!("{credential:?}"),
     }
 }
 
@@ -257,25 +255,47 @@ async fn an_exchange_that_panics_leaves_nobody_waiting() {
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, true));
 }
 
+/// An identity whose token service is a port where nobody listens.
+fn configured(changes: &[(&str, &str)]) -> Identity {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let authority = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    drop(listener);
+    let common = [("MAILSHIM_MAILBOX", "app@contoso.com"), ("AZURE_AUTHORITY_HOST", authority.as_str())];
+    let vars = common.iter().chain(changes).map(|(name, value)| (name.into(), value.into()));
+    let (config, deadlines) = (Config::from_env(vars).unwrap(), Deadlines::default());
+    let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
+    Identity::new(&config, http)
+}
+
+#[tokio::test]
+async fn it_tells_when_its_certificate_ends() {
+    let path = std::env::temp_dir().join(format!("mailshim-identity-certificate-{}", std::process::id()));
+    std::fs::write(&path, office365::AppCertificate::valid(-1, 40).pem()).unwrap();
+    let identity = configured(&[
+        ("MAILSHIM_TENANT_ID", "contoso.com"),
+        ("MAILSHIM_CLIENT_ID", "8c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60"),
+        ("MAILSHIM_CLIENT_CERTIFICATE_PATH", path.to_str().unwrap()),
+    ]);
+    let days = || identity.certificate_expires_in(SystemTime::now()).map(|left| left.as_secs() / 86_400);
+    assert_eq!(days(), None);
+    let fault = identity.credential().await.unwrap_err();
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(fault.cause, Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
+    assert_eq!(days(), Some(39));
+}
+
 #[tokio::test]
 async fn a_secret_file_that_cannot_be_read_is_a_set_up_fault_and_is_not_remembered() {
     let path = std::env::temp_dir().join(format!("mailshim-identity-{}", std::process::id()));
-    let _ = std::fs::remove_file(&path);
-    let secret = SecretSource::File(path.clone());
-    let password = Identity::password("app@contoso.com".to_string(), secret.clone());
-    let deadlines = Deadlines::default();
-    let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let grant = ClientSecretGrant {
-        tenant: "contoso.com".to_string(),
-        client_id: "id".to_string(),
-        secret,
-        authority_host: "127.0.0.1".to_string(),
-        authority_port: listener.local_addr().unwrap().port(),
-        scope: "scope".to_string(),
-    };
-    drop(listener);
-    let token = Identity::client_secret("app@contoso.com".to_string(), grant, http);
+    std::fs::write(&path, CANARY).unwrap();
+    let file = path.display().to_string();
+    let password = configured(&[("MAILSHIM_PASSWORD_FILE", &file)]);
+    let token = configured(&[
+        ("MAILSHIM_TENANT_ID", "contoso.com"),
+        ("MAILSHIM_CLIENT_ID", "8c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60"),
+        ("MAILSHIM_CLIENT_SECRET_FILE", &file),
+    ]);
+    std::fs::remove_file(&path).unwrap();
     for identity in [&password, &token] {
         let fault = identity.credential().await.unwrap_err();
         assert!(

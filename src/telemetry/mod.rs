@@ -365,3 +365,11 @@ pub fn breaker(is_open: bool) {
 fn some(repeated: u64) -> Option<u64> {
     (repeated > 0).then_some(repeated)
 }
+
+/// The file of MAILSHIM_REFRESH_TOKEN_FILE could not be rewritten; mail goes on.
+pub fn refresh_token_not_kept(problem: &str) {
+    warn!(
+        "the new refresh token could not be kept ({problem}): the old one goes on, but ends 90 days after it was given; \
+         put MAILSHIM_REFRESH_TOKEN_FILE on a volume that can be written"
+    );
+}

@@ -149,7 +149,7 @@ impl Connection {
         let age = self.opened + self.link.deadlines.age;
         match &self.credential {
             Credential::Xoauth2 { good_until, .. } => age.min(*good_until),
-            Credential::Login { .. } => age,
+            Credential::Login { .. } | Credential::Nobody => age,
         }
     }
 

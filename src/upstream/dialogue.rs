@@ -144,7 +144,7 @@ impl<'a> Opening<'a> {
 
     fn choose_auth(&self) -> Result<Phase, Fault> {
         let usable = match self.credential {
-            None => return Ok(Phase::Ready),
+            None | Some(Credential::Nobody) => return Ok(Phase::Ready),
             Some(Credential::Xoauth2 { .. }) => self.extensions.xoauth2,
             Some(Credential::Login { .. }) => self.extensions.login,
         };

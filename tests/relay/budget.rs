@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mailshim::accounts::{Accounts, Allowance};
-use mailshim::config::{AddressList, FromPolicy, Sender};
+use mailshim::config::{AddressList, Config, FromPolicy, Sender};
 use mailshim::handoff::Delivery;
 use mailshim::identity::Identity;
+use mailshim::identity::http::Http;
 use mailshim::listener::Life;
 use mailshim::message::Budget;
 use mailshim::message::policy::Policy;
 use mailshim::relay::Relay;
-use mailshim::secret::{Secret, SecretSource};
 use mailshim::session::Sessions;
 use mailshim::session::machine::Limits;
 use mailshim::smtp::path::Address;
@@ -24,6 +24,12 @@ use tokio::time::timeout;
 
 use crate::client::stuffed;
 use crate::setup::{PATIENCE, deadlines, large};
+
+/// The least that signs in.
+fn config() -> Config {
+    let vars = [("MAILSHIM_MAILBOX", "app@contoso.com"), ("MAILSHIM_PASSWORD", "x")];
+    Config::from_env(vars.map(|(name, value)| (name.into(), value.into()))).unwrap()
+}
 
 /// The sender stays as the app gave it.
 fn policy() -> Policy {
@@ -44,16 +50,15 @@ fn policy() -> Policy {
 fn sessions(budget: &Budget) -> (Sessions, watch::Sender<Life>) {
     let deadlines = Arc::new(deadlines());
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (dialer, tls) = (Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap());
+    let http = Http::new(dialer.clone(), Arc::clone(&tls), &deadlines);
     let connector = Connector {
-        dialer: Dialer::new(&deadlines, None),
-        tls: tls::client_config(None, None).unwrap(),
+        dialer,
+        tls,
         host: "127.0.0.1".into(),
         port: closed.port(),
         hostname: "contoso.com".into(),
-        identity: Arc::new(Identity::password(
-            "app@contoso.com".into(),
-            SecretSource::Value(Secret::new("x".into())),
-        )),
+        identity: Arc::new(Identity::new(&config(), http)),
         deadlines: Arc::clone(&deadlines),
     };
     let (life, seen) = watch::channel(Life::Running);

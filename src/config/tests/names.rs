@@ -67,12 +67,12 @@ fn azure_names_are_read_where_ours_are_not_set() {
         ("AZURE_SOMETHING", "not ours"),
     ])
     .unwrap();
-    let SignIn::Secret(credentials) = config.sign_in else { panic!("{:?}", config.sign_in) };
+    let (application, found) = by_secret(&config);
     assert_eq!(
-        (credentials.tenant.as_str(), credentials.client_id.as_str()),
+        (application.tenant.as_str(), application.client_id.as_str()),
         ("contoso.onmicrosoft.com", CLIENT)
     );
-    assert_eq!(credentials.secret, SecretSource::File(secret.0.clone()));
+    assert_eq!(*found, SecretSource::File(secret.0.clone()));
     // The error names what the operator wrote.
     assert_refused(
         &[("MAILSHIM_TENANT_ID", ""), ("AZURE_TENANT_ID", "common")],

@@ -14,10 +14,10 @@ fn values_by_file() {
     ])
     .unwrap();
     assert_eq!((config.listen.is_default, config.hold), (false, Duration::from_secs(30)));
-    let SignIn::Secret(credentials) = config.sign_in else { panic!("{:?}", config.sign_in) };
-    assert_eq!(credentials.secret.read().unwrap().expose(), "s3cret");
+    let (_, read_again) = by_secret(&config);
+    assert_eq!(read_again.read().unwrap().expose(), "s3cret");
     std::fs::write(&secret.0, "rotated\r\n").unwrap();
-    assert_eq!(credentials.secret.read().unwrap().expose(), "rotated", "a secret's file is read again");
+    assert_eq!(read_again.read().unwrap().expose(), "rotated", "a secret's file is read again");
     assert_eq!(config.warnings, Vec::<String>::new());
 
     let (empty, newline, latin1, huge) = (file(b""), file(b"\n"), file(b"\xe9"), file(&[b'x'; 70_000]));

@@ -20,6 +20,7 @@ mod tenant;
 mod pki;
 mod smtp;
 mod entra;
+mod app_certificate;
 pub mod wording;
 
 use std::future::Future;
@@ -36,15 +37,17 @@ use tokio::sync::oneshot;
 use pki::Pki;
 use tenant::Tenant;
 
+pub use app_certificate::{AppCertificate, openssl};
 pub use fault::{Fault, Stage, Times};
 pub use record::{ConnectionStats, Line, Side, Stats, Taken, TokenRequest, Via};
-pub use settings::{Settings, TlsSetup};
+pub use settings::{DeviceEnd, DeviceFlow, FederatedCredential, Settings, TlsSetup};
 
 /// The running simulator.
 pub struct Office365 {
     tenant: Arc<Tenant>,
     smtp: SocketAddr,
     https: SocketAddr,
+    identity: SocketAddr,
     ca_pem: String,
     ca_file: PathBuf,
     stop: Option<oneshot::Sender<()>>,
@@ -79,20 +82,35 @@ impl Office365 {
                 for listener in https {
                     tokio::spawn(accept(listener, shared.clone(), https_tls.clone(), entra::serve));
                 }
-                let _ = bound.send((smtp_addr, https_addr));
+                let (identity, identity_addr) = bind(&shared, 0).await;
+                for listener in identity {
+                    tokio::spawn(accept(listener, shared.clone(), https_tls.clone(), entra::serve_local));
+                }
+                let _ = bound.send((smtp_addr, https_addr, identity_addr));
                 let _ = stopped.await;
             });
         };
         let thread =
             std::thread::Builder::new().name("office365".into()).spawn(body).expect("office365: a thread");
-        let Ok((smtp, https)) = addresses.recv() else {
+        let Ok((smtp, https, identity)) = addresses.recv() else {
             let _ = std::fs::remove_file(&ca_file);
             match thread.join() {
                 Err(panic) => std::panic::resume_unwind(panic),
                 Ok(()) => unreachable!("office365: ended before it began"),
             }
         };
-        Office365 { tenant, smtp, https, ca_pem: pki.ca_pem, ca_file, stop: Some(stop), thread: Some(thread) }
+        let office365 = Office365 {
+            tenant,
+            smtp,
+            https,
+            identity,
+            ca_pem: pki.ca_pem,
+            ca_file,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
+        let _ = office365.tenant.authority.set(office365.authority());
+        office365
     }
 
     /// Where SMTP listens.
@@ -117,6 +135,16 @@ impl Office365 {
     /// `https://localhost:PORT`, for `AZURE_AUTHORITY_HOST`.
     pub fn authority(&self) -> String {
         format!("https://{}:{}", self.host(), self.https.port())
+    }
+
+    /// `http://127.0.0.1:PORT`, for `AZURE_POD_IDENTITY_AUTHORITY_HOST`.
+    pub fn imds(&self) -> String {
+        format!("http://{}", self.identity)
+    }
+
+    /// `http://127.0.0.1:PORT/msi/token`, for `IDENTITY_ENDPOINT`; [`Settings::identity_header`] goes with it.
+    pub fn identity_endpoint(&self) -> String {
+        format!("http://{}{}", self.identity, entra::APP_SERVICE)
     }
 
     /// The CA that both certificates chain to.
@@ -242,6 +270,33 @@ impl Office365 {
     /// Changes the mailboxes' password.
     pub fn set_password(&self, password: &str) {
         self.tenant.credentials.lock().unwrap().password = password.to_owned();
+    }
+
+    /// Changes the certificates (DER) of the app registration.
+    pub fn set_certificates(&self, certificates: &[Vec<u8>]) {
+        self.tenant.credentials.lock().unwrap().certificates = certificates.to_vec();
+    }
+
+    /// A service account's token from the cluster's issuer, for `AZURE_FEDERATED_TOKEN_FILE`: what the settings'
+    /// federated credential expects. A negative life has ended already.
+    pub fn federated_token(&self, credential: &FederatedCredential, lives_seconds: i64) -> String {
+        let FederatedCredential { issuer, subject, audience } = credential;
+        self.tenant.issuer.token(issuer, subject, audience, lives_seconds)
+    }
+
+    /// A refresh token, as if a person had just signed in.
+    pub fn give_refresh_token(&self) -> String {
+        self.tenant.give_refresh_token()
+    }
+
+    /// Puts the clock by which refresh tokens end (90 days) forward.
+    pub fn put_refresh_clock_forward(&self, by: Duration) {
+        self.tenant.delegated.put_forward(by);
+    }
+
+    /// All refresh tokens given so far are refused from now on: the person changed the password.
+    pub fn revoke_refresh_tokens(&self) {
+        self.tenant.delegated.revoke();
     }
 
     /// Changes the tenant id.

@@ -30,6 +30,39 @@ pub enum TlsSetup {
     Tls13Only,
 }
 
+/// A federated credential of the app registration: whose tokens are taken in place of a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FederatedCredential {
+    /// The cluster's OIDC issuer; it ends in a slash.
+    pub issuer: String,
+    /// The service account.
+    pub subject: String,
+    /// Whom the token is for.
+    pub audience: String,
+}
+
+/// How a device code sign-in goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceFlow {
+    /// So many questions are answered `authorization_pending`.
+    pub pending: u32,
+    /// Then this.
+    pub end: DeviceEnd,
+    /// The pause between questions that the client is told.
+    pub interval: Duration,
+}
+
+/// How a device code sign-in ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceEnd {
+    /// The person has signed in.
+    Approved,
+    /// The person said no.
+    Declined,
+    /// Nobody came.
+    Expired,
+}
+
 /// How the simulator behaves. Fields are public: `Settings { chunking: false, ..Settings::default() }`.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -59,6 +92,18 @@ pub struct Settings {
     pub client_secret: String,
     /// Scope that the token endpoint accepts for client credentials.
     pub scope: String,
+    /// Scope of delegated sign-ins, `offline_access` apart.
+    pub delegated_scope: String,
+    /// DER certificates uploaded to the app registration.
+    pub certificates: Vec<Vec<u8>>,
+    /// The app registration's federated credential.
+    pub federated_credential: FederatedCredential,
+    /// How a device code sign-in goes.
+    pub device: DeviceFlow,
+    /// What `X-IDENTITY-HEADER` must hold.
+    pub identity_header: String,
+    /// The user-assigned managed identity.
+    pub managed_client_id: String,
     /// `expires_in` of the tokens.
     pub token_lifetime: Duration,
     /// Transactions in progress per mailbox; one begun beyond it gets 432 4.3.2 after the dot.
@@ -126,6 +171,16 @@ impl Default for Settings {
             // Characters that form encoding must escape, as in real secrets: a client that does not escape them fails.
             client_secret: "Zq8Q~simulated+secret/with=odd&chars%41".into(),
             scope: "https://outlook.office365.com/.default".into(),
+            delegated_scope: "https://outlook.office.com/SMTP.Send".into(),
+            certificates: Vec::new(),
+            federated_credential: FederatedCredential {
+                issuer: "https://oidc.example.net/cluster/".into(),
+                subject: "system:serviceaccount:mail:app".into(),
+                audience: "api://AzureADTokenExchange".into(),
+            },
+            device: DeviceFlow { pending: 1, end: DeviceEnd::Approved, interval: Duration::from_secs(1) },
+            identity_header: "853b9a84-5bfa-4b22-a3f3-0b9a43d9ad8a".into(),
+            managed_client_id: "dddddddd-bbbb-cccc-dddd-eeeeeeeeeeee".into(),
             token_lifetime: Duration::from_secs(3599),
             max_connections: None,
             messages_per_minute: None,

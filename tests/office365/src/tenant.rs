@@ -10,6 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 use time::OffsetDateTime;
 
+use crate::entra::{Delegated, Issuer, Seen};
 use crate::fault::Faults;
 use crate::record::Recorder;
 use crate::settings::Settings;
@@ -23,6 +24,8 @@ pub(crate) struct Credentials {
     pub(crate) client_secret: String,
     pub(crate) mailboxes: Vec<String>,
     pub(crate) send_as: Vec<(String, String)>,
+    /// DER.
+    pub(crate) certificates: Vec<Vec<u8>>,
 }
 
 struct Issued {
@@ -53,6 +56,11 @@ pub(crate) struct Tenant {
     pub(crate) faults: Faults,
     pub(crate) record: Recorder,
     pub(crate) credentials: Mutex<Credentials>,
+    /// The token service's origin, once it is bound.
+    pub(crate) authority: std::sync::OnceLock<String>,
+    pub(crate) assertions: Seen,
+    pub(crate) issuer: Issuer,
+    pub(crate) delegated: Delegated,
     tokens: Mutex<HashMap<String, Issued>>,
     generation: AtomicU64,
     sent: Mutex<HashMap<String, Sent>>,
@@ -73,12 +81,17 @@ impl Tenant {
             client_secret: settings.client_secret.clone(),
             mailboxes: settings.mailboxes.clone(),
             send_as: settings.send_as.clone(),
+            certificates: settings.certificates.clone(),
         };
         Tenant {
             settings,
             faults: Faults::default(),
             record: Recorder::default(),
             credentials: Mutex::new(credentials),
+            authority: std::sync::OnceLock::new(),
+            assertions: Seen::default(),
+            issuer: Issuer::new(),
+            delegated: Delegated::default(),
             tokens: Mutex::default(),
             generation: AtomicU64::new(0),
             sent: Mutex::default(),
@@ -135,6 +148,13 @@ impl Tenant {
         let issued = Issued { ends: Instant::now() + lifetime, generation, audience };
         self.tokens.lock().unwrap().insert(token.clone(), issued);
         self.record.count(|stats| stats.tokens_issued += 1);
+        token
+    }
+
+    /// A new refresh token, opaque as Entra's.
+    pub(crate) fn give_refresh_token(&self) -> String {
+        let token = format!("1.A{}", BASE64_URL_SAFE_NO_PAD.encode(self.random::<300>()));
+        self.delegated.give(&token);
         token
     }
 

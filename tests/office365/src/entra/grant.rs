@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::{assertion, delegated};
 use crate::tenant::{Credentials, Tenant};
 
 /// The form as sent.
@@ -21,13 +22,19 @@ impl Refused {
     }
 }
 
-fn missing(parameter: &str) -> Refused {
+pub(super) fn missing(parameter: &str) -> Refused {
     let description = format!("The request body must contain the following parameter: '{parameter}'.");
     Refused::new(400, "invalid_request", 900_144, description)
 }
 
-/// Whether this request gets a token.
-pub(super) fn decide(tenant: &Tenant, directory: &str, form: &Form) -> Result<(), Refused> {
+/// What comes with an access token.
+#[derive(Default)]
+pub(super) struct Granted {
+    pub(super) refresh_token: Option<String>,
+}
+
+/// The tenant's credentials, if `directory` is the tenant.
+pub(super) fn known_tenant(tenant: &Tenant, directory: &str) -> Result<Credentials, Refused> {
     let credentials = tenant.credentials.lock().unwrap().clone();
     if !directory.eq_ignore_ascii_case(&credentials.tenant) {
         let description = format!(
@@ -35,10 +42,17 @@ pub(super) fn decide(tenant: &Tenant, directory: &str, form: &Form) -> Result<()
         );
         return Err(Refused::new(400, "invalid_request", 90_002, description));
     }
+    Ok(credentials)
+}
+
+/// Whether this request gets a token.
+pub(super) fn decide(tenant: &Tenant, directory: &str, form: &Form) -> Result<Granted, Refused> {
+    let credentials = known_tenant(tenant, directory)?;
     let grant = form.get("grant_type").ok_or_else(|| missing("grant_type"))?;
     match grant.as_str() {
-        "client_credentials" => client_credentials(tenant, &credentials, form),
-        // Further grants (refresh_token, device_code, password) go here, one function each.
+        "client_credentials" => client_credentials(tenant, &credentials, form).map(|()| Granted::default()),
+        "refresh_token" => delegated::refresh(tenant, &credentials, form),
+        "urn:ietf:params:oauth:grant-type:device_code" => delegated::device_token(tenant, &credentials, form),
         other => {
             let description = format!("The app requested an unsupported grant type '{other}'.");
             Err(Refused::new(400, "unsupported_grant_type", 70_003, description))
@@ -48,8 +62,10 @@ pub(super) fn decide(tenant: &Tenant, directory: &str, form: &Form) -> Result<()
 
 fn client_credentials(tenant: &Tenant, credentials: &Credentials, form: &Form) -> Result<(), Refused> {
     known_client(credentials, form)?;
-    // A client assertion (certificate, federated token) is the other way to authenticate; it would be judged here.
-    client_secret(credentials, form)?;
+    match form.contains_key("client_assertion") {
+        true => assertion::judge(tenant, credentials, form)?,
+        false => client_secret(credentials, form)?,
+    }
     let scope = form.get("scope").ok_or_else(|| missing("scope"))?;
     if *scope != tenant.settings.scope {
         let description = format!(
@@ -60,7 +76,7 @@ fn client_credentials(tenant: &Tenant, credentials: &Credentials, form: &Form) -
     Ok(())
 }
 
-fn known_client(credentials: &Credentials, form: &Form) -> Result<(), Refused> {
+pub(super) fn known_client(credentials: &Credentials, form: &Form) -> Result<(), Refused> {
     let client = form.get("client_id").ok_or_else(|| missing("client_id"))?;
     if client.eq_ignore_ascii_case(&credentials.client_id) {
         return Ok(());

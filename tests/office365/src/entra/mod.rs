@@ -1,6 +1,10 @@
-//! The token endpoint: `POST /{tenant}/oauth2/v2.0/token` over HTTPS. [`grant`] has one function per grant type.
+//! The token endpoint: `POST /{tenant}/oauth2/v2.0/token` over HTTPS. [`grant`] has one function per grant type. And
+//! managed identity's endpoints, over plain HTTP.
 
 mod grant;
+mod assertion;
+mod delegated;
+mod managed;
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -27,6 +31,10 @@ use crate::record::TokenRequest;
 use crate::tenant::Tenant;
 use grant::{Form, Refused};
 
+pub(crate) use assertion::{Issuer, Seen};
+pub(crate) use delegated::Delegated;
+pub(crate) use managed::APP_SERVICE;
+
 type Answer = Response<BoxBody<Bytes, Infallible>>;
 
 /// No honest token request is larger (a client assertion is some 2 KB).
@@ -39,8 +47,22 @@ pub(crate) async fn serve(tcp: TcpStream, tenant: Arc<Tenant>, tls: Arc<ServerCo
     let Ok(stream) = TlsAcceptor::from(tls).accept(tcp).await else {
         return;
     };
-    let service = service_fn(move |request| respond(request, tenant.clone()));
+    let service = service_fn(move |request| respond(request, tenant.clone(), Door::Entra));
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+}
+
+/// Serves one connection of managed identity's endpoint.
+pub(crate) async fn serve_local(tcp: TcpStream, tenant: Arc<Tenant>, _: Arc<ServerConfig>) {
+    let _ = tcp.set_nodelay(true);
+    let service = service_fn(move |request| respond(request, tenant.clone(), Door::Local));
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), service).await;
+}
+
+/// Where a request came in.
+#[derive(Clone, Copy, PartialEq)]
+enum Door {
+    Entra,
+    Local,
 }
 
 /// The connection is closed without an answer.
@@ -55,7 +77,7 @@ impl std::fmt::Display for Dropped {
 
 impl std::error::Error for Dropped {}
 
-async fn respond(request: Request<Incoming>, tenant: Arc<Tenant>) -> Result<Answer, Dropped> {
+async fn respond(request: Request<Incoming>, tenant: Arc<Tenant>, door: Door) -> Result<Answer, Dropped> {
     let at = Instant::now();
     let target = format!("{} {}", request.method(), request.uri());
     tenant.record.count(|stats| stats.token_requests += 1);
@@ -63,7 +85,7 @@ async fn respond(request: Request<Incoming>, tenant: Arc<Tenant>) -> Result<Answ
     let read = Limited::new(body, MAX_REQUEST).collect().await;
     let body = read.map(|body| body.to_bytes()).map_err(|_| Dropped)?;
     let violation = |rule: &str| tenant.record.violation(format!("token request {target}: {rule}"));
-    if head.uri.query().is_some() {
+    if door == Door::Entra && head.uri.query().is_some() {
         violation("a query: parameters belong in the body");
     }
     if !head.headers.contains_key(hyper::header::HOST) {
@@ -79,8 +101,8 @@ async fn respond(request: Request<Incoming>, tenant: Arc<Tenant>) -> Result<Answ
         tokio::time::sleep(tenant.settings.latency).await;
     }
     let answer = match tenant.faults.take(Fault::is_token) {
-        Some(fault) => faulty(fault, &tenant, &head, &form).await,
-        None => Ok(ordinary(&tenant, &head, &form, None)),
+        Some(fault) => faulty(fault, &tenant, &head, &form, door).await,
+        None => Ok(ordinary(&tenant, &head, &form, door, None)),
     };
     let status = answer.as_ref().map_or(0, |answer| answer.status().as_u16());
     let fields = form.into_iter().map(|(name, value)| {
@@ -130,10 +152,14 @@ fn ordinary(
     tenant: &Tenant,
     head: &hyper::http::request::Parts,
     form: &Form,
+    door: Door,
     broken: Option<&Fault>,
 ) -> Answer {
+    if door == Door::Local {
+        return managed::answer(tenant, head, broken);
+    }
     let segments: Vec<&str> = head.uri.path().trim_start_matches('/').split('/').collect();
-    let [directory, "oauth2", "v2.0", "token"] = segments[..] else {
+    let [directory, "oauth2", "v2.0", endpoint @ ("token" | "devicecode")] = segments[..] else {
         tenant.record.violation(format!("token request to {}", head.uri.path()));
         return reply(404, "text/html", "<html>Not found</html>");
     };
@@ -144,18 +170,30 @@ fn ordinary(
             &Refused::new(400, "invalid_request", 900_561, "The endpoint only accepts POST requests."),
         );
     }
+    if endpoint == "devicecode" {
+        let code = grant::known_tenant(tenant, directory)
+            .and_then(|credentials| delegated::device_code(tenant, &credentials, form));
+        return match code {
+            Err(refused) => refusal(tenant, &refused),
+            Ok(code) => reply(200, JSON, code.to_string()),
+        };
+    }
     match grant::decide(tenant, directory, form) {
         Err(refused) => refusal(tenant, &refused),
-        Ok(()) => {
+        Ok(granted) => {
             let lifetime = match broken {
                 Some(Fault::TokenLifetime(lifetime)) => *lifetime,
                 _ => tenant.settings.token_lifetime,
             };
             let token = tenant.issue_token(lifetime, broken != Some(&Fault::TokenWrongAudience));
             let seconds = lifetime.as_secs();
-            let body = json!({
+            let mut body = json!({
                 "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token,
             });
+            if let Some(token) = granted.refresh_token {
+                body["refresh_token"] = token.into();
+                body["scope"] = tenant.settings.delegated_scope.as_str().into();
+            }
             let mut answer = reply(200, JSON, body.to_string());
             answer.headers_mut().insert("cache-control", "no-store, no-cache".parse().expect("a header"));
             answer
@@ -168,6 +206,7 @@ async fn faulty(
     tenant: &Tenant,
     head: &hyper::http::request::Parts,
     form: &Form,
+    door: Door,
 ) -> Result<Answer, Dropped> {
     Ok(match fault {
         Fault::TokenError { status, error, code, description } => {
@@ -192,7 +231,7 @@ async fn faulty(
         Fault::TokenStall => std::future::pending().await,
         Fault::TokenDelay(delay) => {
             tokio::time::sleep(delay).await;
-            ordinary(tenant, head, form, None)
+            ordinary(tenant, head, form, door, None)
         }
         Fault::TokenEndless => {
             let mut answer = Response::new(Endless.boxed());
@@ -211,7 +250,7 @@ async fn faulty(
             answer.headers_mut().insert(CONNECTION, "close".parse().expect("a header"));
             answer
         }
-        broken => ordinary(tenant, head, form, Some(&broken)),
+        broken => ordinary(tenant, head, form, door, Some(&broken)),
     })
 }
 
