@@ -28,7 +28,8 @@ pub use variables::{DefaultValue, VARIABLES, Variable};
 
 use crate::secret::SecretSource;
 use environment::{Environment, Reader};
-use value::{duration, number, size};
+pub(crate) use value::duration;
+use value::{number, size};
 use variables::RawEnv;
 
 /// What mailshim was told; it exists only if valid.
@@ -64,6 +65,8 @@ pub struct Config {
     pub shutdown_delay: Duration,
     /// How long to finish what is in hand after that.
     pub shutdown_grace: Duration,
+    /// What the shim's own death does to the app that `exec` started.
+    pub exec_on_failure: OnFailure,
     /// To be logged at start.
     pub warnings: Vec<String>,
 }
@@ -104,6 +107,15 @@ pub enum LogFormat {
     Text,
     /// For machines.
     Json,
+}
+
+/// What the shim's own death does to the app that `exec` started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It is asked to end, too: whoever runs the container starts both again.
+    Stop,
+    /// Nothing: the shim is started again.
+    Restart,
 }
 
 impl Config {
@@ -160,6 +172,8 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         reader.value("MAILSHIM_SHUTDOWN_DELAY", raw.mailshim_shutdown_delay.as_deref(), duration("0s", "1h"));
     let shutdown_grace =
         reader.value("MAILSHIM_SHUTDOWN_GRACE", raw.mailshim_shutdown_grace.as_deref(), duration("0s", "1h"));
+    let exec_on_failure =
+        reader.value("MAILSHIM_EXEC_ON_FAILURE", raw.mailshim_exec_on_failure.as_deref(), on_failure);
 
     let mailbox = mailbox?;
     Some(Config {
@@ -178,6 +192,7 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         log: LogConfig { filter: filter?, format: format? },
         shutdown_delay: shutdown_delay?,
         shutdown_grace: shutdown_grace?,
+        exec_on_failure: exec_on_failure?,
         warnings: Vec::new(),
     })
 }
@@ -253,6 +268,14 @@ fn log_format(text: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err("is not a log format: write auto, text or json".to_string()),
+    }
+}
+
+fn on_failure(text: &str) -> Result<OnFailure, String> {
+    match text {
+        "stop" => Ok(OnFailure::Stop),
+        "restart" => Ok(OnFailure::Restart),
+        _ => Err("is neither stop nor restart".to_string()),
     }
 }
 

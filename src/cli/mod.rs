@@ -1,17 +1,30 @@
 //! The commands: one file each.
 
 mod run;
+mod exec;
+mod wait;
+mod hardening;
 
 use std::process::ExitCode;
 
+pub use exec::{Ended, News};
+
 /// Bad configuration or usage (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
+/// A part that everything needs has died (`EX_SOFTWARE` of sysexits.h).
+const SOFTWARE: u8 = 70;
 
 const HELP: &str = "\
 mailshim: SMTP on loopback for the app beside it, authenticated TLS to Office 365
 
 usage:
   mailshim [run]        listen and relay until SIGTERM or SIGINT
+  mailshim exec -- CMD ARGS…
+                        run the app beside the shim, as process 1 of a container
+  mailshim healthcheck [--ready]
+                        exit 0 while the shim listens (or, with --ready, while Office 365 lets it sign in)
+  mailshim wait [--timeout 30s] [--ready]
+                        return when it does
   mailshim --version
   mailshim --help
 
@@ -26,6 +39,9 @@ pub fn main() -> ExitCode {
     let words: Vec<_> = arguments.iter().map(|word| word.to_string_lossy()).collect();
     match words.iter().map(AsRef::as_ref).collect::<Vec<&str>>()[..] {
         [] | ["run"] => run::run(),
+        ["exec", ..] => exec::exec(&arguments[1..]),
+        ["healthcheck", ..] => wait::healthcheck(&arguments[1..]),
+        ["wait", ..] => wait::wait(&arguments[1..]),
         ["--version" | "-V"] => {
             println!("mailshim {}", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS

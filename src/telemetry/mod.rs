@@ -2,6 +2,7 @@
 //! one place. Nothing here may hold a secret, content or a subject.
 
 mod setup;
+mod exec;
 
 use std::fmt;
 use std::io;
@@ -19,6 +20,7 @@ use crate::secret::printable;
 use crate::session::machine::{Ending, Notice};
 use crate::smtp::reply::Reply;
 
+pub use exec::{app_not_started, app_started, exec_news, not_hardened};
 pub use setup::init;
 
 /// Names one message in the log, unique over restarts for all practical purposes.
