@@ -16,6 +16,8 @@ const BLOCKING_THREADS: usize = 4;
 pub(super) fn run() -> ExitCode {
     // First of all: the environment and, soon, the memory hold secrets.
     let hidden = hardening::hide_memory().and_then(|()| hardening::forbid_core_files());
+    // Started by exec, it would be known as "exe" to ps and pgrep.
+    let _ = rustix::thread::set_name(c"mailshim");
     let config = match Config::from_env(std::env::vars_os()) {
         Ok(config) => config,
         Err(errors) => {
@@ -61,11 +63,8 @@ async fn serve(config: &Config) -> ExitCode {
     };
     let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
     addresses.iter().for_each(|address| telemetry::listening(*address));
-    let stop = async {
-        // Polled for the first time when all is set up: whoever waits must not go on before a mistake is found there.
-        exec::tell_ready(&addresses);
-        first_signal().await;
-    };
+    // Polled for the first time when all is set up: whoever waits must not go on before a mistake is found there.
+    let stop = first_signal(|| exec::tell_ready(&addresses));
     match listener::run(config, Deadlines::default(), listeners, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::SetUp(problem)) => {
@@ -76,11 +75,12 @@ async fn serve(config: &Config) -> ExitCode {
     }
 }
 
-/// Ends with the first SIGTERM or SIGINT; the second SIGINT ends the process at once.
-async fn first_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+/// Ends with the first SIGTERM or SIGINT; the second SIGINT ends the process at once. `ready` is called when a signal
+/// no longer ends the process without grace: it may come at once, from an app that sent one mail and ended.
+async fn first_signal(ready: impl FnOnce()) {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    ready();
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         // Without handlers the signals still end the process, only without grace.
         return std::future::pending().await;
     };

@@ -150,12 +150,15 @@ impl Running {
     /// Waits for its end.
     #[track_caller]
     pub fn end(&mut self) -> ExitStatus {
-        let mut status = None;
-        until("the end of the process", || {
-            status = self.child.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap()
+        let end = Instant::now() + BOUND;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            let (output, log) = (&self.output, &self.log);
+            assert!(Instant::now() < end, "it does not end:\n{}\n{}", output.text(), log.text());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[track_caller]

@@ -39,7 +39,11 @@ fn a_shell_has_job_control() {
     until("sleep in the foreground", || in_foreground(&script, "sleep").is_some());
     script.type_in("\x1a");
     script.output.expect("Stopped");
-    script.type_in("kill -KILL %1; wait; echo second:$((40 + 3))\n");
+    script.type_in("fg\n");
+    until("sleep in the foreground again", || in_foreground(&script, "sleep").is_some());
+    script.type_in("\x03");
+    until("the shell in the foreground again", || in_foreground(&script, "bash").is_some());
+    script.type_in("echo second:$((40 + 3))\n");
     script.output.expect("second:43");
     script.type_in("exit 7\n");
     assert_eq!(script.code(), 7);
