@@ -105,6 +105,8 @@ pub struct Config {
     pub shutdown_delay: Duration,
     /// How long to finish what is in hand after that.
     pub shutdown_grace: Duration,
+    /// What the shim's own death does to the app that `exec` started.
+    pub exec_on_failure: OnFailure,
     /// To be logged at start.
     pub warnings: Vec<String>,
 }
@@ -149,6 +151,15 @@ pub enum LogFormat {
     Json,
 }
 
+/// What the shim's own death does to the app that `exec` started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It is asked to end, too: whoever runs the container starts both again.
+    Stop,
+    /// Nothing: the shim is started again.
+    Restart,
+}
+
 impl Config {
     /// Reads the whole configuration; give it `std::env::vars_os()`.
     ///
@@ -172,6 +183,18 @@ impl Config {
 pub fn listen_only(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Listen, ConfigErrors> {
     let (raw, mut reader) = Environment::new(vars).read(variables::variable("MAILSHIM_LISTEN"));
     listen(&raw, &mut reader).filter(|_| reader.errors.is_empty()).ok_or(ConfigErrors(reader.errors))
+}
+
+/// Reads `MAILSHIM_HTTP_LISTEN` and nothing else.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn http_listen_only(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Option<SocketAddr>, ConfigErrors> {
+    let (raw, mut reader) = Environment::new(vars).read(variables::variable("MAILSHIM_HTTP_LISTEN"));
+    let text = raw.mailshim_http_listen.as_deref();
+    reader.value("MAILSHIM_HTTP_LISTEN", text, address::http_listen).ok_or(ConfigErrors(reader.errors))
 }
 
 /// What a command needs to know to send through the running shim.
@@ -277,6 +300,8 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         reader.value("MAILSHIM_SHUTDOWN_DELAY", raw.mailshim_shutdown_delay.as_deref(), duration("0s", "1h"));
     let shutdown_grace =
         reader.value("MAILSHIM_SHUTDOWN_GRACE", raw.mailshim_shutdown_grace.as_deref(), duration("0s", "1h"));
+    let exec_on_failure =
+        reader.value("MAILSHIM_EXEC_ON_FAILURE", raw.mailshim_exec_on_failure.as_deref(), on_failure);
 
     let mailbox = mailbox?;
     let from = from.or_else(|| Sender::of_mailbox(&mailbox));
@@ -311,6 +336,7 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         log: LogConfig { filter: filter?, format: format?, addresses: addresses? },
         shutdown_delay: shutdown_delay?,
         shutdown_grace: shutdown_grace?,
+        exec_on_failure: exec_on_failure?,
         warnings: Vec::new(),
     })
 }
@@ -444,6 +470,14 @@ fn address_detail(text: &str) -> Result<AddressDetail, String> {
         "domain" => Ok(AddressDetail::Domain),
         "none" => Ok(AddressDetail::None),
         _ => Err("is not known: write full, domain or none".to_string()),
+    }
+}
+
+fn on_failure(text: &str) -> Result<OnFailure, String> {
+    match text {
+        "stop" => Ok(OnFailure::Stop),
+        "restart" => Ok(OnFailure::Restart),
+        _ => Err("is neither stop nor restart".to_string()),
     }
 }
 

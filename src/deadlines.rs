@@ -38,6 +38,16 @@ pub struct Deadlines {
     pub fresh: Duration,
     /// A courtesy when the verdict is known already: QUIT or RSET and its reply, a closing server's last words.
     pub quit: Duration,
+    /// `exec`: from the shim's start to its listening.
+    pub shim_start: Duration,
+    /// `exec`: what the shim gets beyond its grace before it is killed.
+    pub shim_overtime: Duration,
+    /// `exec`: the pause before a first restart of the shim.
+    pub restart_least: Duration,
+    /// `exec`: the longest pause before a restart; a shim that lived this long counts as well again.
+    pub restart_most: Duration,
+    /// `healthcheck`, and one try of `wait`.
+    pub probe: Duration,
 }
 
 impl Default for Deadlines {
@@ -60,6 +70,11 @@ impl Default for Deadlines {
             age: seconds(540),
             fresh: seconds(10),
             quit: seconds(2),
+            shim_start: seconds(30),
+            shim_overtime: seconds(5),
+            restart_least: Duration::from_millis(200),
+            restart_most: seconds(30),
+            probe: seconds(5),
         }
     }
 }

@@ -8,14 +8,21 @@ mod send;
 mod sendmail;
 mod submit;
 mod login;
+mod exec;
+mod wait;
+mod hardening;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+pub use exec::{Ended, News};
+
 /// Bad configuration or usage (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
+/// A part that everything needs has died (`EX_SOFTWARE` of sysexits.h).
+const SOFTWARE: u8 = 70;
 
 /// Runs what the arguments say; returns the exit code.
 pub fn main() -> ExitCode {
@@ -45,10 +52,9 @@ pub fn main() -> ExitCode {
         Some(("send", given)) => send::send(given),
         Some(("env", _)) => env::env(),
         Some(("login", _)) => login::login(),
-        // MERGE: with src/cli/exec.rs and src/cli/wait.rs (`arguments.rs` defines all three already).
-        // Some(("exec", given)) => exec::exec(&arguments::app(given)),
-        // Some(("healthcheck", given)) => wait::healthcheck(given.get_flag("ready")),
-        // Some(("wait", given)) => wait::wait(arguments::timeout(given), given.get_flag("ready")),
+        Some(("exec", given)) => exec::exec(&arguments::app(given)),
+        Some(("healthcheck", given)) => wait::healthcheck(given.get_flag("ready")),
+        Some(("wait", given)) => wait::wait(arguments::timeout(given), given.get_flag("ready")),
         Some((name, _)) => {
             eprintln!("mailshim: {name} is not part of this build");
             ExitCode::from(USAGE)

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::USAGE;
+use super::{SOFTWARE, USAGE, exec, hardening};
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::listener::{self, Failed};
@@ -13,10 +13,11 @@ use crate::telemetry;
 /// Threads for what blocks (name look-ups, files). A hanging name server fills no more than these.
 const BLOCKING_THREADS: usize = 4;
 
-/// A part that everything needs has panicked (`EX_SOFTWARE` of sysexits.h).
-const SOFTWARE: u8 = 70;
-
 pub(super) fn run() -> ExitCode {
+    // First of all: the environment and, soon, the memory hold secrets.
+    let hidden = hardening::hide_memory().and_then(|()| hardening::forbid_core_files());
+    // Started by exec, it would be known as "exe" to ps and pgrep.
+    let _ = rustix::thread::set_name(c"mailshim");
     let config = match Config::from_env(std::env::vars_os()) {
         Ok(config) => config,
         Err(errors) => {
@@ -26,6 +27,9 @@ pub(super) fn run() -> ExitCode {
         }
     };
     telemetry::init(&config.log);
+    if let Err(error) = hidden {
+        telemetry::not_hardened(&error);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -55,9 +59,13 @@ async fn serve(config: &Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    for address in sockets.smtp.iter().filter_map(|listener| listener.local_addr().ok()) {
-        telemetry::listening(address);
-    }
+    let addresses: Vec<_> = sockets.smtp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    addresses.iter().for_each(|address| telemetry::listening(*address));
+    // Polled for the first time when all is set up: whoever waits must not go on before a mistake is found there.
+    let stop = async move {
+        exec::tell_ready(&addresses);
+        stop.await;
+    };
     match listener::run(config, Deadlines::default(), sockets, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::SetUp(problem)) => {

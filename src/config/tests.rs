@@ -265,3 +265,15 @@ fn all_mistakes_are_reported_together() {
     let expected = include_str!("tests/ten_mistakes.txt");
     assert_eq!(message, expected.trim_end(), "\n{message}\n");
 }
+
+#[test]
+fn what_the_shims_death_does() {
+    let on_failure = |value| with(&[("MAILSHIM_EXEC_ON_FAILURE", value)]).unwrap().exec_on_failure;
+    assert_eq!(on_failure(""), OnFailure::Stop);
+    assert_eq!(on_failure("restart"), OnFailure::Restart);
+    assert_refused(
+        &[("MAILSHIM_EXEC_ON_FAILURE", "ignore")],
+        "MAILSHIM_EXEC_ON_FAILURE: ",
+        "neither stop nor restart",
+    );
+}

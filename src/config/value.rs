@@ -23,7 +23,7 @@ pub(super) fn number(least: usize, most: usize) -> impl Fn(&str) -> Result<usize
 }
 
 /// A duration between two bounds, both included.
-pub(super) fn duration(least: &'static str, most: &'static str) -> impl Fn(&str) -> Result<Duration, String> {
+pub(crate) fn duration(least: &'static str, most: &'static str) -> impl Fn(&str) -> Result<Duration, String> {
     move |text| {
         plain_duration(text)
             .filter(|value| Some(*value) >= plain_duration(least) && Some(*value) <= plain_duration(most))

@@ -318,6 +318,12 @@ pub const VARIABLES: &[Variable] = &[
         summary: "then finish what is in hand, at most this long",
         ..ECHOED
     },
+    Variable {
+        name: "MAILSHIM_EXEC_ON_FAILURE",
+        default: Text("stop"),
+        summary: "exec: what the shim's own death does: stop the app, or restart the shim",
+        ..ECHOED
+    },
 ];
 
 /// The values as text, read by envy: field `mailshim_x` holds `MAILSHIM_X`. No `Debug`: it holds secrets.
@@ -371,6 +377,7 @@ pub(super) struct RawEnv {
     pub mailshim_log_addresses: Option<String>,
     pub mailshim_shutdown_delay: Option<String>,
     pub mailshim_shutdown_grace: Option<String>,
+    pub mailshim_exec_on_failure: Option<String>,
 }
 
 /// The row of a variable.

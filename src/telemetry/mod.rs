@@ -7,6 +7,7 @@ pub mod metrics;
 mod readiness;
 mod repeats;
 mod setup;
+mod exec;
 
 use std::fmt;
 use std::io;
@@ -29,6 +30,7 @@ use crate::session::machine::{Ending, Notice};
 use crate::smtp::reply::Reply;
 
 pub use addresses::AddressDetail;
+pub use exec::{app_not_started, app_started, exec_news, not_hardened};
 pub use readiness::{NotReady, readiness};
 pub use setup::{init, raise_level};
 

@@ -82,7 +82,13 @@ impl Shim {
                 let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 bound.send(socket.local_addr().unwrap()).unwrap();
                 let stop = async { drop(stopped.await) };
-                let ended = listener::run(&config, Deadlines::default(), vec![socket], stop).await;
+                let ended = listener::run(
+                    &config,
+                    Deadlines::default(),
+                    listener::Sockets { smtp: vec![socket], http: None },
+                    stop,
+                )
+                .await;
                 assert!(ended.is_ok(), "{ended:?}");
             });
             runtime.shutdown_background();
