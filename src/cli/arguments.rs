@@ -47,6 +47,14 @@ pub fn command() -> Command {
                 .after_help(EXIT),
         )
         .subcommand(
+            Command::new("login")
+                .about("Sign in as a person, with a code on any device; writes MAILSHIM_REFRESH_TOKEN_FILE")
+                .after_help(format!(
+                    "Reads MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID, MAILSHIM_REFRESH_TOKEN_FILE, MAILSHIM_CLOUD, \
+                     MAILSHIM_OAUTH_SCOPE,\nAZURE_AUTHORITY_HOST, MAILSHIM_CA_FILE, MAILSHIM_EGRESS_PROXY and NO_PROXY.\n\n{EXIT}"
+                )),
+        )
+        .subcommand(
             Command::new("env")
                 .about("Every variable, its value in force (secrets redacted) and where it came from")
                 .after_help("Exit codes: 0; 64 for a bad configuration, whose mistakes are listed."),
