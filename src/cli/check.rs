@@ -2,9 +2,11 @@
 //! why and what to do.
 
 mod advice;
+mod mail;
 mod notes;
 mod rung;
 mod token;
+mod way;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -12,30 +14,24 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::net::IpAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use bytes::Bytes;
 use clap::ArgMatches;
-use serde_json::{Value, json};
 
 use super::USAGE;
 use crate::config::{Config, ConfigErrors, ManagedEndpoint, SignIn, TokenSource};
 use crate::deadlines::Deadlines;
 use crate::identity::{Credential, Identity};
 use crate::listener::{self, Watchers};
-use crate::message::address::written;
-use crate::message::header::append;
-use crate::message::repair::{self, Body, Original, Stamp};
-use crate::message::{Envelope, Held};
+use crate::message::Envelope;
 use crate::outcome::{Cause, Fault, Outcome, Stage};
-use crate::smtp::command::{Mail, Recipient};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
-use crate::telemetry::MessageId;
 use crate::upstream::connection::{Connection, Connector};
 use advice::{Known, advise};
-use notes::{Noted, Notes};
+use mail::{TestMail, test_mail};
+use notes::Notes;
 use token::Claims;
+use way::{dns, ehlo, starttls, tcp};
 
 pub use rung::{Rung, State};
 
@@ -95,19 +91,18 @@ pub async fn climb(
     let deadlines = Arc::new(deadlines);
     let (upstream, token) = (Arc::new(Notes::default()), Arc::new(Notes::default()));
     let watchers = Watchers { upstream: upstream.watcher(), token: token.watcher() };
-    let prepared = Config::from_env(vars).map_err(|errors| unusable(&errors)).and_then(|config| {
-        match listener::upstream(&config, &deadlines, &watchers) {
-            Ok((connector, identity)) => Ok((config, connector, identity)),
-            Err(problem) => {
-                let mut rung = Rung::new(RUNGS[0]);
-                rung.fail(problem, Some("Correct the file that is named.".to_string()));
-                Err(rung)
-            }
+    let config = match Config::from_env(vars) {
+        Ok(config) => config,
+        Err(errors) => {
+            ladder.fail(&unusable(&errors));
+            return End::BadConfiguration;
         }
-    });
-    let (config, connector, identity) = match prepared {
-        Ok(prepared) => prepared,
-        Err(rung) => {
+    };
+    let (connector, identity) = match listener::upstream(&config, &deadlines, &watchers) {
+        Ok(both) => both,
+        Err(problem) => {
+            let mut rung = Rung::new(RUNGS[0]);
+            rung.fail(problem, Some("Correct the file that is named.".to_string()));
             ladder.fail(&rung);
             return End::BadConfiguration;
         }
@@ -162,7 +157,11 @@ fn unusable(errors: &ConfigErrors) -> Rung {
     rung.fact("mistakes", errors.iter().map(ToString::to_string).collect::<Vec<_>>());
     let count = errors.iter().count();
     rung.fail(
-        if count == 1 { "1 mistake in the configuration".to_string() } else { format!("{count} mistakes in the configuration") },
+        if count == 1 {
+            "1 mistake in the configuration".to_string()
+        } else {
+            format!("{count} mistakes in the configuration")
+        },
         Some("Correct these variables; mailshim env shows what is in force.".to_string()),
     );
     rung
@@ -216,7 +215,11 @@ impl Climber {
         }
     }
 
-    async fn climb<F: FnMut(&Rung)>(&self, ladder: &mut Ladder<F>, send_to: Option<&Address>) -> Result<(), Fallen> {
+    async fn climb<F: FnMut(&Rung)>(
+        &self,
+        ladder: &mut Ladder<F>,
+        send_to: Option<&Address>,
+    ) -> Result<(), Fallen> {
         self.reach(ladder).await?;
         let claims = self.obtain_token(ladder).await?;
         let mut connection = self.sign_in(ladder, claims.as_ref()).await?;
@@ -343,9 +346,13 @@ impl Climber {
         envelope: &Envelope,
     ) -> Result<(), Fallen> {
         let mut rung = Rung::new(RUNGS[7]);
-        let recipients: Vec<_> = envelope.recipients.iter().map(|recipient| recipient.address.to_string()).collect();
+        let recipients: Vec<_> =
+            envelope.recipients.iter().map(|recipient| recipient.address.to_string()).collect();
         let sender = envelope.mail.reverse_path.as_ref().map_or("", Address::as_str);
-        rung.see(format!("MAIL FROM:<{sender}>, RCPT TO:<{}>, RSET: no mail is sent", recipients.join(">, RCPT TO:<")));
+        rung.see(format!(
+            "MAIL FROM:<{sender}>, RCPT TO:<{}>, RSET: no mail is sent",
+            recipients.join(">, RCPT TO:<")
+        ));
         rung.fact("from", sender);
         rung.fact("to", recipients);
         match connection.try_envelope(envelope).await {
@@ -401,116 +408,14 @@ const fn rung_of(stage: Stage, is_secured: bool) -> usize {
     }
 }
 
-fn dns(config: &Config, noted: &Noted) -> Rung {
-    let mut rung = Rung::new(RUNGS[1]);
-    if let Some((name, addresses)) = noted.names.first() {
-        let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        rung.see(match name.parse::<IpAddr>() {
-            Ok(_) => format!("{name} is an address: nothing to look up"),
-            Err(_) => format!("{name} is {}", list.join(", ")),
-        });
-        if *name != config.upstream.host.to_ascii_lowercase() {
-            rung.see(format!("that is the egress proxy: it resolves {}", config.upstream.host));
-        }
-        rung.fact("name", name.as_str());
-        rung.fact("addresses", list);
-    }
-    rung
-}
-
-fn tcp(config: &Config, noted: &Noted) -> Rung {
-    let mut rung = Rung::new(RUNGS[2]);
-    let mut facts = Vec::new();
-    for (address, result) in &noted.tried {
-        let words = match result {
-            Some(Ok(())) => "connected",
-            Some(Err(words)) => words,
-            None => "no answer",
-        };
-        rung.see(format!("{address}: {words}"));
-        facts.push(json!({"address": address.to_string(), "result": words}));
-    }
-    if noted.tunnel {
-        rung.see(format!("the egress proxy has opened a tunnel to {}", config.upstream));
-    }
-    rung.fact("tried", facts);
-    rung.fact("proxy", noted.tunnel);
-    rung
-}
-
-fn ehlo(noted: &Noted) -> Rung {
-    let mut rung = Rung::new(RUNGS[3]);
-    if let Some(greeting) = noted.reply(Stage::Greeting) {
-        rung.see(greeting.to_string());
-        rung.fact("greeting", greeting.to_string());
-    }
-    if let Some(address) = noted.public_address() {
-        rung.see(format!("our public address is {address} (for a connector, or SPF)"));
-        rung.fact("public_address", address);
-    }
-    rung.warnings.extend(noted.clock_is_wrong());
-    rung
-}
-
-fn starttls(noted: &Noted) -> Rung {
-    let mut rung = Rung::new(RUNGS[4]);
-    if noted.secured {
-        let version = match noted.version {
-            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
-            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
-            _ => "TLS",
-        };
-        rung.see(format!("{version}, certificate and name verified"));
-        rung.fact("version", version);
-    }
-    noted.chain_in_words().for_each(|words| rung.see(words));
-    rung.fact("chain", noted.chain_for_programs());
-    rung
-}
-
 /// Who gives the token.
-fn whom_to_ask(config: &Config) -> Value {
-    let asked = match (&config.sign_in, token::application(config)) {
+fn whom_to_ask(config: &Config) -> String {
+    match (&config.sign_in, token::application(config)) {
         (SignIn::Token(TokenSource::Managed(identity)), _) => match &identity.endpoint {
             ManagedEndpoint::AppService { url, .. } => format!("App Service's endpoint {url}"),
             ManagedEndpoint::Imds(url) => format!("IMDS at {url}"),
         },
         (_, Some(application)) => format!("{} for tenant {}", application.authority, application.tenant),
         _ => String::new(),
-    };
-    asked.into()
-}
-
-struct TestMail {
-    envelope: Envelope,
-    content: Held<'static>,
-}
-
-/// The mail that is asked about, and sent with `--send`: from MAILSHIM_FROM, by the sender policy, as an app's would be.
-fn test_mail(config: &Config, send_to: Option<&Address>) -> Result<TestMail, String> {
-    let policy = listener::policy(config);
-    let from = &config.from;
-    let to = send_to.unwrap_or(&from.address);
-    if send_to.is_some() && !policy.judge_recipient(to) {
-        return Err(format!("{to} is not in MAILSHIM_ALLOWED_RECIPIENTS"));
     }
-    let mail = Mail { reverse_path: Some(from.address.clone()), ..Mail::default() };
-    let recipient = Recipient { address: to.clone(), notify: None, orcpt: None };
-    let envelope = Envelope { mail, recipients: vec![recipient] };
-    let mut fields = Vec::new();
-    append(&mut fields, "From", &written(from.display.as_deref(), &from.address));
-    append(&mut fields, "To", &written(None, to));
-    append(&mut fields, "Subject", "Test mail of mailshim check");
-    append(&mut fields, "Content-Type", "text/plain; charset=us-ascii");
-    // Automatic replies to it would only confuse (RFC 3834 section 5).
-    append(&mut fields, "Auto-Submitted", "auto-generated");
-    let original =
-        Original { envelope: &envelope, fields: &fields, body: Body::BehindBlankLine, is_eight_bit: false };
-    let id = MessageId::next().to_string();
-    let unique = format!("{id}.check.{:08x}", std::process::id());
-    let stamp = Stamp { now: SystemTime::now(), id: &id, unique: &unique };
-    let rewritten = repair::rewrite(&original, &policy, &stamp).map_err(|refusal| refusal.to_string())?;
-    let body = "This mail was sent by `mailshim check --send`: the way from mailshim to Office 365 works.\r\n";
-    let content = Held::in_memory([Bytes::from(rewritten.block), Bytes::from_static(body.as_bytes())]);
-    Ok(TestMail { envelope: rewritten.envelope, content })
 }

@@ -7,9 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{
-    ACCEPT, CONNECTION, CONTENT_TYPE, DATE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT,
-};
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, DATE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -62,6 +60,7 @@ impl Http {
             let tcp = self.dialer.connect(host, port).await.map_err(unreachable)?;
             let tls =
                 tls::handshake(&self.tls, host, tcp, self.handshake_within).await.map_err(unreachable)?;
+            self.dialer.watcher().see(Seen::Secured(tls.get_ref().1.protocol_version()));
             exchange(tls, form_post(host, port, request)?, self.dialer.watcher()).await
         };
         timeout(within, whole).await.map_err(|_| TokenFault::TimedOut(within))?
@@ -74,7 +73,9 @@ impl Http {
     /// As for [`Http::post`].
     pub async fn get_local(&self, url: &LocalUrl, request: &LocalRequest) -> Result<Answer, TokenFault> {
         let within = self.whole_within;
-        let whole = async { exchange(connect_local(url).await?, local_get(url, request)?, self.dialer.watcher()).await };
+        let whole = async {
+            exchange(connect_local(url).await?, local_get(url, request)?, self.dialer.watcher()).await
+        };
         timeout(within, whole).await.map_err(|_| TokenFault::TimedOut(within))?
     }
 }

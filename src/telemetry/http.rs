@@ -31,7 +31,7 @@ const MAX_HEAD: usize = 8 * 1024;
 /// Serves for as long as it is polled.
 pub async fn serve(listener: TcpListener, budget: Budget) {
     // What the reason says is for the operator of this namespace, not for a network.
-    let tells_why = listener.local_addr().is_ok_and(|address| is_loopback(address));
+    let tells_why = listener.local_addr().is_ok_and(is_loopback);
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };

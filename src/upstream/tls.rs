@@ -54,7 +54,9 @@ pub fn watched_client_config(
     // The provider is given, not taken from rustls' process-wide default: a library must not depend on who came first.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = match watcher.is_somebody() {
-        true => Some(ShowingVerifier::new(roots.clone(), &provider, watcher).map_err(|error| error.to_string())?),
+        true => {
+            Some(ShowingVerifier::new(roots.clone(), &provider, watcher).map_err(|error| error.to_string())?)
+        }
         false => None,
     };
     let config = ClientConfig::builder_with_provider(provider)
@@ -197,8 +199,9 @@ fn explain_certificate(host: &str, error: &CertificateError) -> String {
     }
 }
 
-/// The peer chose it: nothing of it may break a log line.
+/// The peer chose it: nothing of it may break a log line. rustls writes `DnsName("smtp.example")`.
 fn printable(name: &str) -> String {
+    let name = name.strip_prefix("DnsName(\"").and_then(|name| name.strip_suffix("\")")).unwrap_or(name);
     name.chars().filter(char::is_ascii_graphic).take(100).collect()
 }
 

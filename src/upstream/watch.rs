@@ -84,7 +84,8 @@ impl ShowingVerifier {
         provider: &Arc<CryptoProvider>,
         watcher: &Watcher,
     ) -> Result<Self, VerifierBuilderError> {
-        let judge = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()?;
+        let judge =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build()?;
         Ok(Self { judge, watcher: watcher.clone() })
     }
 }

@@ -36,9 +36,8 @@ fn line(line: &str) -> String {
         ("exp in ", " min", "N"),
         ("PROD.OUTLOOK.COM ", "]", "TIME ID"),
         ("cannot resolve smtp.invalid: ", "\n", "REASON"),
-        ("Trace ID: ", " Corr", "ID"),
-        ("Correlation ID: ", " Time", "ID"),
-        ("Timestamp: ", "\n", "TIME"),
+        ("[trace ", "]", "ID"),
+        ("[correlation ", "]", "ID"),
         ("2.0.0 OK <", "@", "ID"),
     ] {
         line = between(&line, begin, end, instead);

@@ -79,10 +79,9 @@ impl Climb {
         let failed = failed.unwrap_or_else(|| panic!("nothing fails:\n{}", self.text()));
         assert_eq!(failed.name, rung, "{}", self.text());
         let text = golden::normal(&failed.text(false), &self.ports);
-        text.lines().filter(|line| line.contains(" cause ") || line.contains(" fix ")).fold(
-            String::new(),
-            |all, line| all + line + "\n",
-        )
+        text.lines()
+            .filter(|line| line.contains(" cause ") || line.contains(" fix "))
+            .fold(String::new(), |all, line| all + line + "\n")
     }
 
     /// In no form.

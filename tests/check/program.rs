@@ -31,8 +31,12 @@ fn exit_codes() {
     let trace = [("MAILSHIM_LOG", "trace")];
     let holds = run(&office365, &[], &trace);
     assert_eq!(holds.code, Some(0), "{}", holds.all);
-    assert!(holds.stdout.starts_with("ok    configuration") && !holds.stdout.contains('\x1b'), "{}", holds.all);
-    let bad = run(&office365, &[], &[("MAILSHIM_HOLD", "c4n4ry")]);
+    assert!(
+        holds.stdout.starts_with("ok    configuration") && !holds.stdout.contains('\x1b'),
+        "{}",
+        holds.all
+    );
+    let bad = run(&office365, &[], &[("MAILSHIM_HOLD", "45")]);
     assert_eq!(bad.code, Some(64), "{}", bad.all);
     assert!(bad.stdout.contains("FAIL  configuration  MAILSHIM_HOLD: "), "{}", bad.all);
     let usage = run(&office365, &["--send", "nobody"], &[]);
@@ -47,11 +51,11 @@ fn exit_codes() {
 #[test]
 fn for_programs() {
     let office365 = Office365::start(settings());
-    let rungs = |arguments: &[&str]| -> Vec<serde_json::Value> {
-        let ended = run(&office365, arguments, &[]);
+    let rungs = |arguments: &[&str], more: &[(&str, &str)]| -> Vec<serde_json::Value> {
+        let ended = run(&office365, arguments, more);
         ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     };
-    let all = rungs(&["--json"]);
+    let all = rungs(&["--json"], &[]);
     let names: Vec<_> = all.iter().map(|rung| rung["rung"].as_str().unwrap()).collect();
     assert_eq!(names, mailshim::cli::check::RUNGS[..8]);
     for rung in &all {
@@ -64,8 +68,7 @@ fn for_programs() {
     assert_eq!(all[4]["facts"]["chain"][0]["issuer"], "CN=Simulated Office 365 root");
     assert!(all[4]["facts"]["chain"][0]["days_left"].as_i64().unwrap() > 1000);
     assert_eq!(all[5]["facts"]["roles"], serde_json::json!(["SMTP.SendAsApp"]));
-    office365.set_client_secret("another");
-    let all = rungs(&["--json", "--send", "ann@fabrikam.com"]);
+    let all = rungs(&["--json", "--send", "ann@fabrikam.com"], &[("MAILSHIM_CLIENT_SECRET", "c4n4ry-other")]);
     let states: Vec<_> = all.iter().map(|rung| rung["state"].as_str().unwrap()).collect();
     assert_eq!(states[5..], ["failed", "not_tried", "not_tried", "not_tried"]);
     assert!(all[5]["cause"].as_str().unwrap().contains("AADSTS7000215"), "{}", all[5]);

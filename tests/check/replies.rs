@@ -16,7 +16,8 @@ fn said(stage: Stage, rung: &str, replies: &[&str], more: &[(&str, &str)], to: O
         office365.fault(Fault::ReplyAt(stage, (*reply).to_string()), Times::Always);
         let climb = Climb::as_it_is(&office365, more, to, Default::default());
         let short = reply.replace(FRONT, "");
-        let short = short.split(" [SY5P").next().unwrap_or_default().split(" [Hostname").next().unwrap_or_default();
+        let short =
+            short.split(" [SY5P").next().unwrap_or_default().split(" [Hostname").next().unwrap_or_default();
         all.push_str(&format!("{short}\n{}\n", climb.failure(rung)));
         office365.clear_faults();
     }
@@ -29,7 +30,13 @@ fn at_the_greeting_and_ehlo() {
                       transmission channel";
     let greeting = said(Stage::Greeting, "ehlo", &[wording::NOT_AVAILABLE, concurrent], &[], None);
     let name = format!("501 5.5.4 Invalid domain name{FRONT}");
-    let ehlo = said(Stage::Ehlo, "ehlo", &[&name, "451 4.7.0 Temporary server error. Please try again later. PRX4"], &[], None);
+    let ehlo = said(
+        Stage::Ehlo,
+        "ehlo",
+        &[&name, "451 4.7.0 Temporary server error. Please try again later. PRX4"],
+        &[],
+        None,
+    );
     compare("ehlo_replies", &format!("{greeting}{ehlo}"));
 }
 
@@ -58,8 +65,7 @@ fn at_the_sign_in() {
     ];
     let token = said(Stage::Auth, "auth", &replies, &[], None);
     let password = [("MAILSHIM_CLIENT_SECRET", ""), ("MAILSHIM_PASSWORD", PASSWORD)];
-    let replies =
-        [bare.as_str(), wording::BASIC_DISABLED, wording::BASIC_REMOVED, &defaults, &criteria];
+    let replies = [bare.as_str(), wording::BASIC_DISABLED, wording::BASIC_REMOVED, &defaults, &criteria];
     let password = said(Stage::Auth, "auth", &replies, &password, None);
     compare("auth_replies", &format!("{token}-- with a password --\n{password}"));
 }
@@ -75,7 +81,9 @@ fn no_sign_in_is_offered() {
 
 #[test]
 fn at_mail_and_rcpt() {
-    let not_authenticated = format!("530 5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.{FRONT}");
+    let not_authenticated = format!(
+        "530 5.7.57 Client not authenticated to send mail. Error: 535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled for the Tenant.{FRONT}"
+    );
     let mail = [
         wording::NOT_AUTHENTICATED,
         &not_authenticated,

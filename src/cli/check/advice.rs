@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::notes::{Certificate, Noted};
 use super::token::Claims;
 use crate::config::{Config, SignIn};
-use crate::outcome::{Cause, Context, Fault, Stage, TokenFault, judge};
+use crate::outcome::{Cause, Class, Context, Fault, Stage, TokenFault, judge};
 use crate::smtp::reply::Reply;
 use crate::upstream::connection::Connector;
 use crate::upstream::tls;
@@ -28,24 +28,34 @@ pub(super) struct Known<'a> {
 /// Cause and fix.
 pub(super) fn advise(fault: &Fault, known: &Known<'_>) -> (String, Option<String>) {
     let said = fault.to_string();
+    // What that sentence goes on to advise is advised below, with the name of the authority.
+    let said = said.split("; where a firewall").next().unwrap_or_default();
     let (why, fix) = match fault.stage {
         Stage::Resolve => resolve(known),
         Stage::Connect => connect(fault, known),
         Stage::Greeting => greeting(fault, known),
         Stage::StartTls => start_tls(fault, known),
-        Stage::Tls => tls_failed(&said, &known.upstream, known.config),
-        Stage::Token => token(fault, &said, known),
+        Stage::Tls => tls_failed(said, &known.upstream, known.config),
+        Stage::Token => token(fault, said, known),
         Stage::Auth => auth(fault, known),
         _ => (None, None),
     };
     let cause = match why {
         Some(why) => format!("{said}: {why}"),
-        None => said,
+        None => said.to_string(),
     };
     let mailbox = known.config.mailbox.to_string();
     let context = Context { from_is_ours: true, mailbox: &mailbox, spool: false };
-    (cause, fix.or_else(|| judge(fault, &context).hint))
+    let judgement = judge(fault, &context);
+    // The hints are for the app's reply and the log, whose readers have not come here yet.
+    let hint = judgement
+        .hint
+        .map(|hint| hint.replace("; run mailshim check", "").replace("Run mailshim check, and look", "Look"));
+    let wait = || matches!(judgement.class, Class::Transient | Class::Throttled(_)).then(|| WAIT.to_string());
+    (cause, fix.or(hint).or_else(wait))
 }
+
+const WAIT: &str = "Try again in a few minutes; if it lasts, look at the service health (Microsoft 365 admin center > Health).";
 
 type Refined = (Option<String>, Option<String>);
 
@@ -92,7 +102,10 @@ fn connect(fault: &Fault, known: &Known<'_>) -> Refined {
     if let Some(proxy) = &known.config.egress_proxy
         && !proxy.exceptions.hold(&upstream.host)
     {
-        return both("the egress proxy itself was not reached", "Correct host and port in MAILSHIM_EGRESS_PROXY.");
+        return both(
+            "the egress proxy itself was not reached",
+            "Correct host and port in MAILSHIM_EGRESS_PROXY.",
+        );
     }
     let why = match fault.cause {
         Cause::TimedOut(_) => "something on the way, most likely a firewall, drops what is sent to this port",
@@ -111,7 +124,10 @@ fn connect(fault: &Fault, known: &Known<'_>) -> Refined {
     if !is_usual(upstream.port) {
         return both(
             why,
-            format!("Office 365 listens on port 587: correct MAILSHIM_UPSTREAM, which has port {}.", upstream.port),
+            format!(
+                "Office 365 listens on port 587: correct MAILSHIM_UPSTREAM, which has port {}.",
+                upstream.port
+            ),
         );
     }
     if upstream.port == 25 {
@@ -123,12 +139,14 @@ fn connect(fault: &Fault, known: &Known<'_>) -> Refined {
     (Some(why.to_string()), None)
 }
 
-const FIX_PORT: &str =
-    "Set the port in MAILSHIM_UPSTREAM to 587: there the connection begins in the clear and goes over to TLS.";
+const FIX_PORT: &str = "Set the port in MAILSHIM_UPSTREAM to 587: there the connection begins in the clear and goes over to TLS.";
 
 fn greeting(fault: &Fault, known: &Known<'_>) -> Refined {
     if known.speaks_tls {
-        return both("the server waits for TLS at once, as on port 465, which Office 365 does not have", FIX_PORT);
+        return both(
+            "the server waits for TLS at once, as on port 465, which Office 365 does not have",
+            FIX_PORT,
+        );
     }
     let usual = "Let the firewall pass port 587 without SMTP inspection";
     match &fault.cause {
@@ -138,8 +156,12 @@ fn greeting(fault: &Fault, known: &Known<'_>) -> Refined {
              port 587, or set MAILSHIM_EGRESS_PROXY.",
         ),
         // A TLS alert: record type 21, version 3.x.
-        Cause::BrokenReply(words) if words.contains("\\u{15}\\u{3}") => both("the server speaks TLS at once", FIX_PORT),
-        Cause::BrokenReply(_) => both("what answers is no SMTP server", "Check host and port in MAILSHIM_UPSTREAM."),
+        Cause::BrokenReply(words) if words.contains("\\u{15}\\u{3}") => {
+            both("the server speaks TLS at once", FIX_PORT)
+        }
+        Cause::BrokenReply(_) => {
+            both("what answers is no SMTP server", "Check host and port in MAILSHIM_UPSTREAM.")
+        }
         Cause::TimedOut(_) if !is_usual(known.config.upstream.port) => fix(FIX_PORT),
         Cause::TimedOut(_) => fix(format!("{usual}: the connection is there, but nothing comes through it.")),
         Cause::Closed => fix(format!(
@@ -167,6 +189,10 @@ fn tls_failed(said: &str, noted: &Noted, config: &Config) -> Refined {
     if said.contains("by this machine's clock") {
         return match clock {
             Some(clock) => both(clock, "Set this machine's clock right (NTP)."),
+            None if noted.clocks.is_some() => fix(
+                "This machine's clock agrees with the server's, so the certificate itself is out of its time: somebody else \
+                 answers in Office 365's place, or a firewall inspects TLS with a certificate that must be renewed.",
+            ),
             None => fix(
                 "Compare this machine's clock with the true time; if it is right, somebody shows an outdated certificate: \
                  let the firewall pass this connection without TLS inspection.",
@@ -185,6 +211,11 @@ fn tls_failed(said: &str, noted: &Noted, config: &Config) -> Refined {
                  the addresses above.",
             )
         };
+    }
+    if said.contains("did not answer with TLS") {
+        return fix(
+            "Let the firewall pass port 587 without SMTP or TLS inspection: it takes STARTTLS for a command like any other.",
+        );
     }
     if said.contains("not trusted here")
         && let Some(Certificate { subject, issuer, .. }) = noted.chain.last()
@@ -236,6 +267,14 @@ fn auth(fault: &Fault, known: &Known<'_>) -> Refined {
     let Cause::Refused(reply) = &fault.cause else { return nothing() };
     // Where Office 365 says more than "unsuccessful", its own words decide.
     let is_bare = reply.code == 535 && reply.enhanced().is_some_and(|code| (code.1, code.2) == (7, 3));
+    if is_bare && matches!(known.config.sign_in, SignIn::Password(_)) {
+        return fix(format!(
+            "Check MAILSHIM_MAILBOX and MAILSHIM_PASSWORD, and that SMTP AUTH is on: Set-CASMailbox {} \
+             -SmtpClientAuthenticationDisabled $false. Do not try often: the account is locked. Better sign in with OAuth: \
+             MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID and MAILSHIM_CLIENT_SECRET.",
+            known.config.mailbox
+        ));
+    }
     let Some(claims) = known.claims.as_ref().filter(|_| is_bare) else { return nothing() };
     let mailbox = &known.config.mailbox;
     if let Some(aud) = claims.wrong_audience() {
@@ -284,5 +323,83 @@ pub(super) fn sign_in(config: &Config) -> &'static str {
         SignIn::Token(_) => "AUTH XOAUTH2",
         SignIn::Password(_) => "AUTH LOGIN with the mailbox's password",
         SignIn::None => "no sign-in: a connector knows us by address or certificate",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn config(upstream: &str) -> Config {
+        let vars = [
+            ("MAILSHIM_MAILBOX", "app@contoso.com"),
+            ("MAILSHIM_PASSWORD", "p"),
+            ("MAILSHIM_UPSTREAM", upstream),
+        ];
+        Config::from_env(vars.map(|(name, value)| (name.into(), value.into()))).unwrap()
+    }
+
+    fn advice(upstream: &str, stage: Stage, cause: Cause, other_proxy: Option<&'static str>) -> String {
+        let config = config(upstream);
+        let (upstream, token) = (Noted::default(), Noted::default());
+        let known = Known { config: &config, upstream, token, claims: None, other_proxy, speaks_tls: false };
+        let (cause, fix) = advise(&Fault { stage, recipient: None, cause }, &known);
+        format!("{cause} | {}", fix.unwrap_or_default())
+    }
+
+    /// No test can make a firewall that drops.
+    #[test]
+    fn a_port_that_is_blocked() {
+        let silence = || Cause::TimedOut(Duration::from_secs(15));
+        let why = "no answer within 15 s while connecting: something on the way, most likely a firewall, drops what is sent to this port | ";
+        for (upstream, other_proxy, fix) in [
+            (
+                "smtp.office365.com:587",
+                None,
+                "Open outbound TCP port 587 to the upstream, or set MAILSHIM_EGRESS_PROXY.",
+            ),
+            (
+                "smtp.office365.com:587",
+                Some("HTTPS_PROXY"),
+                "HTTPS_PROXY is set, but mailshim does not use it: set MAILSHIM_EGRESS_PROXY, and let that proxy allow \
+                 CONNECT to smtp.office365.com:587; or open outbound TCP port 587.",
+            ),
+            (
+                "contoso-com.mail.protection.outlook.com:25",
+                None,
+                "Use port 587 where a mailbox signs in; Azure and many providers block outbound TCP port 25.",
+            ),
+            (
+                "smtp.office365.com:465",
+                None,
+                "Office 365 listens on port 587: correct MAILSHIM_UPSTREAM, which has port 465.",
+            ),
+        ] {
+            assert_eq!(advice(upstream, Stage::Connect, silence(), other_proxy), format!("{why}{fix}"));
+        }
+    }
+
+    #[test]
+    fn silence_on_the_right_port_is_a_firewall() {
+        let said =
+            advice("smtp.office365.com:587", Stage::Greeting, Cause::TimedOut(Duration::from_secs(30)), None);
+        assert!(said.ends_with("| Let the firewall pass port 587 without SMTP inspection: the connection is there, but nothing comes through it."), "{said}");
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_where_a_certificate_is_out_of_its_time() {
+        let config = config("smtp.office365.com:587");
+        let said = "TLS failed: the certificate shown for x is valid only in 3 days, by this machine's clock: is the clock right?";
+        let fix = |behind| {
+            let now = SystemTime::now();
+            let noted = Noted { clocks: Some((now + Duration::from_secs(behind), now)), ..Noted::default() };
+            tls_failed(said, &noted, &config)
+        };
+        let (why, what) = fix(259_200);
+        assert_eq!(why.as_deref(), Some("this machine's clock is 4320 minutes behind the server's"));
+        assert_eq!(what.as_deref(), Some("Set this machine's clock right (NTP)."));
+        assert!(fix(0).1.is_some_and(|fix| fix.contains("agrees with the server's")));
     }
 }

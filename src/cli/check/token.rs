@@ -61,7 +61,9 @@ impl Claims {
     /// Onto the rung.
     pub(super) fn tell(&self, config: &Config, rung: &mut Rung) {
         let mut words = Vec::new();
-        for (name, value) in [("aud", &self.aud), ("appid", &self.appid), ("tid", &self.tid), ("scp", &self.scp)] {
+        for (name, value) in
+            [("aud", &self.aud), ("appid", &self.appid), ("tid", &self.tid), ("scp", &self.scp)]
+        {
             if let Some(value) = value {
                 words.push(format!("{name} {value}"));
                 rung.fact(name, value.as_str());
@@ -78,14 +80,16 @@ impl Claims {
         }
         rung.see(words.join(", "));
         if let Some(aud) = self.wrong_audience() {
-            rung.warnings.push(format!("the token is for {aud}, not for Office 365's mail: it will be refused"));
+            rung.warnings
+                .push(format!("the token is for {aud}, not for Office 365's mail: it will be refused"));
         }
         let asked = application(config).map(|application| application.tenant.as_str());
         if let (Some(asked), Some(tid)) = (asked, self.tid.as_deref())
             && asked.len() == tid.len()
             && !asked.eq_ignore_ascii_case(tid)
         {
-            rung.warnings.push(format!("the token is of the tenant {tid}, and MAILSHIM_TENANT_ID is {asked}"));
+            rung.warnings
+                .push(format!("the token is of the tenant {tid}, and MAILSHIM_TENANT_ID is {asked}"));
         }
         if self.scp.is_none() && !self.may_send() {
             rung.warnings.push(format!(
