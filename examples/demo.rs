@@ -45,7 +45,10 @@ fn main() -> ExitCode {
     }
     match demo() {
         Ok(()) => {
-            println!("\nThe mail arrived intact: all {} octets are the ones the app sent.", MAIL.len());
+            println!(
+                "\nThe mail arrived intact: all {} octets that the app sent, and one Received line before them.",
+                MAIL.len()
+            );
             ExitCode::SUCCESS
         }
         Err(problem) => {
@@ -110,21 +113,14 @@ fn title(text: &str) {
     println!("\n{text}\n{}", "-".repeat(text.chars().count()));
 }
 
-/// Compares what arrived with what was sent, octet by octet.
+/// Compares what arrived with what was sent, octet by octet, but for the Received line.
 fn intact(mail: &Taken) -> Result<(), String> {
     let wanted: Vec<String> = TO.iter().map(|to| format!("TO:<{to}>")).collect();
     if !mail.mail.starts_with(&format!("FROM:<{FROM}>")) || mail.rcpts != wanted {
         return Err(format!("the envelope is another one: MAIL {} RCPT {:?}", mail.mail, mail.rcpts));
     }
-    if mail.content != MAIL.as_bytes() {
-        let same = mail.content.iter().zip(MAIL.as_bytes()).take_while(|(a, b)| a == b).count();
-        return Err(format!(
-            "the mail did not arrive intact: {} octets were sent, {} arrived, and they differ from octet {same} on",
-            MAIL.len(),
-            mail.content.len()
-        ));
-    }
-    Ok(())
+    mail.carries(MAIL.as_bytes())
+        .map_err(|difference| format!("the mail did not arrive intact: {difference}"))
 }
 
 /// A client as a legacy app has it, nothing of mailshim in it. Returns the answer to the whole mail.

@@ -28,6 +28,9 @@ _mailshim() {
             mailshim,healthcheck)
                 cmd="mailshim__subcmd__healthcheck"
                 ;;
+            mailshim,login)
+                cmd="mailshim__subcmd__login"
+                ;;
             mailshim,run)
                 cmd="mailshim__subcmd__run"
                 ;;
@@ -47,7 +50,7 @@ _mailshim() {
 
     case "${cmd}" in
         mailshim)
-            opts="-h -V --help --version run check send sendmail exec healthcheck wait env"
+            opts="-h -V --help --version run check send sendmail exec healthcheck wait env login"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -108,6 +111,20 @@ _mailshim() {
             ;;
         mailshim__subcmd__healthcheck)
             opts="-h --ready --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailshim__subcmd__login)
+            opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

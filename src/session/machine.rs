@@ -242,6 +242,13 @@ impl Machine {
         }
     }
 
+    /// Nobody waits for the verdict any more: no answer is owed.
+    pub fn forgo_answer(&mut self) {
+        if matches!(self.state, State::Verdict) {
+            self.state = State::Commands;
+        }
+    }
+
     /// The verdict on the message, after [`Step::End`].
     pub fn answer(&mut self, reply: &Reply) {
         debug_assert!(matches!(self.state, State::Verdict), "an answer is owed only after End");
@@ -261,8 +268,7 @@ impl Machine {
             if !self.advance() {
                 match self.state {
                     State::Closed(ending) => return Step::Close(ending),
-                    // Hung up while it waited: no answer is owed, and nothing more will come.
-                    State::Verdict if !self.eof => return Step::NeedInput,
+                    State::Verdict => return Step::NeedInput,
                     _ if self.eof => {
                         if self.is_receiving() {
                             self.steps.push_back(Step::Abandoned(Why::HungUp));

@@ -167,10 +167,13 @@ impl AppConnection {
     /// reply that the app has not read yet.
     async fn close(&mut self, ending: Ending) {
         self.flush().await;
+        // These ended between two commands: nothing is unread, or the app is gone.
+        let ended_in_step =
+            matches!(ending, Ending::Quit | Ending::HungUp | Ending::Idle | Ending::ShuttingDown);
         let parting = async {
             let _ = self.wire.shutdown().await;
             let mut unread = 0;
-            while !matches!(ending, Ending::Quit | Ending::HungUp) && unread < READ_AHEAD {
+            while !ended_in_step && unread < READ_AHEAD {
                 match self.wire.read(&mut self.input).await {
                     Ok(0) | Err(_) => break,
                     Ok(octets) => unread += octets,
@@ -269,7 +272,10 @@ impl Sessions {
                     connection.machine.cut(&reply);
                 }
             }
-            Err(why) => telemetry::abandoned(id, &envelope, &trail, why),
+            Err(why) => {
+                telemetry::abandoned(id, &envelope, &trail, why);
+                connection.machine.forgo_answer();
+            }
         }
     }
 

@@ -78,7 +78,7 @@ fn usage() {
     for arguments in [&["exec"][..], &["exec", "--"]] {
         let mut exec = Running::start(&mut mailshim(&office, arguments));
         assert_eq!(exec.code(), 64);
-        assert!(exec.log.rest().contains("no command"));
+        assert!(exec.log.rest().contains("mailshim exec -- CMD"));
     }
     // The app's own `--` is the app's.
     let mut exec = Running::start(&mut mailshim(&office, &["exec", "--", "printf", "%s,", "--", "--ready"]));

@@ -18,7 +18,7 @@ fn there_and_not_there() {
     assert_eq!(probe(&["healthcheck"]), (0, String::new()));
     assert_eq!(probe(&["wait", "--timeout", "0s"]), (0, String::new()));
     let (code, said) = probe(&["healthcheck", "--timeout", "1s"]);
-    assert!(code == 64 && said.contains("unknown argument"), "{said}");
+    assert!(code == 64 && said.contains("unexpected argument"), "{said}");
     release(&gate);
     assert_eq!(app.code(), 0);
     let log = app.log.rest();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mailshim::config::Config;
 use mailshim::deadlines::Deadlines;
 use mailshim::listener;
-use office365::{Fault, Office365, Settings, Side, Stats, Taken, Times};
+use office365::{Fault, Office365, Settings, Side, Stats, Taken, Times, without_first_received};
 use tokio::sync::oneshot;
 
 use crate::client::{Client, Reply};
@@ -154,7 +154,7 @@ impl Setup {
     pub fn took(&self, contents: &[&[u8]]) -> Vec<Taken> {
         let taken = self.office365.taken();
         assert_eq!(taken.len(), contents.len(), "{}", self.dialogue());
-        let mut left: Vec<&[u8]> = taken.iter().map(|taken| without_received(&taken.content)).collect();
+        let mut left: Vec<&[u8]> = taken.iter().map(|taken| without_first_received(&taken.content)).collect();
         for content in contents {
             let at = left.iter().position(|left| left == content);
             let at = at.unwrap_or_else(|| {
@@ -201,21 +201,6 @@ impl Drop for Setup {
         self.ended();
         assert_eq!(self.office365.violations(), Vec::<String>::new(), "{}", self.dialogue());
     }
-}
-
-/// The content without the one trace field that a relay adds (RFC 5321 section 4.4).
-fn without_received(content: &[u8]) -> &[u8] {
-    if !content.starts_with(b"Received:") {
-        return content;
-    }
-    let mut at = 0;
-    while let Some(end) = content[at..].windows(2).position(|pair| pair == b"\r\n") {
-        at += end + 2;
-        if !matches!(content.get(at), Some(b' ' | b'\t')) {
-            return &content[at..];
-        }
-    }
-    content
 }
 
 /// A mail that nothing need be added to.

@@ -107,6 +107,19 @@ pub struct Mail {
     pub body: Vec<u8>,
 }
 
+/// The header without what the shim adds to every mail; these senders leave all of it out.
+fn given(header: &str) -> String {
+    let header = office365::without_first_received(header.as_bytes());
+    let header = std::str::from_utf8(header).expect("it was text");
+    let is_mime = header.contains("Content-Type:");
+    let added = |line: &&str| {
+        line.starts_with("Date: ")
+            || line.starts_with("Message-ID: ")
+            || (line.starts_with("MIME-Version: ") && !is_mime)
+    };
+    header.split_inclusive("\r\n").filter(|line| !added(line)).collect()
+}
+
 impl Mail {
     fn of(taken: Taken) -> Self {
         let path = |argument: &str| {
@@ -122,7 +135,7 @@ impl Mail {
         Self {
             from: path(&taken.mail),
             to: taken.rcpts.iter().map(|rcpt| path(rcpt)).collect(),
-            header: String::from_utf8_lossy(header).into_owned(),
+            header: given(&String::from_utf8_lossy(header)),
             body: body.to_vec(),
             mail: taken.mail,
             rcpts: taken.rcpts,

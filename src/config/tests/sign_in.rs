@@ -15,7 +15,18 @@ fn the_way_to_sign_in_is_deduced() {
     let chosen = |way| with(&[password, ("MAILSHIM_AUTH", way)]).unwrap().sign_in;
     assert!(matches!(chosen("password"), SignIn::Password(_)));
     assert_eq!(chosen("secret").name(), "secret");
-    assert_eq!(chosen("none"), SignIn::None);
+    assert_refused(&[password, ("MAILSHIM_AUTH", "none")], "MAILSHIM_FROM", "is required");
+    let connector = [
+        ("MAILSHIM_AUTH", "none"),
+        ("MAILSHIM_FROM", "Alerts <alerts@contoso.com>"),
+        ("MAILSHIM_MAILBOX", ""),
+    ];
+    let config = with(&connector).unwrap();
+    assert_eq!(config.sign_in, SignIn::None);
+    assert_eq!(
+        (config.mailbox.to_string().as_str(), config.hostname.as_str()),
+        ("alerts@contoso.com", "contoso.com")
+    );
 
     let nothing = errors(read(&[]));
     assert_eq!(nothing.len(), 2, "{nothing:?}");

@@ -39,7 +39,7 @@ use tenant::Tenant;
 
 pub use app_certificate::{AppCertificate, openssl};
 pub use fault::{Fault, Stage, Times};
-pub use record::{ConnectionStats, Line, Side, Stats, Taken, TokenRequest, Via};
+pub use record::{ConnectionStats, Line, Side, Stats, Taken, TokenRequest, Via, without_first_received};
 pub use settings::{DeviceEnd, DeviceFlow, FederatedCredential, Settings, TlsSetup};
 
 /// The running simulator.

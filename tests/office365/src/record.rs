@@ -43,6 +43,64 @@ pub struct Taken {
     pub at: Instant,
 }
 
+/// The fields that a relay may put behind the app's, where the app left them out.
+const ADDED: [&str; 3] = ["Date: ", "Message-ID: ", "MIME-Version: "];
+
+impl Taken {
+    /// Compares the content with what the app sent, octet by octet. One Received field before it and the fields that RFC
+    /// 5322 and MIME ask for behind its own are a relay's to add.
+    ///
+    /// # Errors
+    /// Where the first difference is.
+    pub fn carries(&self, sent: &[u8]) -> Result<(), String> {
+        let arrived = without_first_received(&self.content);
+        let header_end =
+            |content: &[u8]| content.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 2);
+        let (Some(sent_end), Some(end)) = (header_end(sent), header_end(arrived)) else {
+            return Err("there is no header".to_owned());
+        };
+        let (sent_fields, sent_body) = sent.split_at(sent_end);
+        let (fields, body) = arrived.split_at(end);
+        let same = fields.iter().zip(sent_fields).take_while(|(a, b)| a == b).count();
+        let Some(added) = fields.strip_prefix(sent_fields) else {
+            return Err(format!("the header differs from octet {same} on"));
+        };
+        let sent_text = String::from_utf8_lossy(sent_fields);
+        for line in String::from_utf8_lossy(added).lines() {
+            let may = ADDED.iter().any(|name| {
+                line.starts_with(name)
+                    && !sent_text.lines().any(|own| own.to_lowercase().starts_with(&name.to_lowercase()))
+            });
+            if !may {
+                return Err(format!("a field was added: {line}"));
+            }
+        }
+        if body != sent_body {
+            let same = body.iter().zip(sent_body).take_while(|(a, b)| a == b).count();
+            let (arrived, sent) = (body.len(), sent_body.len());
+            return Err(format!(
+                "the body differs from octet {same} on; {sent} octets were sent, {arrived} arrived"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The content behind a Received field at its very beginning.
+pub fn without_first_received(content: &[u8]) -> &[u8] {
+    if !content.starts_with(b"Received: ") {
+        return content;
+    }
+    let mut at = 0;
+    loop {
+        let Some(line) = content[at..].windows(2).position(|two| two == b"\r\n") else { return content };
+        at += line + 2;
+        if !matches!(content.get(at), Some(b' ' | b'\t')) {
+            return &content[at..];
+        }
+    }
+}
+
 /// Who wrote a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
