@@ -26,6 +26,7 @@ use crate::telemetry;
 use crate::upstream::connection::Connector;
 use crate::upstream::dial::Dialer;
 use crate::upstream::tls;
+use crate::upstream::watch::Watcher;
 
 /// How far the process has come on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,7 +134,7 @@ pub async fn run(
 ) -> Result<(), Failed> {
     let (life, seen_life) = watch::channel(Life::Running);
     let deadlines = Arc::new(deadlines);
-    let (connector, identity) = upstream(config, &deadlines).map_err(Failed::SetUp)?;
+    let (connector, identity) = upstream(config, &deadlines, &Watchers::default()).map_err(Failed::SetUp)?;
     let allowance = Allowance {
         connections: config.max_connections,
         messages_per_minute: config.messages_per_minute,
@@ -203,7 +204,8 @@ pub async fn run(
     Ok(())
 }
 
-fn policy(config: &Config) -> Policy {
+/// The sender policy that the configuration asks for.
+pub fn policy(config: &Config) -> Policy {
     Policy {
         from_policy: config.from_policy,
         from: config.from.clone(),
@@ -217,19 +219,37 @@ fn policy(config: &Config) -> Policy {
     }
 }
 
+/// Who is told what is seen on the two ways out: nobody, but in `check`.
+#[derive(Clone, Debug, Default)]
+pub struct Watchers {
+    /// Of the way to Office 365.
+    pub upstream: Watcher,
+    /// Of the way to the token service.
+    pub token: Watcher,
+}
+
 /// How connections are opened, and as whom.
-fn upstream(config: &Config, deadlines: &Arc<Deadlines>) -> Result<(Connector, Arc<Identity>), String> {
+///
+/// # Errors
+/// A file that the configuration names cannot be used.
+pub fn upstream(
+    config: &Config,
+    deadlines: &Arc<Deadlines>,
+    watchers: &Watchers,
+) -> Result<(Connector, Arc<Identity>), String> {
+    let roots = config.ca_file.as_deref();
     // The token service is not shown the certificate: it is for the connector.
-    let tls = tls::client_config(config.ca_file.as_deref(), None)?;
+    let tls = tls::watched_client_config(roots, None, &watchers.token)?;
     let upstream_tls = match &config.client_certificate {
-        None => Arc::clone(&tls),
-        certificate => tls::client_config(config.ca_file.as_deref(), certificate.as_ref())?,
+        // One store of roots for both, where nobody watches: it takes memory.
+        None if !watchers.upstream.is_somebody() => Arc::clone(&tls),
+        certificate => tls::watched_client_config(roots, certificate.as_ref(), &watchers.upstream)?,
     };
     let dialer = Dialer::new(deadlines, config.egress_proxy.clone());
-    let http = Http::new(dialer.clone(), Arc::clone(&tls), deadlines);
+    let http = Http::new(dialer.watched_by(watchers.token.clone()), Arc::clone(&tls), deadlines);
     let identity = Arc::new(Identity::new(config, http));
     let connector = Connector {
-        dialer,
+        dialer: dialer.watched_by(watchers.upstream.clone()),
         tls: upstream_tls,
         host: config.upstream.host.clone(),
         port: config.upstream.port,

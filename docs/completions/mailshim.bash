@@ -16,6 +16,9 @@ _mailshim() {
             ",$1")
                 cmd="mailshim"
                 ;;
+            mailshim,check)
+                cmd="mailshim__subcmd__check"
+                ;;
             mailshim,env)
                 cmd="mailshim__subcmd__env"
                 ;;
@@ -47,12 +50,30 @@ _mailshim() {
 
     case "${cmd}" in
         mailshim)
-            opts="-h -V --help --version run send sendmail exec healthcheck wait env login"
+            opts="-h -V --help --version run check send sendmail exec healthcheck wait env login"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailshim__subcmd__check)
+            opts="-h --send --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --send)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -27,6 +27,7 @@ end
 complete -c mailshim -n "__fish_mailshim_needs_command" -s h -l help -d 'Print help'
 complete -c mailshim -n "__fish_mailshim_needs_command" -s V -l version -d 'Print version'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "run" -d 'Listen and relay until SIGTERM or SIGINT; what no command means'
+complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "check" -d 'Try the way to Office 365 rung by rung; where it ends, say why and what to do'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "send" -d 'One mail, body from standard input, through the running shim; prints Office 365\'s reply'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "sendmail" -d 'The classic interface: a message on standard input, through the running shim'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "exec" -d 'PID 1 of a bundled image: start the shim, then the app; exit with the app\'s code'
@@ -36,6 +37,9 @@ complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "login" -d 'Sign i
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "env" -d 'Every variable, its value in force (secrets redacted) and where it came from'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "login" -d 'Sign in as a person with a code, and keep the sign-in in MAILSHIM_REFRESH_TOKEN_FILE'
 complete -c mailshim -n "__fish_mailshim_using_subcommand run" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand check" -l send -d 'Also send a test mail to this address; prints Office 365\'s reply, with its id' -r -f
+complete -c mailshim -n "__fish_mailshim_using_subcommand check" -l json -d 'For programs: a line with a JSON object for each rung'
+complete -c mailshim -n "__fish_mailshim_using_subcommand check" -s h -l help -d 'Print help'
 complete -c mailshim -n "__fish_mailshim_using_subcommand send" -l to -d 'Recipient, or a comma list; can be repeated' -r -f
 complete -c mailshim -n "__fish_mailshim_using_subcommand send" -l subject -d 'Subject' -r
 complete -c mailshim -n "__fish_mailshim_using_subcommand send" -l from -d 'Sender: addr or "Name <addr>" [default: left to the shim\'s sender policy]' -r -f

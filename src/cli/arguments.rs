@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 
 use crate::config;
+use crate::smtp::path::Address;
 
 const EXIT: &str = "Exit codes: 0; 64 for bad usage or configuration; 1 for the rest.";
 
@@ -23,6 +24,7 @@ pub fn command() -> Command {
         .subcommand(Command::new("run").about("Listen and relay until SIGTERM or SIGINT; what no command means").after_help(
             "Exit codes: 0 after a signal; 64 for a bad configuration; 70 for a fault of its own; 1 for the rest.",
         ))
+        .subcommand(check())
         .subcommand(send())
         .subcommand(sendmail())
         .subcommand(exec())
@@ -60,6 +62,37 @@ pub fn command() -> Command {
                 .after_help("Exit codes: 0; 64 for a bad configuration, whose mistakes are listed."),
         )
         .subcommand(login())
+}
+
+fn check() -> Command {
+    Command::new("check")
+        .about("Try the way to Office 365 rung by rung; where it ends, say why and what to do")
+        .arg(
+            Arg::new("send")
+                .long("send")
+                .value_name("ADDR")
+                .value_hint(ValueHint::EmailAddress)
+                .value_parser(address)
+                .help("Also send a test mail to this address; prints Office 365's reply, with its id"),
+        )
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("For programs: a line with a JSON object for each rung"),
+        )
+        .after_help(
+            "The rungs: configuration, dns, tcp, ehlo, starttls, token, auth, envelope, send. Each is passed, failed, skipped\n\
+             (not needed) or not_tried. No mail is sent without --send. The JSON object: rung, state, seen and warnings (lists\n\
+             of sentences), facts (an object: addresses, chain, roles and the like), cause and fix if it failed.\n\n\
+             Exit codes: 0 if every rung holds; 64 for bad usage or configuration; 1 for the rest.",
+        )
+}
+
+fn address(text: &str) -> Result<Address, String> {
+    Address::parse(text)
+        .filter(|address| address.domain().is_some())
+        .ok_or_else(|| "is not an address: write user@example.com".to_string())
 }
 
 fn send() -> Command {

@@ -1,6 +1,7 @@
 //! The commands: one file each.
 
 pub mod arguments;
+pub mod check;
 mod env;
 mod letter;
 mod run;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         };
     match matches.subcommand() {
         None | Some(("run", _)) => run::run(),
+        Some(("check", given)) => check::check(given),
         Some(("send", given)) => send::send(given),
         Some(("env", _)) => env::env(),
         Some(("login", _)) => login::login(),

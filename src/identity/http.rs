@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, DATE, HOST, HeaderValue, RETRY_AFTER, USER_AGENT};
 use rustls::ClientConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -19,6 +19,7 @@ use crate::identity::grant::{Answer, LocalRequest, TokenRequest};
 use crate::outcome::{Cause, Fault, Stage, TokenFault};
 use crate::upstream::dial::Dialer;
 use crate::upstream::tls;
+use crate::upstream::watch::{Seen, Watcher};
 use crate::wire::HyperIo;
 
 /// The largest body; a token response has 2 to 5 KB.
@@ -59,7 +60,8 @@ impl Http {
             let tcp = self.dialer.connect(host, port).await.map_err(unreachable)?;
             let tls =
                 tls::handshake(&self.tls, host, tcp, self.handshake_within).await.map_err(unreachable)?;
-            exchange(tls, form_post(host, port, request)?).await
+            self.dialer.watcher().see(Seen::Secured(tls.get_ref().1.protocol_version()));
+            exchange(tls, form_post(host, port, request)?, self.dialer.watcher()).await
         };
         timeout(within, whole).await.map_err(|_| TokenFault::TimedOut(within))?
     }
@@ -71,7 +73,9 @@ impl Http {
     /// As for [`Http::post`].
     pub async fn get_local(&self, url: &LocalUrl, request: &LocalRequest) -> Result<Answer, TokenFault> {
         let within = self.whole_within;
-        let whole = async { exchange(connect_local(url).await?, local_get(url, request)?).await };
+        let whole = async {
+            exchange(connect_local(url).await?, local_get(url, request)?, self.dialer.watcher()).await
+        };
         timeout(within, whole).await.map_err(|_| TokenFault::TimedOut(within))?
     }
 }
@@ -132,7 +136,7 @@ fn local_get(url: &LocalUrl, request: &LocalRequest) -> Result<Request, TokenFau
         .map_err(|error| TokenFault::Unreachable(format!("{url} makes no HTTP request: {error}")))
 }
 
-async fn exchange<IO>(io: IO, request: Request) -> Result<Answer, TokenFault>
+async fn exchange<IO>(io: IO, request: Request, watcher: &Watcher) -> Result<Answer, TokenFault>
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
@@ -145,6 +149,9 @@ where
     let answer = async {
         let response = sender.send_request(request).await.map_err(|error| broken(&error))?;
         let status = response.status().as_u16();
+        if let Some(Ok(date)) = response.headers().get(DATE).map(HeaderValue::to_str) {
+            watcher.see(Seen::Date(date));
+        }
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.map(ToString::to_string);
         let body =

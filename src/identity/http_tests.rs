@@ -30,7 +30,8 @@ async fn against(answer: &str) -> (Result<Answer, TokenFault>, String) {
         seen
     };
     let request = request();
-    tokio::join!(exchange(io, form_post("login.test", 443, &request).unwrap()), served)
+    let nobody = Watcher::default();
+    tokio::join!(exchange(io, form_post("login.test", 443, &request).unwrap(), &nobody), served)
 }
 
 async fn garbage(answer: &str) -> String {

@@ -330,7 +330,7 @@ impl Sessions {
 
 /// A name that no other message in the world has. The log's would not do: two replicas that start in the same second
 /// use the same ones, and Exchange drops what it takes for a copy.
-fn unique(id: &str) -> String {
+pub(crate) fn unique(id: &str) -> String {
     let random = || RandomState::new().build_hasher().finish();
     format!("{id}.{:016x}", random())
 }

@@ -9,8 +9,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::dial::Dialer;
-use super::dialogue::{After, Framing, Opening, OpeningStep, Plan, Step, Transaction, Verdict};
+use super::dialogue::{
+    After, Framing, Opening, OpeningStep, Plan, Step, Transaction, Verdict, envelope_lines,
+};
 use super::link::{Link, MAX_CHUNK, fault};
+use super::watch::Seen;
 use crate::deadlines::Deadlines;
 use crate::identity::{Credential, Identity};
 use crate::message::{Envelope, Held, Next, Why};
@@ -70,7 +73,16 @@ impl Connector {
         }
     }
 
+    /// Opens a connection that is not signed in: as far as the server goes with anybody.
+    ///
+    /// # Errors
+    /// Which stage failed, and why.
+    pub async fn open_unsigned(&self) -> Result<Connection, Fault> {
+        self.open_with(&Credential::Nobody).await
+    }
+
     async fn open_with(&self, credential: &Credential) -> Result<Connection, Fault> {
+        let watcher = self.dialer.watcher();
         let wire = self.dialer.connect(&self.host, self.port).await?;
         let mut opening = Opening::new(&self.hostname, Some(credential));
         let mut link = Link::new(wire, Arc::clone(&self.deadlines));
@@ -78,11 +90,17 @@ impl Connector {
             match opening.step() {
                 OpeningStep::Write(stage, line) => {
                     link.line(&line);
-                    opening.reply(&link.reply(stage).await?)?;
+                    let reply = link.reply(stage).await?;
+                    watcher.see(Seen::Reply(stage, &reply));
+                    opening.reply(&reply)?;
                 }
-                OpeningStep::Read(stage) => opening.reply(&link.reply(stage).await?)?,
+                OpeningStep::Read(stage) => {
+                    let reply = link.reply(stage).await?;
+                    watcher.see(Seen::Reply(stage, &reply));
+                    opening.reply(&reply)?;
+                }
                 OpeningStep::Handshake => {
-                    link = link.secure(&self.tls, &self.host).await?;
+                    link = link.secure(&self.tls, &self.host, watcher).await?;
                     opening.secured();
                 }
                 OpeningStep::Ready(extensions) => {
@@ -393,6 +411,26 @@ impl Connection {
             }
         }
         self.usable = self.reset().await;
+    }
+
+    /// Asks whether sender and recipients would be taken, and takes the question back: no mail is sent.
+    ///
+    /// # Errors
+    /// The first refusal, or the connection broke.
+    pub async fn try_envelope(&mut self, envelope: &Envelope) -> Result<Vec<Reply>, Fault> {
+        self.usable = false;
+        let plan = Plan { whole: None, eight_bit: false, fresh: false };
+        let mut replies = Vec::new();
+        for (stage, recipient, line) in envelope_lines(envelope, &self.extensions, plan) {
+            self.link.line(&line);
+            let reply = self.link.reply(stage).await?;
+            if !reply.is_positive() {
+                return Err(Fault { stage, recipient, cause: Cause::Refused(reply) });
+            }
+            replies.push(reply);
+        }
+        self.usable = self.reset().await;
+        Ok(replies)
     }
 
     /// RSET; false if the connection is of no more use. The app waits for a verdict that is known already: a reply

@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use crate::deadlines::Deadlines;
 use crate::outcome::{Cause, Fault, Stage};
 use crate::upstream::proxy::EgressProxy;
+use crate::upstream::watch::{Seen, Watcher};
 use crate::wire::BoxedWire;
 
 /// The wait before the next address is tried beside the one under way (RFC 8305 section 5: 250 ms).
@@ -39,6 +40,7 @@ type Resolve = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 #[derive(Clone)]
 pub struct Dialer {
     shared: Arc<Shared>,
+    watcher: Watcher,
 }
 
 struct Shared {
@@ -70,7 +72,19 @@ impl Dialer {
                 resolve: Box::new(resolve),
                 lookups: Mutex::default(),
             }),
+            watcher: Watcher::default(),
         }
+    }
+
+    /// The same, with somebody who is told what is seen.
+    #[must_use]
+    pub fn watched_by(&self, watcher: Watcher) -> Self {
+        Self { shared: Arc::clone(&self.shared), watcher }
+    }
+
+    /// Who is told what is seen.
+    pub const fn watcher(&self) -> &Watcher {
+        &self.watcher
     }
 
     /// A connection to `host` (a name, or an address without brackets): direct, or a tunnel through the proxy.
@@ -85,7 +99,9 @@ impl Dialer {
         let socket = self.tcp(&proxy.host, proxy.port).await?;
         let within = self.shared.connect_within;
         let tunnel = timeout(within, proxy.tunnel(socket, host, port)).await;
-        tunnel.map_err(|_| fault(Stage::Connect, Cause::TimedOut(within)))?
+        let tunnel = tunnel.map_err(|_| fault(Stage::Connect, Cause::TimedOut(within)))??;
+        self.watcher.see(Seen::Tunnel);
+        Ok(tunnel)
     }
 
     /// A TCP connection past any proxy, with Nagle's delay off.
@@ -98,9 +114,10 @@ impl Dialer {
 
     async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
         let addresses = self.addresses(&host.to_ascii_lowercase()).await?;
+        self.watcher.see(Seen::Addresses(host.trim_end_matches('.'), &addresses));
         let addresses = in_turn(&addresses).into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
         let within = self.shared.connect_within;
-        timeout(within, first_to_answer(addresses))
+        timeout(within, first_to_answer(addresses, &self.watcher))
             .await
             .map_err(|_| fault(Stage::Connect, Cause::TimedOut(within)))?
             .map_err(|failures| fault(Stage::Connect, Cause::Io(failures)))
@@ -205,25 +222,27 @@ fn in_turn(addresses: &[IpAddr]) -> Vec<IpAddr> {
 
 /// Tries the addresses, each 250 ms after the one before or as soon as one fails; the first connection wins, and the
 /// other attempts end when the set of them is dropped.
-async fn first_to_answer(addresses: Vec<SocketAddr>) -> Result<TcpStream, String> {
+async fn first_to_answer(addresses: Vec<SocketAddr>, watcher: &Watcher) -> Result<TcpStream, String> {
     let mut failures = Vec::new();
     let mut attempts = JoinSet::new();
     let mut addresses = addresses.into_iter();
     loop {
         if let Some(address) = addresses.next() {
-            attempts.spawn(async move {
-                let connected = TcpStream::connect(address).await;
-                connected.map_err(|error| format!("{address}: {error}"))
-            });
+            watcher.see(Seen::Trying(address));
+            attempts.spawn(async move { (address, TcpStream::connect(address).await) });
         }
         tokio::select! {
             attempt = attempts.join_next() => match attempt {
-                Some(Ok(Ok(stream))) => {
+                Some(Ok((address, Ok(stream)))) => {
+                    watcher.see(Seen::Tried(address, Ok(())));
                     // Commands are small and each waits for its reply: Nagle would cost 40 ms a turn.
                     stream.set_nodelay(true).map_err(|error| error.to_string())?;
                     return Ok(stream);
                 }
-                Some(Ok(Err(failure))) => failures.push(failure),
+                Some(Ok((address, Err(error)))) => {
+                    watcher.see(Seen::Tried(address, Err(&error.to_string())));
+                    failures.push(format!("{address}: {error}"));
+                }
                 Some(Err(broken)) => failures.push(broken.to_string()),
                 None => return Err(sentence(&failures)),
             },

@@ -11,6 +11,7 @@ use super::line::Line;
 use crate::identity::Credential;
 use crate::message::Envelope;
 use crate::outcome::{Cause, Fault, Stage};
+use crate::smtp::command::Recipient;
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl;
@@ -277,13 +278,7 @@ impl<'a> Transaction<'a> {
     fn write_script(&mut self, extensions: &Extensions, plan: Plan, one_recipient: bool) {
         let mut commands = vec![(Act::Mail, mail_line(self.envelope, extensions, plan))];
         for (index, recipient) in self.envelope.recipients.iter().enumerate() {
-            let mut line = format!("RCPT TO:<{}>", recipient.address);
-            if extensions.dsn {
-                let notify = recipient.notify.iter().map(|notify| format!(" NOTIFY={notify}"));
-                let orcpt = recipient.orcpt.iter().map(|orcpt| format!(" ORCPT={orcpt}"));
-                line.extend(notify.chain(orcpt));
-            }
-            commands.push((Act::Rcpt(index), Line::plain(line)));
+            commands.push((Act::Rcpt(index), rcpt_line(recipient, extensions)));
         }
         let is_data = self.framing == Framing::Data;
         // Never behind more than one RCPT: if only some are refused, a 354 would open content for the others.
@@ -436,6 +431,29 @@ impl<'a> Transaction<'a> {
         };
         Step::Done(verdict, after)
     }
+}
+
+/// MAIL and every RCPT, each with its stage and its recipient.
+pub fn envelope_lines(
+    envelope: &Envelope,
+    extensions: &Extensions,
+    plan: Plan,
+) -> Vec<(Stage, Option<String>, Line)> {
+    let mail = (Stage::Mail, None, mail_line(envelope, extensions, plan));
+    let recipients = envelope.recipients.iter().map(|recipient| {
+        (Stage::Rcpt, Some(recipient.address.to_string()), rcpt_line(recipient, extensions))
+    });
+    std::iter::once(mail).chain(recipients).collect()
+}
+
+fn rcpt_line(recipient: &Recipient, extensions: &Extensions) -> Line {
+    let mut line = format!("RCPT TO:<{}>", recipient.address);
+    if extensions.dsn {
+        let notify = recipient.notify.iter().map(|notify| format!(" NOTIFY={notify}"));
+        let orcpt = recipient.orcpt.iter().map(|orcpt| format!(" ORCPT={orcpt}"));
+        line.extend(notify.chain(orcpt));
+    }
+    Line::plain(line)
 }
 
 fn mail_line(envelope: &Envelope, extensions: &Extensions, plan: Plan) -> Line {

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::line::Line;
 use super::tls;
+use super::watch::{Seen, Watcher};
 use crate::deadlines::Deadlines;
 use crate::outcome::{Cause, Fault, Stage};
 use crate::smtp::reply::{Reply, ReplyReader};
@@ -35,12 +36,18 @@ impl Link {
         Self { wire, replies, out: Vec::new(), deadlines, last_reply, secrets: Vec::new() }
     }
 
-    pub(super) async fn secure(self, tls: &Arc<ClientConfig>, host: &str) -> Result<Self, Fault> {
+    pub(super) async fn secure(
+        self,
+        tls: &Arc<ClientConfig>,
+        host: &str,
+        watcher: &Watcher,
+    ) -> Result<Self, Fault> {
         // Whoever sits in between could put replies here that would be taken for the server's (CVE-2011-0411's kind).
         if self.replies.has_unread() {
             return Err(fault(Stage::StartTls, Cause::BytesAfterStartTls));
         }
         let wire = tls::handshake(tls, host, self.wire, self.deadlines.tls).await?;
+        watcher.see(Seen::Secured(wire.get_ref().1.protocol_version()));
         Ok(Self::new(Box::new(wire), self.deadlines))
     }
 

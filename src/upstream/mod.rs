@@ -10,6 +10,7 @@ pub mod proxy;
 pub mod line;
 mod link;
 pub mod tls;
+pub mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

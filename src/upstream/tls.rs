@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::ClientCertificate;
 use crate::outcome::{Cause, Fault, Stage};
+use crate::upstream::watch::{ShowingVerifier, Watcher};
 
 /// Servers whose sessions are kept for resumption: the upstream and the token service.
 const RESUMED_SERVERS: usize = 4;
@@ -34,12 +35,30 @@ pub fn client_config(
     extra_roots: Option<&Path>,
     certificate: Option<&ClientCertificate>,
 ) -> Result<Arc<ClientConfig>, String> {
+    watched_client_config(extra_roots, certificate, &Watcher::default())
+}
+
+/// The same, with somebody who is shown the peer's certificates before they are verified as always.
+///
+/// # Errors
+/// As those of [`client_config`].
+pub fn watched_client_config(
+    extra_roots: Option<&Path>,
+    certificate: Option<&ClientCertificate>,
+    watcher: &Watcher,
+) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     if let Some(path) = extra_roots {
         add_roots(&mut roots, path).map_err(|reason| format!("the CA file {}: {reason}", path.display()))?;
     }
     // The provider is given, not taken from rustls' process-wide default: a library must not depend on who came first.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = match watcher.is_somebody() {
+        true => {
+            Some(ShowingVerifier::new(roots.clone(), &provider, watcher).map_err(|error| error.to_string())?)
+        }
+        false => None,
+    };
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(|error| error.to_string())?
@@ -57,6 +76,9 @@ pub fn client_config(
             })?
         }
     };
+    if let Some(verifier) = verifier {
+        config.dangerous().set_certificate_verifier(Arc::new(verifier));
+    }
     config.resumption = Resumption::in_memory_sessions(RESUMED_SERVERS);
     Ok(Arc::new(config))
 }
@@ -177,8 +199,9 @@ fn explain_certificate(host: &str, error: &CertificateError) -> String {
     }
 }
 
-/// The peer chose it: nothing of it may break a log line.
+/// The peer chose it: nothing of it may break a log line. rustls writes `DnsName("smtp.example")`.
 fn printable(name: &str) -> String {
+    let name = name.strip_prefix("DnsName(\"").and_then(|name| name.strip_suffix("\")")).unwrap_or(name);
     name.chars().filter(char::is_ascii_graphic).take(100).collect()
 }
 

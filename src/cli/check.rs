@@ -1,0 +1,421 @@
+//! `mailshim check`: the way to Office 365 rung by rung, on the code that delivers; on the first rung that does not hold,
+//! why and what to do.
+
+mod advice;
+mod mail;
+mod notes;
+mod rung;
+mod token;
+mod way;
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::net::IpAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::ArgMatches;
+
+use super::USAGE;
+use crate::config::{Config, ConfigErrors, ManagedEndpoint, SignIn, TokenSource};
+use crate::deadlines::Deadlines;
+use crate::identity::{Credential, Identity};
+use crate::listener::{self, Watchers};
+use crate::message::Envelope;
+use crate::outcome::{Cause, Fault, Outcome, Stage};
+use crate::smtp::path::Address;
+use crate::smtp::reply::Reply;
+use crate::upstream::connection::{Connection, Connector};
+use advice::{Known, advise};
+use mail::{TestMail, test_mail};
+use notes::Notes;
+use token::Claims;
+use way::{dns, ehlo, starttls, tcp};
+
+pub use rung::{Rung, State};
+
+/// Every rung, from the ground up. The last one is there only with `--send`.
+pub const RUNGS: [&str; 9] =
+    ["configuration", "dns", "tcp", "ehlo", "starttls", "token", "auth", "envelope", "send"];
+
+const NEEDS_NOTHING: &str = "nothing to check here";
+
+pub(super) fn check(given: &ArgMatches) -> ExitCode {
+    let (send_to, as_json) = (given.get_one::<Address>("send"), given.get_flag("json"));
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("mailshim check: the runtime cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // https://no-color.org: set and not empty.
+    let in_colour =
+        io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let tell = |rung: &Rung| {
+        let text = if as_json { rung.json() } else { rung.text(in_colour) };
+        // Nobody is left to tell if they do not take it; the exit code says the rest.
+        let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    };
+    let end = runtime.block_on(climb(std::env::vars_os().collect(), Deadlines::default(), send_to, tell));
+    // Not dropped: that would wait for a look-up that blocks.
+    runtime.shutdown_background();
+    match end {
+        End::Holds => ExitCode::SUCCESS,
+        End::BadConfiguration => ExitCode::from(USAGE),
+        End::Fails => ExitCode::FAILURE,
+    }
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Every rung holds.
+    Holds,
+    /// One does not.
+    Fails,
+    /// The first one does not.
+    BadConfiguration,
+}
+
+/// Goes up the ladder with these environment variables, and tells each rung as soon as it is known.
+pub async fn climb(
+    vars: Vec<(OsString, OsString)>,
+    deadlines: Deadlines,
+    send_to: Option<&Address>,
+    tell: impl FnMut(&Rung),
+) -> End {
+    let mut ladder = Ladder { tell, told: 0, rungs: RUNGS.len() - usize::from(send_to.is_none()) };
+    let other_proxy = other_proxy(&vars);
+    let deadlines = Arc::new(deadlines);
+    let (upstream, token) = (Arc::new(Notes::default()), Arc::new(Notes::default()));
+    let watchers = Watchers { upstream: upstream.watcher(), token: token.watcher() };
+    let config = match Config::from_env(vars) {
+        Ok(config) => config,
+        Err(errors) => {
+            ladder.fail(&unusable(&errors));
+            return End::BadConfiguration;
+        }
+    };
+    let (connector, identity) = match listener::upstream(&config, &deadlines, &watchers) {
+        Ok(both) => both,
+        Err(problem) => {
+            let mut rung = Rung::new(RUNGS[0]);
+            rung.fail(problem, Some("Correct the file that is named.".to_string()));
+            ladder.fail(&rung);
+            return End::BadConfiguration;
+        }
+    };
+    ladder.tell(&configuration(&config, other_proxy, send_to));
+    let climber = Climber { config, connector, identity, upstream, token, other_proxy, deadlines };
+    match climber.climb(&mut ladder, send_to).await {
+        Ok(()) => End::Holds,
+        Err(Fallen) => End::Fails,
+    }
+}
+
+/// A variable that other programs take for the proxy, if one is set. Its value may hold a password.
+fn other_proxy(vars: &[(OsString, OsString)]) -> Option<&'static str> {
+    let set: BTreeSet<_> =
+        vars.iter().filter(|(_, value)| !value.is_empty()).filter_map(|(name, _)| name.to_str()).collect();
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"].into_iter().find(|name| set.contains(name))
+}
+
+/// Where the story has come to.
+struct Ladder<F> {
+    tell: F,
+    told: usize,
+    rungs: usize,
+}
+
+/// A rung did not hold, and all has been told.
+struct Fallen;
+
+impl<F: FnMut(&Rung)> Ladder<F> {
+    fn tell(&mut self, rung: &Rung) {
+        debug_assert_eq!(RUNGS.get(self.told), Some(&rung.name), "the rungs are told in their order");
+        (self.tell)(rung);
+        self.told += 1;
+    }
+
+    /// Tells the one that does not hold, and those that were not come to.
+    fn fail(&mut self, rung: &Rung) -> Fallen {
+        self.tell(rung);
+        while self.told < self.rungs {
+            self.tell(&Rung::without(RUNGS[self.told], State::NotTried, "not tried"));
+        }
+        Fallen
+    }
+}
+
+fn unusable(errors: &ConfigErrors) -> Rung {
+    let mut rung = Rung::new(RUNGS[0]);
+    for error in errors.iter() {
+        rung.see(error.to_string());
+    }
+    rung.fact("mistakes", errors.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let count = errors.iter().count();
+    rung.fail(
+        if count == 1 {
+            "1 mistake in the configuration".to_string()
+        } else {
+            format!("{count} mistakes in the configuration")
+        },
+        Some("Correct these variables; mailshim env shows what is in force.".to_string()),
+    );
+    rung
+}
+
+fn configuration(config: &Config, other_proxy: Option<&str>, send_to: Option<&Address>) -> Rung {
+    let mut rung = Rung::new(RUNGS[0]);
+    let (mailbox, sign_in) = (config.mailbox.to_string(), config.sign_in.name());
+    rung.see(format!("mailbox {mailbox}, sign-in {sign_in}, upstream {}", config.upstream));
+    for (name, value) in [("mailbox", mailbox.as_str()), ("sign_in", sign_in)] {
+        rung.fact(name, value);
+    }
+    rung.fact("upstream", config.upstream.to_string());
+    rung.warnings.clone_from(&config.warnings);
+    if config.upstream.host.parse::<IpAddr>().is_ok() {
+        rung.warnings.push(format!(
+            "MAILSHIM_UPSTREAM is an address: Office 365's change by the minute, and its certificate names none; use {}",
+            config.cloud.upstream
+        ));
+    }
+    if let (Some(variable), None) = (other_proxy, &config.egress_proxy) {
+        rung.warnings.push(format!(
+            "{variable} is set, and mailshim does not use it: where there is no other way out, set MAILSHIM_EGRESS_PROXY"
+        ));
+    }
+    if let (Some(wanted), Some(instead)) = (send_to, &config.redirect_to) {
+        rung.warnings.push(format!("MAILSHIM_REDIRECT_TO: the test mail for {wanted} goes to {instead}"));
+    }
+    rung
+}
+
+struct Climber {
+    config: Config,
+    connector: Connector,
+    identity: Arc<Identity>,
+    upstream: Arc<Notes>,
+    token: Arc<Notes>,
+    other_proxy: Option<&'static str>,
+    deadlines: Arc<Deadlines>,
+}
+
+impl Climber {
+    fn known(&self, claims: Option<Claims>) -> Known<'_> {
+        Known {
+            config: &self.config,
+            upstream: self.upstream.so_far(),
+            token: self.token.so_far(),
+            claims,
+            other_proxy: self.other_proxy,
+            speaks_tls: false,
+        }
+    }
+
+    async fn climb<F: FnMut(&Rung)>(
+        &self,
+        ladder: &mut Ladder<F>,
+        send_to: Option<&Address>,
+    ) -> Result<(), Fallen> {
+        self.reach(ladder).await?;
+        let claims = self.obtain_token(ladder).await?;
+        let mut connection = self.sign_in(ladder, claims.as_ref()).await?;
+        let mut mail = match test_mail(&self.config, send_to) {
+            Ok(mail) => mail,
+            Err(problem) => {
+                let mut rung = Rung::new(RUNGS[7]);
+                rung.fail(problem, Some("Name another recipient, or change that variable.".to_string()));
+                return Err(ladder.fail(&rung));
+            }
+        };
+        self.try_envelope(ladder, &mut connection, &mail.envelope).await?;
+        if send_to.is_some() {
+            self.send(ladder, &mut connection, &mut mail).await?;
+        }
+        connection.quit().await;
+        Ok(())
+    }
+
+    /// As far as the server goes with anybody: name, TCP, EHLO, STARTTLS.
+    async fn reach<F: FnMut(&Rung)>(&self, ladder: &mut Ladder<F>) -> Result<(), Fallen> {
+        let (failed_at, fault) = match self.connector.open_unsigned().await {
+            Ok(connection) => {
+                connection.quit().await;
+                (usize::MAX, None)
+            }
+            Err(fault) => (rung_of(fault.stage, self.upstream.so_far().secured), Some(fault)),
+        };
+        let mut known = self.known(None);
+        for (index, rung) in [
+            dns(&self.config, &known.upstream),
+            tcp(&self.config, &known.upstream),
+            ehlo(&known.upstream),
+            starttls(&known.upstream),
+        ]
+        .iter_mut()
+        .enumerate()
+        {
+            if index + 1 < failed_at {
+                ladder.tell(rung);
+            } else if let Some(fault) = &fault {
+                if advice::may_be_tls(fault) {
+                    known.speaks_tls = advice::answers_tls(&self.connector, self.deadlines.tls).await;
+                }
+                let (cause, fix) = advise(fault, &known);
+                rung.fail(cause, fix);
+                return Err(ladder.fail(rung));
+            }
+        }
+        Ok(())
+    }
+
+    async fn obtain_token<F: FnMut(&Rung)>(&self, ladder: &mut Ladder<F>) -> Result<Option<Claims>, Fallen> {
+        let name = RUNGS[5];
+        if let SignIn::Password(_) | SignIn::None = self.config.sign_in {
+            let why = format!("{NEEDS_NOTHING}: sign-in {}", self.config.sign_in.name());
+            ladder.tell(&Rung::without(name, State::Skipped, &why));
+            return Ok(None);
+        }
+        let mut rung = Rung::new(name);
+        let from = whom_to_ask(&self.config);
+        rung.see(format!("from {from}"));
+        rung.fact("from", from);
+        match self.identity.credential().await {
+            Ok(Credential::Xoauth2 { token, .. }) => {
+                let claims = Claims::of(&token);
+                match &claims {
+                    Some(claims) => claims.tell(&self.config, &mut rung),
+                    None => rung.see("a token that says nothing of itself (opaque)"),
+                }
+                rung.warnings.extend(self.token.so_far().clock_is_wrong());
+                ladder.tell(&rung);
+                Ok(claims)
+            }
+            // The configuration has said that it is a token; nothing else can come.
+            Ok(_) => {
+                ladder.tell(&rung);
+                Ok(None)
+            }
+            Err(fault) => {
+                let known = self.known(None);
+                // Where TLS to it failed: who answered in its place.
+                if !known.token.secured {
+                    known.token.chain_in_words().for_each(|words| rung.see(words));
+                    rung.fact("chain", known.token.chain_for_programs());
+                }
+                let (cause, fix) = advise(&fault, &known);
+                rung.fail(cause, fix);
+                Err(ladder.fail(&rung))
+            }
+        }
+    }
+
+    async fn sign_in<F: FnMut(&Rung)>(
+        &self,
+        ladder: &mut Ladder<F>,
+        claims: Option<&Claims>,
+    ) -> Result<Connection, Fallen> {
+        let mut rung = Rung::new(RUNGS[6]);
+        rung.see(advice::sign_in(&self.config));
+        match self.connector.open().await {
+            Ok(connection) => {
+                if let Some(reply) = self.upstream.so_far().reply(Stage::Auth) {
+                    rung.see(reply.to_string());
+                }
+                if self.config.sign_in == SignIn::None {
+                    rung.state = State::Skipped;
+                }
+                ladder.tell(&rung);
+                Ok(connection)
+            }
+            Err(fault) => {
+                let (cause, fix) = advise(&fault, &self.known(claims.cloned()));
+                rung.fail(cause, fix);
+                Err(ladder.fail(&rung))
+            }
+        }
+    }
+
+    async fn try_envelope<F: FnMut(&Rung)>(
+        &self,
+        ladder: &mut Ladder<F>,
+        connection: &mut Connection,
+        envelope: &Envelope,
+    ) -> Result<(), Fallen> {
+        let mut rung = Rung::new(RUNGS[7]);
+        let recipients: Vec<_> =
+            envelope.recipients.iter().map(|recipient| recipient.address.to_string()).collect();
+        let sender = envelope.mail.reverse_path.as_ref().map_or("", Address::as_str);
+        rung.see(format!(
+            "MAIL FROM:<{sender}>, RCPT TO:<{}>, RSET: no mail is sent",
+            recipients.join(">, RCPT TO:<")
+        ));
+        rung.fact("from", sender);
+        rung.fact("to", recipients);
+        match connection.try_envelope(envelope).await {
+            Ok(replies) => {
+                rung.see(replies.iter().map(Reply::to_string).collect::<Vec<_>>().join(", "));
+                ladder.tell(&rung);
+                Ok(())
+            }
+            Err(fault) => {
+                let (cause, fix) = advise(&fault, &self.known(None));
+                rung.fail(cause, fix);
+                Err(ladder.fail(&rung))
+            }
+        }
+    }
+
+    async fn send<F: FnMut(&Rung)>(
+        &self,
+        ladder: &mut Ladder<F>,
+        connection: &mut Connection,
+        mail: &mut TestMail,
+    ) -> Result<(), Fallen> {
+        let mut rung = Rung::new(RUNGS[8]);
+        let fault = match connection.send(&mail.envelope, &mut mail.content).await {
+            Ok(Outcome::Accepted(reply)) => {
+                rung.see(format!("Office 365 has the test mail: {reply}"));
+                rung.fact("reply", reply.to_string());
+                ladder.tell(&rung);
+                return Ok(());
+            }
+            Ok(Outcome::Failed(fault)) => fault,
+            Ok(Outcome::Unknown(fault)) => {
+                rung.warnings.push("Office 365 may have the test mail all the same".to_string());
+                fault
+            }
+            // It is in memory: no app can go away.
+            Err(_) => Fault { stage: Stage::Content, recipient: None, cause: Cause::AppTooSlow },
+        };
+        let (cause, fix) = advise(&fault, &self.known(None));
+        rung.fail(cause, fix);
+        Err(ladder.fail(&rung))
+    }
+}
+
+/// The rung that a stage belongs to, before the sign-in.
+const fn rung_of(stage: Stage, is_secured: bool) -> usize {
+    match stage {
+        Stage::Resolve => 1,
+        Stage::Connect => 2,
+        Stage::Greeting => 3,
+        Stage::Ehlo if !is_secured => 3,
+        _ => 4,
+    }
+}
+
+/// Who gives the token.
+fn whom_to_ask(config: &Config) -> String {
+    match (&config.sign_in, token::application(config)) {
+        (SignIn::Token(TokenSource::Managed(identity)), _) => match &identity.endpoint {
+            ManagedEndpoint::AppService { url, .. } => format!("App Service's endpoint {url}"),
+            ManagedEndpoint::Imds(url) => format!("IMDS at {url}"),
+        },
+        (_, Some(application)) => format!("{} for tenant {}", application.authority, application.tenant),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,405 @@
+//! Why a rung failed, in plain words, and what to do. `outcome::judge` has the hints that need nothing but the fault; what
+//! stands here needs what was seen on the way, or the configuration.
+
+use std::time::Duration;
+
+use super::notes::{Certificate, Noted};
+use super::token::Claims;
+use crate::config::{Config, SignIn};
+use crate::outcome::{Cause, Class, Context, Fault, Stage, TokenFault, judge};
+use crate::smtp::reply::Reply;
+use crate::upstream::connection::Connector;
+use crate::upstream::tls;
+
+/// What is known beside the fault.
+pub(super) struct Known<'a> {
+    pub config: &'a Config,
+    /// Of the way to Office 365.
+    pub upstream: Noted,
+    /// Of the way to the token service.
+    pub token: Noted,
+    pub claims: Option<Claims>,
+    /// A variable such as HTTPS_PROXY that other programs would follow, and that mailshim does not.
+    pub other_proxy: Option<&'static str>,
+    /// The port answers a TLS hello, as port 465 does.
+    pub speaks_tls: bool,
+}
+
+/// Cause and fix.
+pub(super) fn advise(fault: &Fault, known: &Known<'_>) -> (String, Option<String>) {
+    let said = fault.to_string();
+    // What that sentence goes on to advise is advised below, with the name of the authority.
+    let said = said.split("; where a firewall").next().unwrap_or_default();
+    let (why, fix) = match fault.stage {
+        Stage::Resolve => resolve(known),
+        Stage::Connect => connect(fault, known),
+        Stage::Greeting => greeting(fault, known),
+        Stage::StartTls => start_tls(fault, known),
+        Stage::Tls => tls_failed(said, &known.upstream, known.config),
+        Stage::Token => token(fault, said, known),
+        Stage::Auth => auth(fault, known),
+        _ => (None, None),
+    };
+    let cause = match why {
+        Some(why) => format!("{said}: {why}"),
+        None => said.to_string(),
+    };
+    let mailbox = known.config.mailbox.to_string();
+    let context = Context { from_is_ours: true, mailbox: &mailbox, spool: false };
+    let judgement = judge(fault, &context);
+    // The hints are for the app's reply and the log, whose readers have not come here yet.
+    let hint = judgement
+        .hint
+        .map(|hint| hint.replace("; run mailshim check", "").replace("Run mailshim check, and look", "Look"));
+    let wait = || matches!(judgement.class, Class::Transient | Class::Throttled(_)).then(|| WAIT.to_string());
+    (cause, fix.or(hint).or_else(wait))
+}
+
+const WAIT: &str = "Try again in a few minutes; if it lasts, look at the service health (Microsoft 365 admin center > Health).";
+
+type Refined = (Option<String>, Option<String>);
+
+const fn nothing() -> Refined {
+    (None, None)
+}
+
+fn fix(words: impl Into<String>) -> Refined {
+    (None, Some(words.into()))
+}
+
+fn both(why: impl Into<String>, fix: impl Into<String>) -> Refined {
+    (Some(why.into()), Some(fix.into()))
+}
+
+fn resolve(known: &Known<'_>) -> Refined {
+    let host = &known.config.upstream.host;
+    match &known.config.egress_proxy {
+        Some(proxy) if !proxy.exceptions.hold(host) => {
+            fix("Correct the host in MAILSHIM_EGRESS_PROXY, or the DNS inside the container.")
+        }
+        _ if *host != cloud_host(known.config) => fix(format!(
+            "Correct MAILSHIM_UPSTREAM ({host}; Office 365's is {}), or the DNS inside the container.",
+            known.config.cloud.upstream
+        )),
+        _ => nothing(),
+    }
+}
+
+fn cloud_host(config: &Config) -> &str {
+    config.cloud.upstream.split(':').next().unwrap_or_default()
+}
+
+/// Submission's port, and the one of connectors.
+const fn is_usual(port: u16) -> bool {
+    matches!(port, 25 | 587)
+}
+
+fn connect(fault: &Fault, known: &Known<'_>) -> Refined {
+    if matches!(fault.cause, Cause::Proxy { .. }) {
+        return nothing();
+    }
+    let upstream = &known.config.upstream;
+    if let Some(proxy) = &known.config.egress_proxy
+        && !proxy.exceptions.hold(&upstream.host)
+    {
+        return both(
+            "the egress proxy itself was not reached",
+            "Correct host and port in MAILSHIM_EGRESS_PROXY.",
+        );
+    }
+    let why = match fault.cause {
+        Cause::TimedOut(_) => "something on the way, most likely a firewall, drops what is sent to this port",
+        _ => "nothing listens there, or a firewall refuses in its place",
+    };
+    if let Some(variable) = known.other_proxy {
+        return both(
+            why,
+            format!(
+                "{variable} is set, but mailshim does not use it: set MAILSHIM_EGRESS_PROXY, and let that proxy allow CONNECT \
+                 to {upstream}; or open outbound TCP port {}.",
+                upstream.port
+            ),
+        );
+    }
+    if !is_usual(upstream.port) {
+        return both(
+            why,
+            format!(
+                "Office 365 listens on port 587: correct MAILSHIM_UPSTREAM, which has port {}.",
+                upstream.port
+            ),
+        );
+    }
+    if upstream.port == 25 {
+        return both(
+            why,
+            "Use port 587 where a mailbox signs in; Azure and many providers block outbound TCP port 25.",
+        );
+    }
+    (Some(why.to_string()), None)
+}
+
+const FIX_PORT: &str = "Set the port in MAILSHIM_UPSTREAM to 587: there the connection begins in the clear and goes over to TLS.";
+
+fn greeting(fault: &Fault, known: &Known<'_>) -> Refined {
+    if known.speaks_tls {
+        return both(
+            "the server waits for TLS at once, as on port 465, which Office 365 does not have",
+            FIX_PORT,
+        );
+    }
+    let usual = "Let the firewall pass port 587 without SMTP inspection";
+    match &fault.cause {
+        Cause::BrokenReply(words) if words.contains("HTTP/") => both(
+            "an HTTP server answers in Office 365's place",
+            "Check host and port in MAILSHIM_UPSTREAM; where they are right, a captive portal or proxy answers: let it pass \
+             port 587, or set MAILSHIM_EGRESS_PROXY.",
+        ),
+        // A TLS alert: record type 21, version 3.x.
+        Cause::BrokenReply(words) if words.contains("\\u{15}\\u{3}") => {
+            both("the server speaks TLS at once", FIX_PORT)
+        }
+        Cause::BrokenReply(_) => {
+            both("what answers is no SMTP server", "Check host and port in MAILSHIM_UPSTREAM.")
+        }
+        Cause::TimedOut(_) if !is_usual(known.config.upstream.port) => fix(FIX_PORT),
+        Cause::TimedOut(_) => fix(format!("{usual}: the connection is there, but nothing comes through it.")),
+        Cause::Closed => fix(format!(
+            "{usual}; where none inspects it, too many connections come from this address: run fewer replicas."
+        )),
+        _ => nothing(),
+    }
+}
+
+fn start_tls(fault: &Fault, known: &Known<'_>) -> Refined {
+    let greeted = known.upstream.reply(Stage::Greeting).map(Reply::text).unwrap_or_default();
+    if fault.cause == Cause::StartTlsMissing && !greeted.contains("outlook.") {
+        return fix(format!(
+            "Check MAILSHIM_UPSTREAM: the server does not introduce itself as Office 365; where the name is right, let the \
+             firewall pass port {} without SMTP inspection.",
+            known.config.upstream.port
+        ));
+    }
+    nothing()
+}
+
+/// What failed is known by its words: [`tls`] has one sentence for each.
+fn tls_failed(said: &str, noted: &Noted, config: &Config) -> Refined {
+    let clock = noted.clock_is_wrong();
+    if said.contains("by this machine's clock") {
+        return match clock {
+            Some(clock) => both(clock, "Set this machine's clock right (NTP)."),
+            None if noted.clocks.is_some() => fix(
+                "This machine's clock agrees with the server's, so the certificate itself is out of its time: somebody else \
+                 answers in Office 365's place, or a firewall inspects TLS with a certificate that must be renewed.",
+            ),
+            None => fix(
+                "Compare this machine's clock with the true time; if it is right, somebody shows an outdated certificate: \
+                 let the firewall pass this connection without TLS inspection.",
+            ),
+        };
+    }
+    if said.contains("for other names") || said.contains("for another name") {
+        return if config.upstream.host.parse::<std::net::IpAddr>().is_ok() {
+            fix(format!(
+                "Set MAILSHIM_UPSTREAM to a name, {}: Office 365's certificate names no addresses.",
+                config.cloud.upstream
+            ))
+        } else {
+            fix(
+                "Correct the name in MAILSHIM_UPSTREAM; where it is right, DNS or a proxy leads to another server: look at \
+                 the addresses above.",
+            )
+        };
+    }
+    if said.contains("did not answer with TLS") {
+        return fix(
+            "Let the firewall pass port 587 without SMTP or TLS inspection: it takes STARTTLS for a command like any other.",
+        );
+    }
+    if said.contains("not trusted here")
+        && let Some(Certificate { subject, issuer, .. }) = noted.chain.last()
+    {
+        let who = if subject == issuer {
+            format!("it is signed by itself ({subject})")
+        } else {
+            format!("its chain ends at {issuer}")
+        };
+        let file = if config.ca_file.is_some() {
+            "add that root certificate (PEM) to the file of MAILSHIM_CA_FILE, which does not hold it"
+        } else {
+            "put that root certificate (PEM) into a file and name it in MAILSHIM_CA_FILE"
+        };
+        return both(
+            who,
+            format!(
+                "If that is a firewall or proxy of yours which inspects TLS, {file}, or exempt this host from inspection; if \
+                 nobody knows it, somebody else answers in Office 365's place."
+            ),
+        );
+    }
+    nothing()
+}
+
+fn token(fault: &Fault, said: &str, known: &Known<'_>) -> Refined {
+    let Cause::Token(cause) = &fault.cause else { return nothing() };
+    match cause {
+        TokenFault::Refused { codes, .. } => match known.token.clock_is_wrong() {
+            // An assertion outside of its time.
+            Some(clock) if codes.contains(&700_024) => both(clock, "Set this machine's clock right (NTP)."),
+            _ => nothing(),
+        },
+        TokenFault::Unreachable(_) | TokenFault::TimedOut(_) => {
+            let refined = tls_failed(said, &known.token, known.config);
+            match known.other_proxy {
+                Some(variable) if refined.1.is_none() && known.config.egress_proxy.is_none() => fix(format!(
+                    "{variable} is set, but mailshim does not use it: set MAILSHIM_EGRESS_PROXY, or open outbound HTTPS to \
+                     the token service."
+                )),
+                _ => refined,
+            }
+        }
+        TokenFault::Status { .. } | TokenFault::Garbage(_) => nothing(),
+    }
+}
+
+fn auth(fault: &Fault, known: &Known<'_>) -> Refined {
+    let Cause::Refused(reply) = &fault.cause else { return nothing() };
+    // Where Office 365 says more than "unsuccessful", its own words decide.
+    let is_bare = reply.code == 535 && reply.enhanced().is_some_and(|code| (code.1, code.2) == (7, 3));
+    if is_bare && matches!(known.config.sign_in, SignIn::Password(_)) {
+        return fix(format!(
+            "Check MAILSHIM_MAILBOX and MAILSHIM_PASSWORD, and that SMTP AUTH is on: Set-CASMailbox {} \
+             -SmtpClientAuthenticationDisabled $false. Do not try often: the account is locked. Better sign in with OAuth: \
+             MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID and MAILSHIM_CLIENT_SECRET.",
+            known.config.mailbox
+        ));
+    }
+    let Some(claims) = known.claims.as_ref().filter(|_| is_bare) else { return nothing() };
+    let mailbox = &known.config.mailbox;
+    if let Some(aud) = claims.wrong_audience() {
+        return both(
+            format!("the token is for {aud}"),
+            match known.config.cloud.app_scope {
+                Some(scope) => format!("Take MAILSHIM_OAUTH_SCOPE away, or set it to {scope}."),
+                None => "Take MAILSHIM_OAUTH_SCOPE away.".to_string(),
+            },
+        );
+    }
+    if claims.may_send() {
+        return both(
+            "the token has the role SMTP.SendAsApp, so Entra's side is done and Exchange's is not",
+            format!(
+                "Check that MAILSHIM_MAILBOX ({mailbox}) is right; then in Exchange Online PowerShell: New-ServicePrincipal \
+                 -AppId {} -ObjectId <Object ID of the Enterprise application, not of the App registration>; \
+                 Add-MailboxPermission {mailbox} -User <that Object ID> -AccessRights FullAccess; Set-CASMailbox {mailbox} \
+                 -SmtpClientAuthenticationDisabled $false. A grant takes up to an hour.",
+                claims.appid.as_deref().unwrap_or("<client id>")
+            ),
+        );
+    }
+    nothing()
+}
+
+/// Whether the port answers a TLS hello, as port 465 does: nothing but the hello is sent, and the handshake's own checks
+/// hold.
+pub(super) async fn answers_tls(connector: &Connector, within: Duration) -> bool {
+    let Ok(wire) = connector.dialer.connect(&connector.host, connector.port).await else { return false };
+    match tls::handshake(&connector.tls, &connector.host, wire, within).await {
+        Ok(_) => true,
+        // A certificate was shown, or an alert sent: it is TLS in any case.
+        Err(fault) => matches!(&fault.cause, Cause::Tls(words) if !words.contains("did not answer with TLS")),
+    }
+}
+
+/// Whether a greeting that failed so is worth that question.
+pub(super) const fn may_be_tls(fault: &Fault) -> bool {
+    matches!(fault.stage, Stage::Greeting) && matches!(fault.cause, Cause::TimedOut(_) | Cause::Closed)
+}
+
+/// What the sign-in is, in words.
+pub(super) fn sign_in(config: &Config) -> &'static str {
+    match &config.sign_in {
+        SignIn::Token(_) => "AUTH XOAUTH2",
+        SignIn::Password(_) => "AUTH LOGIN with the mailbox's password",
+        SignIn::None => "no sign-in: a connector knows us by address or certificate",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    fn config(upstream: &str) -> Config {
+        let vars = [
+            ("MAILSHIM_MAILBOX", "app@contoso.com"),
+            ("MAILSHIM_PASSWORD", "p"),
+            ("MAILSHIM_UPSTREAM", upstream),
+        ];
+        Config::from_env(vars.map(|(name, value)| (name.into(), value.into()))).unwrap()
+    }
+
+    fn advice(upstream: &str, stage: Stage, cause: Cause, other_proxy: Option<&'static str>) -> String {
+        let config = config(upstream);
+        let (upstream, token) = (Noted::default(), Noted::default());
+        let known = Known { config: &config, upstream, token, claims: None, other_proxy, speaks_tls: false };
+        let (cause, fix) = advise(&Fault { stage, recipient: None, cause }, &known);
+        format!("{cause} | {}", fix.unwrap_or_default())
+    }
+
+    /// No test can make a firewall that drops.
+    #[test]
+    fn a_port_that_is_blocked() {
+        let silence = || Cause::TimedOut(Duration::from_secs(15));
+        let why = "no answer within 15 s while connecting: something on the way, most likely a firewall, drops what is sent to this port | ";
+        for (upstream, other_proxy, fix) in [
+            (
+                "smtp.office365.com:587",
+                None,
+                "Open outbound TCP port 587 to the upstream, or set MAILSHIM_EGRESS_PROXY.",
+            ),
+            (
+                "smtp.office365.com:587",
+                Some("HTTPS_PROXY"),
+                "HTTPS_PROXY is set, but mailshim does not use it: set MAILSHIM_EGRESS_PROXY, and let that proxy allow \
+                 CONNECT to smtp.office365.com:587; or open outbound TCP port 587.",
+            ),
+            (
+                "contoso-com.mail.protection.outlook.com:25",
+                None,
+                "Use port 587 where a mailbox signs in; Azure and many providers block outbound TCP port 25.",
+            ),
+            (
+                "smtp.office365.com:465",
+                None,
+                "Office 365 listens on port 587: correct MAILSHIM_UPSTREAM, which has port 465.",
+            ),
+        ] {
+            assert_eq!(advice(upstream, Stage::Connect, silence(), other_proxy), format!("{why}{fix}"));
+        }
+    }
+
+    #[test]
+    fn silence_on_the_right_port_is_a_firewall() {
+        let said =
+            advice("smtp.office365.com:587", Stage::Greeting, Cause::TimedOut(Duration::from_secs(30)), None);
+        assert!(said.ends_with("| Let the firewall pass port 587 without SMTP inspection: the connection is there, but nothing comes through it."), "{said}");
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_where_a_certificate_is_out_of_its_time() {
+        let config = config("smtp.office365.com:587");
+        let said = "TLS failed: the certificate shown for x is valid only in 3 days, by this machine's clock: is the clock right?";
+        let fix = |behind| {
+            let now = SystemTime::now();
+            let noted = Noted { clocks: Some((now + Duration::from_secs(behind), now)), ..Noted::default() };
+            tls_failed(said, &noted, &config)
+        };
+        let (why, what) = fix(259_200);
+        assert_eq!(why.as_deref(), Some("this machine's clock is 4320 minutes behind the server's"));
+        assert_eq!(what.as_deref(), Some("Set this machine's clock right (NTP)."));
+        assert!(fix(0).1.is_some_and(|fix| fix.contains("agrees with the server's")));
+    }
+}

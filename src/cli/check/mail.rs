@@ -1,0 +1,50 @@
+//! The test mail.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use crate::config::Config;
+use crate::listener;
+use crate::message::address::written;
+use crate::message::header::append;
+use crate::message::repair::{self, Body, Original, Stamp};
+use crate::message::{Envelope, Held};
+use crate::session::unique;
+use crate::smtp::command::{Mail, Recipient};
+use crate::smtp::path::Address;
+use crate::telemetry::MessageId;
+
+pub(super) struct TestMail {
+    pub envelope: Envelope,
+    pub content: Held<'static>,
+}
+
+/// The mail that is asked about, and sent with `--send`: from MAILSHIM_FROM, by the sender policy, as an app's would be.
+pub(super) fn test_mail(config: &Config, send_to: Option<&Address>) -> Result<TestMail, String> {
+    let policy = listener::policy(config);
+    let from = &config.from;
+    let to = send_to.unwrap_or(&from.address);
+    if send_to.is_some() && !policy.judge_recipient(to) {
+        return Err(format!("{to} is not in MAILSHIM_ALLOWED_RECIPIENTS"));
+    }
+    let mail = Mail { reverse_path: Some(from.address.clone()), ..Mail::default() };
+    let recipient = Recipient { address: to.clone(), notify: None, orcpt: None };
+    let envelope = Envelope { mail, recipients: vec![recipient] };
+    let mut fields = Vec::new();
+    append(&mut fields, "From", &written(from.display.as_deref(), &from.address));
+    append(&mut fields, "To", &written(None, to));
+    append(&mut fields, "Subject", "Test mail of mailshim check");
+    append(&mut fields, "Content-Type", "text/plain; charset=us-ascii");
+    // Automatic replies to it would only confuse (RFC 3834 section 5).
+    append(&mut fields, "Auto-Submitted", "auto-generated");
+    let original =
+        Original { envelope: &envelope, fields: &fields, body: Body::BehindBlankLine, is_eight_bit: false };
+    let id = MessageId::next().to_string();
+    let stamp = Stamp { now: SystemTime::now(), id: &id, unique: &unique(&id) };
+    let rewritten = repair::rewrite(&original, &policy, &stamp).map_err(|refusal| refusal.to_string())?;
+    let body =
+        "This mail was sent by `mailshim check --send`: the way from mailshim to Office 365 works.\r\n";
+    let content = Held::in_memory([Bytes::from(rewritten.block), Bytes::from_static(body.as_bytes())]);
+    Ok(TestMail { envelope: rewritten.envelope, content })
+}

@@ -1,0 +1,78 @@
+//! The rungs of the way there, as far as the server goes with anybody: what was seen, onto the rung.
+
+use std::net::IpAddr;
+
+use serde_json::json;
+
+use super::RUNGS;
+use super::notes::Noted;
+use super::rung::Rung;
+use crate::config::Config;
+use crate::outcome::Stage;
+
+pub(super) fn dns(config: &Config, noted: &Noted) -> Rung {
+    let mut rung = Rung::new(RUNGS[1]);
+    if let Some((name, addresses)) = noted.names.first() {
+        let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        rung.see(match name.parse::<IpAddr>() {
+            Ok(_) => format!("{name} is an address: nothing to look up"),
+            Err(_) => format!("{name} is {}", list.join(", ")),
+        });
+        if *name != config.upstream.host.to_ascii_lowercase() {
+            rung.see(format!("that is the egress proxy: it resolves {}", config.upstream.host));
+        }
+        rung.fact("name", name.as_str());
+        rung.fact("addresses", list);
+    }
+    rung
+}
+
+pub(super) fn tcp(config: &Config, noted: &Noted) -> Rung {
+    let mut rung = Rung::new(RUNGS[2]);
+    let mut facts = Vec::new();
+    for (address, result) in &noted.tried {
+        let words = match result {
+            Some(Ok(())) => "connected",
+            Some(Err(words)) => words,
+            None => "no answer",
+        };
+        rung.see(format!("{address}: {words}"));
+        facts.push(json!({"address": address.to_string(), "result": words}));
+    }
+    if noted.tunnel {
+        rung.see(format!("the egress proxy has opened a tunnel to {}", config.upstream));
+    }
+    rung.fact("tried", facts);
+    rung.fact("proxy", noted.tunnel);
+    rung
+}
+
+pub(super) fn ehlo(noted: &Noted) -> Rung {
+    let mut rung = Rung::new(RUNGS[3]);
+    if let Some(greeting) = noted.reply(Stage::Greeting) {
+        rung.see(greeting.to_string());
+        rung.fact("greeting", greeting.to_string());
+    }
+    if let Some(address) = noted.public_address() {
+        rung.see(format!("our public address is {address} (for a connector, or SPF)"));
+        rung.fact("public_address", address);
+    }
+    rung.warnings.extend(noted.clock_is_wrong());
+    rung
+}
+
+pub(super) fn starttls(noted: &Noted) -> Rung {
+    let mut rung = Rung::new(RUNGS[4]);
+    if noted.secured {
+        let version = match noted.version {
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLS 1.3",
+            _ => "TLS",
+        };
+        rung.see(format!("{version}, certificate and name verified"));
+        rung.fact("version", version);
+    }
+    noted.chain_in_words().for_each(|words| rung.see(words));
+    rung.fact("chain", noted.chain_for_programs());
+    rung
+}
