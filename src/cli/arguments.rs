@@ -61,7 +61,6 @@ pub fn command() -> Command {
                 .about("Every variable, its value in force (secrets redacted) and where it came from")
                 .after_help("Exit codes: 0; 64 for a bad configuration, whose mistakes are listed."),
         )
-        .subcommand(login())
 }
 
 fn check() -> Command {
@@ -137,15 +136,6 @@ fn exec() -> Command {
         .after_help(
             "Exit codes: the app's own, or 128 and the signal that ended it; 64 for bad usage or configuration.",
         )
-}
-
-fn login() -> Command {
-    Command::new("login")
-        .about("Sign in as a person with a code, and keep the sign-in in MAILSHIM_REFRESH_TOKEN_FILE")
-        .after_help(format!(
-            "Reads MAILSHIM_CLIENT_ID, MAILSHIM_TENANT_ID and MAILSHIM_REFRESH_TOKEN_FILE, and what leads to the token\n\
-             service. The app registration must allow public client flows.\n\n{EXIT}"
-        ))
 }
 
 fn ready() -> Arg {
