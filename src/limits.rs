@@ -142,6 +142,7 @@ impl Limits {
     ///
     /// # Errors
     /// When one may be tried, and the last refusal.
+    #[expect(clippy::result_large_err, reason = "once a sign-in, and the fault is what is told")]
     pub fn may_sign_in(&mut self, now: Instant) -> Result<(), (Instant, Fault)> {
         let Some(breaker) = &mut self.breaker else { return Ok(()) };
         if now < breaker.until {

@@ -50,7 +50,7 @@ _mailshim() {
 
     case "${cmd}" in
         mailshim)
-            opts="-h -V --help --version run check send sendmail exec healthcheck wait env login"
+            opts="-h -V --help --version run check send sendmail exec healthcheck wait login env"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

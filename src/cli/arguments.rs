@@ -49,11 +49,18 @@ pub fn command() -> Command {
                 .after_help(EXIT),
         )
         .subcommand(
+            Command::new("login")
+                .about("Sign in as a person, with a code on any device; writes MAILSHIM_REFRESH_TOKEN_FILE")
+                .after_help(format!(
+                    "Reads MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID, MAILSHIM_REFRESH_TOKEN_FILE, MAILSHIM_CLOUD, \
+                     MAILSHIM_OAUTH_SCOPE,\nAZURE_AUTHORITY_HOST, MAILSHIM_CA_FILE, MAILSHIM_EGRESS_PROXY and NO_PROXY.\n\n{EXIT}"
+                )),
+        )
+        .subcommand(
             Command::new("env")
                 .about("Every variable, its value in force (secrets redacted) and where it came from")
                 .after_help("Exit codes: 0; 64 for a bad configuration, whose mistakes are listed."),
         )
-        .subcommand(login())
 }
 
 fn check() -> Command {
@@ -129,15 +136,6 @@ fn exec() -> Command {
         .after_help(
             "Exit codes: the app's own, or 128 and the signal that ended it; 64 for bad usage or configuration.",
         )
-}
-
-fn login() -> Command {
-    Command::new("login")
-        .about("Sign in as a person with a code, and keep the sign-in in MAILSHIM_REFRESH_TOKEN_FILE")
-        .after_help(format!(
-            "Reads MAILSHIM_CLIENT_ID, MAILSHIM_TENANT_ID and MAILSHIM_REFRESH_TOKEN_FILE, and what leads to the token\n\
-             service. The app registration must allow public client flows.\n\n{EXIT}"
-        ))
 }
 
 fn ready() -> Arg {

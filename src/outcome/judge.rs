@@ -400,7 +400,7 @@ fn by_tls(words: &str) -> Ruling {
 fn held(last: Option<&Fault>) -> Ruling {
     let Some(last) = last else {
         return Ruling {
-            hint: "If it lasts, raise MAILSHIM_HOLD, or set MAILSHIM_SPOOL_DIR for an app that cannot wait.",
+            hint: "If it lasts, raise MAILSHIM_HOLD, or let the app send less at once and try again later.",
             ..transient("hold_ended", (4, 5))
         };
     };

@@ -132,7 +132,8 @@ pub fn grace_ended(cut: Option<usize>) {
     if let Some(sessions) = cut {
         warn!(
             sessions,
-            "the grace has ended: these sessions are cut off, their mail was not acknowledged (MAILSHIM_SHUTDOWN_GRACE)"
+            "the grace has ended: these sessions are cut off, and mail that they still had in hand was not acknowledged \
+             (MAILSHIM_SHUTDOWN_GRACE)"
         );
     }
 }
@@ -349,6 +350,14 @@ pub fn renewal(event: &RenewalEvent) {
                 );
             }
         }
+    }
+}
+
+/// How long the certificate that signed in last is still valid, if one did.
+pub fn certificate(expires_in: Option<Duration>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    if let Some(left) = expires_in {
+        metrics().certificate_ends.set((now + left).as_secs_f64());
     }
 }
 

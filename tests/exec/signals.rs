@@ -28,8 +28,9 @@ fn the_whole_group_hears_it() {
     let office = office();
     let mut app = Running::app(
         &office,
-        "bash -c 'trap \"echo child:; exit\" USR1; echo up:; while :; do sleep 1000 & wait $!; done' &
-         trap : USR1
+        // Its own trap first: the child's word means that both are set.
+        "trap : USR1
+         bash -c 'trap \"echo child:; exit\" USR1; echo up:; while :; do sleep 1000 & wait $!; done' &
          while kill -0 $!; do wait; done 2>&-; exit 6",
     );
     app.output.expect("up:");

@@ -1,5 +1,7 @@
 //! Each way to sign in, from its variables to the mail in Office 365, and what its refusals say.
 
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use office365::{AppCertificate, FederatedCredential, Office365, Settings};
 
 use crate::shim::{Shim, TempFile, assert_lawful, assert_says, assert_taken, config};
@@ -27,6 +29,25 @@ fn a_certificate_in_pem_and_in_pkcs12() {
     let requests = office365.token_requests();
     assert!(requests.iter().all(|request| request.fields.iter().any(|(name, _)| name == "client_assertion")));
     assert_lawful(&office365);
+    assert_the_metric_knows_its_end();
+}
+
+/// An operator has an alert on it. It is set by the renewal in the background, maybe a moment after the mail.
+fn assert_the_metric_knows_its_end() {
+    let until = Instant::now() + Duration::from_secs(30);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    loop {
+        let text = mailshim::telemetry::metrics::metrics().render(0);
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("mailshim_certificate_expiry_timestamp_seconds "))
+            .unwrap();
+        if line.parse::<f64>().unwrap() > now {
+            return;
+        }
+        assert!(Instant::now() < until, "{line}");
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -40,18 +40,19 @@ fn one_session_too_many_hears_421() {
 
 #[test]
 fn an_http_request_is_cut_off_and_explained() {
-    let (office365, mut shim) = shim(&[]);
     for request in [
         "GET / HTTP/1.1\r\nHost: localhost:25\r\n\r\n",
         "POST /mail HTTP/1.1\r\nHost: localhost\r\nContent-Length: 58\r\n\r\nEHLO x\r\nMAIL FROM:<app@contoso.com>\r\nRCPT TO:<a@b.com>\r\nDATA\r\n",
     ] {
+        // Within a minute the same words are counted, not repeated.
+        let (office365, mut shim) = shim(&[]);
         let mut app = App::greeted(shim.address);
         app.write(request);
         assert_eq!(app.reply(), "", "nothing is answered");
         let words = warning(&mut shim, "HTTP request");
         assert!(words.contains("point the app's mail settings, not a browser"), "{words}");
+        assert_eq!(office365.taken_count(), 0);
     }
-    assert_eq!(office365.taken_count(), 0);
 }
 
 #[test]

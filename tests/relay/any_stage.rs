@@ -117,7 +117,9 @@ fn run(case: &Case) -> Result<(), String> {
         return Err(format!("{:?} {:?}, the next mail: {} {}", case.form, case.fault, next.code, next.text));
     }
     let mut contents = vec![small(1); copies];
-    contents.push(small(2));
+    if !opened_the_breaker {
+        contents.push(small(2));
+    }
     setup.took(&contents.iter().map(Vec::as_slice).collect::<Vec<_>>());
     Ok(())
 }

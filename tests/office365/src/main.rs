@@ -24,6 +24,7 @@ office365: a simulated Office 365 (SMTP submission with STARTTLS and XOAUTH2, to
   --ca-out FILE, --env-out FILE   write the CA certificate, the variables for mailshim
   --mail-out FOLDER          write each mail's content to FOLDER/1.eml, 2.eml …
   --fault NAME               repeatable; 'drop-at=mail', 'once*reply-at=dot=432 4.3.2 busy', '3*token-5xx=503' (default: always)
+  --healthcheck              end at once, 0 if a simulator with these options runs here (for images without a shell)
   --dialogue                 print the SMTP dialogue, credentials taken out
   --quiet                    keep and print nothing per mail (benchmarks)
 
@@ -39,6 +40,7 @@ struct Options {
     faults: Vec<(Fault, Times)>,
     dialogue: bool,
     quiet: bool,
+    healthcheck: bool,
 }
 
 fn parse<T: std::str::FromStr>(name: &str, value: &str) -> Result<T, String> {
@@ -61,7 +63,7 @@ fn fault(text: &str) -> Result<(Fault, Times), String> {
     Ok((fault.parse()?, times))
 }
 
-const FLAGS: [&str; 4] = ["ipv6", "any-sender", "dialogue", "quiet"];
+const FLAGS: [&str; 5] = ["ipv6", "any-sender", "healthcheck", "dialogue", "quiet"];
 const VALUES: [&str; 19] = [
     "listen",
     "smtp-port",
@@ -112,6 +114,7 @@ impl Options {
             "env-out" => self.env_out = Some(value.to_owned()),
             "mail-out" => self.mail_out = Some(value.to_owned()),
             "fault" => self.faults.push(fault(value)?),
+            "healthcheck" => self.healthcheck = true,
             "dialogue" => self.dialogue = true,
             "quiet" => self.quiet = true,
             _ => return Err(format!("no option --{name}")),
@@ -155,6 +158,13 @@ impl Options {
         options.settings.keep_content = !options.quiet;
         Ok(options)
     }
+}
+
+/// Whether a simulator with these options has started: its port answers, and its CA file is there.
+fn is_up(options: &Options) -> bool {
+    let port = options.settings.smtp_port;
+    options.ca_out.as_ref().is_none_or(|file| std::fs::metadata(file).is_ok_and(|file| file.len() > 0))
+        && std::net::TcpStream::connect((std::net::Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// A value that a shell reads back as it is.
@@ -261,6 +271,9 @@ fn main() -> ExitCode {
             return ExitCode::from(64);
         }
     };
+    if options.healthcheck {
+        return if is_up(&options) { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     match runtime.block_on(serve(options)) {
         Ok(()) => ExitCode::SUCCESS,
