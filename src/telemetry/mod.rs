@@ -353,14 +353,6 @@ pub fn renewal(event: &RenewalEvent) {
     }
 }
 
-/// How long the certificate that signed in last is still valid, if one did.
-pub fn certificate(expires_in: Option<Duration>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    if let Some(left) = expires_in {
-        metrics().certificate_ends.set((now + left).as_secs_f64());
-    }
-}
-
 /// A connection was opened and signed in.
 pub fn signed_in() {
     metrics().sign_in("accepted");
