@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::limits::{Limits, Turn};
 use crate::outcome::{Cause, Fault, Stage};
-use crate::telemetry;
+use crate::telemetry::{self, Counted};
 use crate::upstream::Pool;
 
 /// One mailbox.
@@ -20,6 +20,8 @@ pub struct Account {
     front: Semaphore,
     /// What was signed in with when a sign-in was refused.
     refused_with: Mutex<Option<u64>>,
+    /// There while the breaker is open.
+    open_breaker: Mutex<Option<Counted>>,
     /// A sign-in failed: [`Account::keep_ready`] has work.
     unready: Notify,
     /// Office 365 said something that may concern every mail that waits.
@@ -79,6 +81,7 @@ impl Account {
             limits: Mutex::new(limits),
             front: Semaphore::new(1),
             refused_with: Mutex::default(),
+            open_breaker: Mutex::default(),
             unready: Notify::new(),
             learned: Notify::new(),
         }
@@ -243,11 +246,19 @@ impl Account {
         {
             limits.secret_changed();
             self.pool.connector().identity.secret_changed();
+            drop(limits);
+            self.tell_breaker();
         }
     }
 
     fn tell_breaker(&self) {
-        telemetry::breaker(self.limits().is_breaker_open());
+        let is_open = self.limits().is_breaker_open();
+        let mut counted = lock(&self.open_breaker);
+        match (is_open, counted.is_some()) {
+            (true, false) => *counted = Some(telemetry::breaker_open()),
+            (false, true) => *counted = None,
+            _ => {}
+        }
     }
 
     fn limits(&self) -> MutexGuard<'_, Limits> {

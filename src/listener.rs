@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -14,8 +14,8 @@ use crate::accounts::{Accounts, Allowance};
 use crate::config::{Config, Listen, LoopbackAddr, SignIn};
 use crate::deadlines::Deadlines;
 use crate::handoff::Delivery;
+use crate::identity::Identity;
 use crate::identity::http::Http;
-use crate::identity::{Identity, RenewalEvent};
 use crate::message::Budget;
 use crate::message::policy::Policy;
 use crate::relay::Relay;
@@ -162,13 +162,7 @@ pub async fn run(
 
     // Each of these runs for as long as mail is taken; one that ends before has panicked.
     let mut vital: JoinSet<()> = JoinSet::new();
-    vital.spawn(async move {
-        let tell = |event: &RenewalEvent| {
-            telemetry::renewal(event);
-            telemetry::certificate(identity.certificate_expires_in(SystemTime::now()));
-        };
-        identity.keep_fresh(tell).await
-    });
+    vital.spawn(async move { identity.keep_fresh(telemetry::renewal).await });
     let permits = Arc::new(Semaphore::new(config.max_sessions));
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));

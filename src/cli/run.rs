@@ -60,6 +60,9 @@ async fn serve(config: &Config) -> ExitCode {
         }
     };
     let addresses: Vec<_> = sockets.smtp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+    // Before the line that whoever starts us waits for.
+    let probes = sockets.http.as_ref().and_then(|listener| listener.local_addr().ok());
+    probes.into_iter().for_each(telemetry::probes_listening);
     addresses.iter().for_each(|address| telemetry::listening(*address));
     // Polled for the first time when all is set up: whoever waits must not go on before a mistake is found there.
     let stop = async move {

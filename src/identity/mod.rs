@@ -27,6 +27,7 @@ use crate::identity::grant::Token;
 use crate::identity::http::Http;
 use crate::outcome::{Cause, Fault, Stage, TokenFault};
 use crate::secret::{Secret, SecretSource};
+use crate::telemetry;
 
 /// A token is renewed this long before its end at the latest (Exchange's high volume endpoint refuses it from there on),
 /// where it lives for at least twice as long; and else at 70 % of its life.
@@ -311,6 +312,10 @@ impl Tokens {
             state.under_way = None;
             let result = state.settle(asked, tokens.margin, result);
             drop(state);
+            if let Ok(held) = &result {
+                let good_for = held.good_until.saturating_duration_since(Instant::now());
+                telemetry::token_obtained(good_for, tokens.exchange.certificate_ends());
+            }
             done.send_replace(Some(result));
         });
         flight

@@ -13,7 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-/// The content type of what [`render`] gives.
+/// The content type of what [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Distinct enhanced codes that get a series of their own; the rest is `other`.
@@ -43,11 +43,11 @@ pub struct Metrics {
     pub connections_idle: Gauge,
     connections_opened: Counter,
     sign_ins: Family<Labels<1>, Counter>,
-    /// 1 while sign-ins are not tried because the last ones were refused.
+    /// Mailboxes whose sign-ins are not tried because the last ones were refused.
     pub breaker_open: Gauge,
     token_obtained: Seconds,
     token_ends: Seconds,
-    /// When the client certificate ends, as seconds since 1970.
+    /// When the certificate that signs in ends, as seconds since 1970.
     pub certificate_ends: Seconds,
     /// 1 while the last sign-in was fine.
     pub ready: Gauge,
@@ -153,7 +153,7 @@ impl Metrics {
         registry.register("sign_ins", "Sign-ins to Office 365 by result", self.sign_ins.clone());
         registry.register(
             "breaker_open",
-            "1 while sign-ins are not tried because the last ones were refused",
+            "Mailboxes whose sign-ins are not tried because the last ones were refused",
             self.breaker_open.clone(),
         );
         registry.register_with_unit(
@@ -170,7 +170,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "certificate_expiry_timestamp",
-            "When the client certificate ends, since 1970; 0 without one",
+            "When the certificate that signs in ends, since 1970; 0 without one",
             Unit::Seconds,
             self.certificate_ends.clone(),
         );

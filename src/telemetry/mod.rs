@@ -89,17 +89,28 @@ impl Drop for Counted {
 
 /// The start: what is in force.
 pub fn started(mailbox: &str, upstream: &str, sign_in: &str) {
-    info!(version = env!("CARGO_PKG_VERSION"), mailbox, upstream, sign_in, "mailshim starts");
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        mailbox = shown(mailbox),
+        upstream,
+        sign_in,
+        "mailshim starts"
+    );
 }
 
 /// A doubt about the configuration.
 pub fn configuration_warning(warning: &str) {
-    warn!("{warning}");
+    warn!("{}", masked(warning));
 }
 
 /// A bound address.
 pub fn listening(address: SocketAddr) {
     info!(%address, "listening");
+}
+
+/// Where `/livez`, `/readyz` and `/metrics` are.
+pub fn probes_listening(address: SocketAddr) {
+    info!(%address, "probes and metrics are served");
 }
 
 /// It cannot start.
@@ -321,13 +332,13 @@ pub fn wire(side: char, line: &impl fmt::Display) {
 pub fn renewal(event: &RenewalEvent) {
     match event {
         RenewalEvent::Renewed { good_for, renew_in, .. } => {
-            metrics().token(*good_for);
             info!(good_for_s = good_for.as_secs(), renew_in_s = renew_in.as_secs(), "a token was obtained");
         }
         RenewalEvent::Failed { fault, again_in, still_good_for } => {
             let rule = judge(fault, &Context::default()).rule;
+            // No sign-in was made that could be counted: that is told by whoever waits for the token to make one.
             if still_good_for.is_none() {
-                sign_in_failed(fault);
+                not_ready(fault);
             }
             if let Some(repeated) = repeats::due(&format!("renewal {rule}")) {
                 warn!(
@@ -339,14 +350,6 @@ pub fn renewal(event: &RenewalEvent) {
                 );
             }
         }
-    }
-}
-
-/// How long the certificate that signed in last is still valid, if one did.
-pub fn certificate(expires_in: Option<Duration>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    if let Some(left) = expires_in {
-        metrics().certificate_ends.set((now + left).as_secs_f64());
     }
 }
 
@@ -362,14 +365,28 @@ pub fn signed_in() {
 /// No connection could be opened and signed in.
 pub fn sign_in_failed(fault: &Fault) {
     metrics().sign_in("failed");
+    not_ready(fault);
+}
+
+fn not_ready(fault: &Fault) {
     let hint =
         judge(fault, &Context::default()).hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default();
     readiness::set(Err(shown(&format!("{fault}{hint}"))));
 }
 
-/// Whether sign-ins are held back, since the last ones were refused.
-pub fn breaker(is_open: bool) {
-    metrics().breaker_open.set(i64::from(is_open));
+/// A mailbox whose sign-ins are held back, since the last ones were refused.
+pub fn breaker_open() -> Counted {
+    Counted::new(&metrics().breaker_open)
+}
+
+/// A token was obtained, in the background or for a mail, and is handed out for this long; the certificate that it was
+/// asked for with, if one was, ends then.
+pub fn token_obtained(good_for: Duration, certificate_ends: Option<SystemTime>) {
+    metrics().token(good_for);
+    if let Some(ends) = certificate_ends {
+        let since_1970 = ends.duration_since(UNIX_EPOCH).unwrap_or_default();
+        metrics().certificate_ends.set(since_1970.as_secs_f64());
+    }
 }
 
 /// For a field that is left out where nothing was held back.

@@ -52,6 +52,16 @@ fn a_password_needs_no_token() {
     compare("password", &Climb::with(&office365, &password).text());
 }
 
+/// Office 365 locks an account for repeated wrong passwords.
+#[test]
+fn a_wrong_password_is_tried_once() {
+    let office365 = Office365::start(settings());
+    let password = [("MAILSHIM_CLIENT_SECRET", ""), ("MAILSHIM_PASSWORD", "c4n4ry-wrong")];
+    assert!(Climb::with(&office365, &password).failure("auth").contains("535 5.7.3"));
+    let tried = office365.dialogue().iter().filter(|line| line.text.starts_with("AUTH LOGIN")).count();
+    assert_eq!(tried, 1);
+}
+
 #[test]
 fn a_connector_needs_no_sign_in() {
     let office365 = Office365::start(Settings { connector: true, ..settings() });
