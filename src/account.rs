@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::limits::{Limits, Turn};
 use crate::outcome::{Cause, Fault, Stage};
@@ -24,17 +24,46 @@ pub struct Account {
     open_breaker: Mutex<Option<Counted>>,
     /// A sign-in failed: [`Account::keep_ready`] has work.
     unready: Notify,
+    /// Office 365 said something that may concern every mail that waits.
+    learned: Notify,
 }
 
 /// A mail that has had its turn; its recipients are reserved for as long as this lives.
 pub struct UnderWay<'a> {
     account: &'a Account,
     recipients: usize,
+    counted_at: std::time::Instant,
+    asked: bool,
+    trial: Trial<'a>,
+}
+
+impl UnderWay<'_> {
+    /// Office 365 is asked now: dropped before, the mail gives its place in the minute back.
+    pub const fn asks(&mut self) {
+        self.asked = true;
+    }
 }
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.account.limits().ended(self.recipients);
+        let mut limits = self.account.limits();
+        limits.ended(self.recipients);
+        if !self.asked {
+            limits.withdrawn(self.counted_at);
+            drop(limits);
+            self.account.learned.notify_waiters();
+        }
+    }
+}
+
+/// Being the one that may try whether a sign-in works again, or not.
+struct Trial<'a>(Option<&'a Account>);
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        if let Some(account) = self.0 {
+            account.limits().trial_ended(Instant::now().into_std());
+        }
     }
 }
 
@@ -54,6 +83,7 @@ impl Account {
             refused_with: Mutex::default(),
             open_breaker: Mutex::default(),
             unready: Notify::new(),
+            learned: Notify::new(),
         }
     }
 
@@ -73,32 +103,63 @@ impl Account {
     /// # Errors
     /// Why it may not, at once where waiting has no use.
     pub async fn turn(&self, sender: &str, recipients: usize, until: Instant) -> Result<UnderWay<'_>, Fault> {
-        // At the end of the hold the place in the line is worth nothing any more.
-        let _front = timeout_at(until, self.front.acquire()).await;
+        let place = self.front.acquire();
+        tokio::pin!(place);
+        let mut front = None;
         loop {
+            // Before the look, so that nothing that is learned after it is missed.
+            let learned = self.learned.notified();
             self.forget_breaker_if_secret_changed();
             let now = Instant::now();
+            let in_time = now < until;
             let turn = self.limits().turn(now.into_std(), sender);
-            match turn {
-                Turn::Now => break,
+            let wake = match turn {
                 Turn::Refused(again, fault) => return Err(remembered(fault, again, now)),
                 Turn::UsedUp(opens) => return Err(used_up(opens.saturating_duration_since(now.into_std()))),
                 Turn::Paused(again, fault) if again >= until.into_std() => {
                     return Err(remembered(fault, again, now));
                 }
-                Turn::Paused(again, _) => sleep_until(again.into()).await,
-                Turn::Paced { until: again, .. } if now < until => sleep_until(until.min(again.into())).await,
-                Turn::Paced { until: again, believed: true } => {
+                Turn::Paused(again, _) if front.is_some() => again.into(),
+                Turn::Paced { until: again, .. } if in_time && front.is_some() => until.min(again.into()),
+                Turn::Paced { until: again, believed: true } if !in_time => {
                     return Err(waiting(Cause::Paced(again.saturating_duration_since(now.into_std()))));
                 }
-                Turn::Paced { .. } => break,
+                Turn::Now if front.is_some() => break,
+                // At the end of the hold the place in the line is worth nothing any more.
+                _ if !in_time => break,
+                _ => until,
+            };
+            tokio::select! {
+                biased;
+                // Never closed, so never an error.
+                permit = &mut place, if front.is_none() => front = permit.ok(),
+                () = learned => {}
+                () = sleep_until(wake) => {}
             }
         }
         let now = Instant::now().into_std();
         let mut limits = self.limits();
         limits.submitted(now, recipients);
+        let trial = Trial(limits.begin_trial(now).then_some(self));
         self.pool.allow(limits.connections(now));
-        Ok(UnderWay { account: self, recipients })
+        Ok(UnderWay { account: self, recipients, counted_at: now, asked: false, trial })
+    }
+
+    /// Whether Office 365 has said something, since a mail had its turn, that keeps it back. The one that is to try
+    /// whether a sign-in works again goes on.
+    pub fn is_held_up(&self, sender: &str, under_way: &UnderWay<'_>) -> bool {
+        let obstacle = self.limits().obstacle(Instant::now().into_std(), sender);
+        under_way.trial.0.is_none() && obstacle.is_some()
+    }
+
+    /// A fault that another attempt may mend, for the app that has to make it: with the time to the pause's end, if the
+    /// mailbox is paused.
+    pub fn with_time(&self, sender: &str, fault: Fault) -> Fault {
+        let now = Instant::now();
+        match self.limits().obstacle(now.into_std(), sender) {
+            Some(Turn::Paused(again, _)) => remembered(fault, again, now),
+            _ => fault,
+        }
     }
 
     /// The fault of a mail that cannot be sent today, at MAIL already.
@@ -126,7 +187,7 @@ impl Account {
                 },
                 // A password is never tried again by itself: Office 365 locks the account.
                 Err(_) if !self.pool.connector().identity.is_token() => self.unready.notified().await,
-                Err((until, _)) => sleep_until(until.into()).await,
+                Err(until) => sleep_until(until.into()).await,
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -135,6 +196,7 @@ impl Account {
 
     /// Opens a connection, which stays in the pool for the first mail.
     async fn try_sign_in(&self) -> Result<(), Fault> {
+        let _trial = Trial(self.limits().begin_trial(Instant::now().into_std()).then_some(self));
         let mut lease = self.pool.lease(false).await;
         if lease.connection().await?.is_new() {
             self.signed_in();
@@ -171,6 +233,7 @@ impl Account {
             *lock(&self.refused_with) = self.pool.connector().identity.fingerprint();
         }
         drop(limits);
+        self.learned.notify_waiters();
         self.tell_breaker();
     }
 
@@ -182,6 +245,7 @@ impl Account {
             && self.pool.connector().identity.fingerprint() != refused_with
         {
             limits.secret_changed();
+            self.pool.connector().identity.secret_changed();
             drop(limits);
             self.tell_breaker();
         }

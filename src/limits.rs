@@ -30,7 +30,7 @@ const GROW_AFTER: Duration = Duration::from_secs(120);
 /// The breaker's first time, and the memory's: they double with each repetition.
 const BREAKER: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 const MEMORY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15 * 60));
-/// While one mail tries whether a sign-in works again, the others do not.
+/// While one mail tries whether a sign-in works again, the others do not, for at most so long.
 const PROBE: Duration = Duration::from_secs(60);
 /// Senders whose refusals are remembered at once.
 const MAX_REMEMBERED: usize = 256;
@@ -62,6 +62,8 @@ struct Remembered {
     until: Instant,
     lasted: Duration,
     fault: Fault,
+    /// Of the breaker: somebody tries whether it still holds.
+    on_trial: bool,
 }
 
 /// The limits of one mailbox.
@@ -113,17 +115,8 @@ impl Limits {
 
     /// Whether a mail of this sender may go now.
     pub fn turn(&mut self, now: Instant, sender: &str) -> Turn {
-        for key in [sender, ""] {
-            if let Some(remembered) = self.memory.get(key).filter(|remembered| now < remembered.until) {
-                return Turn::Refused(remembered.until, remembered.fault.clone());
-            }
-        }
-        if let Err((until, fault)) = self.may_sign_in(now) {
-            return Turn::Refused(until, fault);
-        }
-        match &self.pause {
-            Some((until, fault)) if now < *until => return Turn::Paused(*until, fault.clone()),
-            _ => self.pause = None,
+        if let Some(obstacle) = self.obstacle(now, sender) {
+            return obstacle;
         }
         if let Some((0, opens)) = self.recipients_left(now) {
             return Turn::UsedUp(opens);
@@ -137,19 +130,42 @@ impl Limits {
         }
     }
 
-    /// Whether a sign-in may be tried now. Who asks is the one to try: until it is known what became of it, the others
-    /// hear the last refusal.
+    /// What Office 365 said of the mailbox or of this sender that keeps a mail back, whatever our own counts are:
+    /// [`Turn::Refused`] or [`Turn::Paused`].
+    pub fn obstacle(&self, now: Instant, sender: &str) -> Option<Turn> {
+        let remembered = [sender, ""].into_iter().filter_map(|key| self.memory.get(key));
+        if let Some(refusal) = remembered.chain(&self.breaker).find(|refusal| now < refusal.until) {
+            return Some(Turn::Refused(refusal.until, refusal.fault.clone()));
+        }
+        let paused = self.pause.as_ref().filter(|(until, _)| now < *until);
+        paused.map(|(until, fault)| Turn::Paused(*until, fault.clone()))
+    }
+
+    /// Whether a sign-in may be tried now.
     ///
     /// # Errors
-    /// When one may be tried, and the last refusal.
-    #[expect(clippy::result_large_err, reason = "once a sign-in, and the fault is what is told")]
-    pub fn may_sign_in(&mut self, now: Instant) -> Result<(), (Instant, Fault)> {
-        let Some(breaker) = &mut self.breaker else { return Ok(()) };
-        if now < breaker.until {
-            return Err((breaker.until, breaker.fault.clone()));
+    /// When one may be tried.
+    pub fn may_sign_in(&self, now: Instant) -> Result<(), Instant> {
+        match &self.breaker {
+            Some(breaker) if now < breaker.until => Err(breaker.until),
+            _ => Ok(()),
         }
-        breaker.until = now + PROBE;
-        Ok(())
+    }
+
+    /// Somebody goes to sign in. After a refusal it is the one to try, and true is returned: until it is known what
+    /// became of it, the others hear the last refusal. Its [`Limits::trial_ended`] must follow.
+    pub fn begin_trial(&mut self, now: Instant) -> bool {
+        let Some(breaker) = &mut self.breaker else { return false };
+        (breaker.until, breaker.on_trial) = (now + PROBE, true);
+        true
+    }
+
+    /// Who was to try is done. If it never got as far (its app hung up, no connection came about, it used one that was
+    /// signed in before), the next one may try at once.
+    pub fn trial_ended(&mut self, now: Instant) {
+        if let Some(breaker) = self.breaker.as_mut().filter(|breaker| breaker.on_trial) {
+            (breaker.until, breaker.on_trial) = (now, false);
+        }
     }
 
     /// When the next message fits into the last 60 seconds; `None` if it does now.
@@ -164,8 +180,9 @@ impl Limits {
         self.sent.get(behind).map(|time| *time + MINUTE)
     }
 
-    /// A message for so many recipients is about to be submitted: it counts, whatever becomes of it. Its recipients
-    /// count for today only if it is accepted: [`Limits::ended`] says so.
+    /// A message for so many recipients is about to be submitted: it counts, whatever Office 365 says of it
+    /// ([`Limits::withdrawn`] if it is not asked). Its recipients are reserved until [`Limits::ended`], and count for
+    /// today only if it is accepted.
     pub fn submitted(&mut self, now: Instant, recipients: usize) {
         self.under_way += recipients as u64;
         if self.per_minute > 0 {
@@ -180,6 +197,13 @@ impl Limits {
     /// What became of that message is known.
     pub fn ended(&mut self, recipients: usize) {
         self.under_way = self.under_way.saturating_sub(recipients as u64);
+    }
+
+    /// The message counted at that time has not reached Office 365: another one may have its place in the minute.
+    pub fn withdrawn(&mut self, submitted: Instant) {
+        if let Some(place) = self.sent.iter().rposition(|time| *time == submitted) {
+            self.sent.remove(place);
+        }
     }
 
     /// Office 365 has taken a message for so many recipients.
@@ -284,8 +308,12 @@ fn remember(
     fault: &Fault,
     (first, longest): (Duration, Duration),
 ) -> Remembered {
+    // Mails that were on their way together are refused together: that is one refusal, not one a mail.
+    if let Some(last) = last.as_ref().filter(|last| now < last.until && !last.on_trial) {
+        return last.clone();
+    }
     let lasted = last.map_or(first, |last| (last.lasted * 2).min(longest));
-    Remembered { until: now + lasted, lasted, fault: fault.clone() }
+    Remembered { until: now + lasted, lasted, fault: fault.clone(), on_trial: false }
 }
 
 /// A refusal, not a network that failed on the way to one.
@@ -305,206 +333,5 @@ fn is_counted_by_exchange(fault: &Fault, judgement: &Judgement) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::outcome::TokenFault;
-    use crate::smtp::reply::Reply;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn refused(stage: Stage, code: u16, text: &str) -> Fault {
-        Fault { stage, recipient: None, cause: Cause::Refused(Reply::new(code, text)) }
-    }
-
-    fn limits() -> Limits {
-        Limits::new(0, 0, 3)
-    }
-
-    #[test]
-    fn a_burst_up_to_the_budget_goes_at_once_and_the_rest_is_paced() {
-        let (start, mut limits) = (Instant::now(), Limits::new(3, 0, 3));
-        for second in 0..3 {
-            let now = start + SECOND * second;
-            assert_eq!(limits.turn(now, "a"), Turn::Now);
-            limits.submitted(now, 1);
-        }
-        let now = start + SECOND * 10;
-        assert_eq!(limits.turn(now, "a"), Turn::Paced { until: start + MINUTE, believed: false });
-        assert_eq!(limits.turn(start + MINUTE, "a"), Turn::Now);
-        limits.submitted(start + MINUTE, 1);
-        assert_eq!(
-            limits.turn(start + MINUTE, "a"),
-            Turn::Paced { until: start + MINUTE + SECOND, believed: false }
-        );
-    }
-
-    #[test]
-    fn never_more_than_the_budget_in_any_minute() {
-        let (mut now, mut limits) = (Instant::now(), Limits::new(28, 0, 3));
-        let mut times = Vec::new();
-        for _ in 0..120 {
-            while let Turn::Paced { until, .. } = limits.turn(now, "a") {
-                now = until;
-            }
-            limits.submitted(now, 1);
-            times.push(now);
-        }
-        for window in times.windows(29) {
-            assert!(window[28] - window[0] >= MINUTE);
-        }
-        assert_eq!(times[119] - times[0], MINUTE * 4);
-    }
-
-    #[test]
-    fn mails_that_went_at_the_end_of_their_hold_are_counted() {
-        let (now, mut limits) = (Instant::now(), Limits::new(2, 0, 3));
-        (0..3).for_each(|_| limits.submitted(now, 1));
-        let later = now + SECOND;
-        limits.submitted(later, 1);
-        assert_eq!(limits.turn(later, "a"), Turn::Paced { until: now + MINUTE, believed: false });
-        assert_eq!(limits.turn(now + MINUTE, "a"), Turn::Now);
-    }
-
-    #[test]
-    fn a_refusal_for_rate_pauses_and_is_believed_for_a_minute() {
-        let (now, mut limits) = (Instant::now(), Limits::new(2, 0, 3));
-        limits.submitted(now, 1);
-        limits.submitted(now + SECOND, 1);
-        let fault = refused(
-            Stage::Mail,
-            421,
-            "4.4.2 Message submission rate for this client has exceeded the configured limit",
-        );
-        limits.failed(now + SECOND * 20, "a", &fault);
-        assert_eq!(limits.turn(now + SECOND * 30, "a"), Turn::Paused(now + MINUTE, fault));
-        limits.submitted(now + MINUTE, 1);
-        assert_eq!(
-            limits.turn(now + MINUTE, "a"),
-            Turn::Paced { until: now + MINUTE + SECOND, believed: true }
-        );
-    }
-
-    #[test]
-    fn a_432_costs_a_connection_and_a_quiet_time_gives_it_back() {
-        let (now, mut limits) = (Instant::now(), limits());
-        let fault = refused(Stage::Verdict, 432, "4.3.2 Concurrent connections limit exceeded.");
-        limits.failed(now, "a", &fault);
-        assert_eq!(limits.connections(now), 2);
-        assert_eq!(limits.turn(now, "a"), Turn::Paused(now + PAUSE_SECONDS, fault.clone()));
-        assert_eq!(limits.turn(now + PAUSE_SECONDS, "a"), Turn::Now);
-        (0..5).for_each(|_| limits.failed(now, "a", &fault));
-        assert_eq!(limits.connections(now), 1);
-        assert_eq!(limits.connections(now + GROW_AFTER), 2);
-        assert_eq!(limits.connections(now + GROW_AFTER * 5), 3);
-    }
-
-    #[test]
-    fn quotas_and_continuous_errors_pause_for_long() {
-        for (text, lasts) in [
-            ("5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException", PAUSE_DAY),
-            ("5.1.90 Your message can't be sent because you've reached your daily limit", PAUSE_DAY),
-            ("5.2.252 Sender throttled due to continuous send as denied errors", PAUSE_CONTINUOUS),
-        ] {
-            let (now, mut limits) = (Instant::now(), limits());
-            let fault = refused(Stage::Verdict, 554, text);
-            limits.failed(now, "a", &fault);
-            assert_eq!(limits.turn(now, "b"), Turn::Paused(now + lasts, fault), "{text}");
-            assert_eq!(limits.turn(now + lasts, "b"), Turn::Now);
-        }
-    }
-
-    #[test]
-    fn the_breaker_grows_lets_one_try_and_closes() {
-        let (mut now, mut limits) = (Instant::now(), limits());
-        let fault = refused(Stage::Auth, 535, "5.7.3 Authentication unsuccessful");
-        let mut lasted = Vec::new();
-        for _ in 0..8 {
-            assert_eq!(limits.turn(now, "a"), Turn::Now);
-            limits.failed(now, "a", &fault);
-            let Turn::Refused(until, cause) = limits.turn(now, "a") else { panic!("closed") };
-            assert_eq!(cause, fault);
-            lasted.push((until - now).as_secs());
-            now = until;
-        }
-        assert_eq!(lasted, [10, 20, 40, 80, 160, 320, 600, 600]);
-        assert_eq!(limits.turn(now, "a"), Turn::Now, "one may try");
-        assert!(matches!(limits.turn(now, "b"), Turn::Refused(..)), "the others wait for what it finds");
-        limits.signed_in();
-        assert_eq!(limits.turn(now, "b"), Turn::Now);
-        limits.failed(now, "a", &fault);
-        limits.secret_changed();
-        assert_eq!(limits.turn(now, "a"), Turn::Now);
-    }
-
-    #[test]
-    fn only_a_definite_refusal_of_the_sign_in_opens_the_breaker() {
-        let (now, mut limits) = (Instant::now(), limits());
-        let fault = |cause| Fault { stage: Stage::Token, recipient: None, cause };
-        limits.failed(now, "a", &fault(Cause::Token(TokenFault::TimedOut(SECOND))));
-        limits.failed(now, "a", &fault(Cause::SetUp("the secret file is empty".into())));
-        limits.failed(now, "a", &refused(Stage::Auth, 454, "4.7.0 Temporary authentication failure"));
-        assert_eq!(limits.turn(now, "a"), Turn::Now);
-        let refused = TokenFault::Refused {
-            status: 401,
-            error: "invalid_client".into(),
-            description: "AADSTS7000215".into(),
-            codes: vec![7_000_215],
-        };
-        limits.failed(now, "a", &fault(Cause::Token(refused)));
-        assert!(matches!(limits.turn(now, "a"), Turn::Refused(..)));
-    }
-
-    #[test]
-    fn a_send_as_refusal_is_remembered_for_its_sender_alone() {
-        let (now, mut limits) = (Instant::now(), limits());
-        let fault = refused(Stage::Verdict, 554, "5.2.252 SendAsDenied; a not allowed to send as b");
-        limits.failed(now, "b", &fault);
-        assert_eq!(limits.turn(now, "b"), Turn::Refused(now + MINUTE, fault.clone()));
-        assert_eq!(limits.turn(now, "a"), Turn::Now);
-        assert_eq!(limits.turn(now + MINUTE, "b"), Turn::Now);
-        limits.failed(now + MINUTE, "b", &fault);
-        assert_eq!(limits.turn(now + MINUTE, "b"), Turn::Refused(now + MINUTE * 3, fault));
-        limits.accepted(now + MINUTE * 3, "b", 1);
-        assert_eq!(limits.turn(now + MINUTE * 3, "b"), Turn::Now);
-    }
-
-    #[test]
-    fn a_full_mailbox_is_remembered_for_everybody_and_a_refused_recipient_for_nobody() {
-        let (now, mut limits) = (Instant::now(), limits());
-        limits.failed(now, "a", &refused(Stage::Rcpt, 550, "5.1.10 Recipient not found"));
-        limits.failed(now, "a", &refused(Stage::Verdict, 554, "5.6.0 Invalid message content"));
-        assert_eq!(limits.turn(now, "a"), Turn::Now);
-        limits.failed(now, "a", &refused(Stage::Verdict, 554, "5.2.2 mailbox full; STOREDRV"));
-        assert!(matches!(limits.turn(now, "b"), Turn::Refused(..)));
-    }
-
-    #[test]
-    fn recipients_are_counted_over_24_hours() {
-        let (start, mut limits) = (Instant::now(), Limits::new(0, 50, 3));
-        assert_eq!(limits.recipients_left(start).unwrap().0, 50);
-        limits.accepted(start, "a", 30);
-        limits.accepted(start + DAY / 2, "a", 25);
-        let (left, opens) = limits.recipients_left(start + DAY / 2).unwrap();
-        assert_eq!((left, opens), (0, start + STEP + DAY));
-        assert_eq!(limits.recipients_left(opens).unwrap().0, 25);
-        limits.submitted(opens, 25);
-        assert_eq!(
-            limits.turn(opens, "a"),
-            Turn::UsedUp(start + DAY / 2 + STEP + DAY),
-            "mail under way counts"
-        );
-        limits.ended(25);
-        assert_eq!(limits.turn(opens, "a"), Turn::Now);
-        assert_eq!(Limits::new(0, 0, 3).recipients_left(start), None);
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded() {
-        let (now, mut limits) = (Instant::now(), limits());
-        let fault = refused(Stage::Verdict, 554, "5.2.252 SendAsDenied; a not allowed to send as b");
-        (0..1000).for_each(|sender| limits.failed(now, &sender.to_string(), &fault));
-        assert_eq!(limits.memory.len(), MAX_REMEMBERED);
-        limits.failed(now + MINUTE, "late", &fault);
-        assert_eq!(limits.memory.len(), 1);
-    }
-}
+#[path = "limits_tests.rs"]
+mod tests;

@@ -20,6 +20,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
+/// The most of the hold that is kept for getting a connection after the turn.
+const MOST_TO_CONNECT: Duration = Duration::from_secs(10);
+
 /// Sends messages through one mailbox's pool.
 #[derive(Clone, Debug)]
 pub struct Relay {
@@ -55,6 +58,7 @@ impl Relay {
             return Ok(waited_in_vain(Cause::TooManySenders));
         };
         trail.mailbox = account.mailbox().to_string();
+        let sender = envelope.mail.reverse_path.as_ref().map_or("", |address| address.as_str());
         let mut last: Option<Fault> = None;
         let mut pause = FIRST_PAUSE;
         let mut renewed = false;
@@ -74,6 +78,7 @@ impl Relay {
             };
             // Where content was let go, or no time is left, the fault itself is the better answer than "hold ended".
             if !again || content.rewind().is_err() || Instant::now() + pause >= until {
+                let fault = if again { account.with_time(sender, fault) } else { fault };
                 return Ok(Outcome::Failed(fault));
             }
             telemetry::attempt_failed(id, trail.attempts, &fault, pause);
@@ -101,26 +106,33 @@ impl Relay {
     ) -> Result<Attempt, Why> {
         let begun = Instant::now();
         let sender = envelope.mail.reverse_path.as_ref().map_or("", |address| address.as_str());
-        let turn = tokio::select! {
-            why = content.gone() => return Err(why),
-            () = self.ending() => return Ok(Attempt::ShuttingDown),
-            turn = account.turn(sender, envelope.recipients.len(), until) => turn,
-        };
-        let _under_way = match turn {
-            Ok(under_way) => under_way,
-            Err(fault) => {
-                trail.waited += begun.elapsed();
-                return Ok(Attempt::Outcome(Outcome::Failed(fault)));
-            }
-        };
         let streamed = !content.is_complete();
-        let mut lease = tokio::select! {
-            why = content.gone() => return Err(why),
-            () = self.ending() => return Ok(Attempt::ShuttingDown),
-            lease = timeout_at(until, account.pool().lease(streamed)) => match lease {
-                Ok(lease) => lease,
-                Err(_) => return Ok(Attempt::HoldEnded),
-            },
+        let (mut under_way, mut lease) = loop {
+            let turn = tokio::select! {
+                why = content.gone() => return Err(why),
+                () = self.ending() => return Ok(Attempt::ShuttingDown),
+                turn = account.turn(sender, envelope.recipients.len(), self.turn_until(until)) => turn,
+            };
+            let under_way = match turn {
+                Ok(under_way) => under_way,
+                Err(fault) => {
+                    trail.waited += begun.elapsed();
+                    return Ok(Attempt::Outcome(Outcome::Failed(fault)));
+                }
+            };
+            let lease = tokio::select! {
+                why = content.gone() => return Err(why),
+                () = self.ending() => return Ok(Attempt::ShuttingDown),
+                lease = timeout_at(until, account.pool().lease(streamed)) => match lease {
+                    Ok(lease) => lease,
+                    Err(_) => return Ok(Attempt::HoldEnded),
+                },
+            };
+            // Of many that wait for a connection the first may have been refused for what concerns them all: each more
+            // try counts against the mailbox, and wrong passwords lock it.
+            if !account.is_held_up(sender, &under_way) {
+                break (under_way, lease);
+            }
         };
         let granted = Instant::now();
         trail.waited += granted - begun;
@@ -142,6 +154,7 @@ impl Relay {
         }
         let connected = Instant::now();
         trail.connected += connected - granted;
+        under_way.asks();
         let outcome = connection.send(envelope, content).await?;
         trail.sent = connected.elapsed();
         match &outcome {
@@ -166,6 +179,12 @@ impl Relay {
             }
             outcome => Ok(Attempt::Outcome(outcome)),
         }
+    }
+
+    /// Until when a mail may wait for its turn: the rest of its hold is for a connection, without which a mail that "goes
+    /// at the end of its hold" would never get one.
+    fn turn_until(&self, until: Instant) -> Instant {
+        until - (self.hold / 4).min(MOST_TO_CONNECT)
     }
 
     /// Ends when nothing may wait any longer: an answer now is better than a connection that is cut.

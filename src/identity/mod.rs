@@ -190,6 +190,13 @@ impl Identity {
         }
     }
 
+    /// The secret is another one since the last failure, which is forgotten.
+    pub fn secret_changed(&self) {
+        if let Method::Token(tokens) = &self.method {
+            tokens.state().failure = None;
+        }
+    }
+
     /// Office 365 refused this credential (535): its token is thrown away, if nobody else has replaced it already.
     /// Returns whether one more attempt, with a fresh token, makes sense: only if this one had come from the cache.
     pub fn refused(&self, credential: &Credential) -> bool {
