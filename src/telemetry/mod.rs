@@ -367,6 +367,11 @@ pub fn sign_in_failed(fault: &Fault) {
     readiness::set(Err(shown(&format!("{fault}{hint}"))));
 }
 
+/// A sender of `MAILSHIM_LOGIN_AS_SENDER` may not sign in; the others' mail goes on.
+pub fn sender_refused() {
+    metrics().sign_in("failed");
+}
+
 /// Whether sign-ins are held back, since the last ones were refused.
 pub fn breaker(is_open: bool) {
     metrics().breaker_open.set(i64::from(is_open));
