@@ -26,6 +26,8 @@ pub struct Account {
     unready: Notify,
     /// Office 365 said something that may concern every mail that waits.
     learned: Notify,
+    /// It is a sender's own: what is refused to it says nothing about the others' mail.
+    is_a_senders: bool,
 }
 
 /// A mail that has had its turn; its recipients are reserved for as long as this lives.
@@ -84,7 +86,15 @@ impl Account {
             open_breaker: Mutex::default(),
             unready: Notify::new(),
             learned: Notify::new(),
+            is_a_senders: false,
         }
+    }
+
+    /// For a mailbox that an app names as its sender.
+    #[must_use]
+    pub fn of_a_sender(self) -> Self {
+        let limits = self.limits.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Self { limits: Mutex::new(limits.of_a_sender()), is_a_senders: true, ..self }
     }
 
     /// The mailbox that signs in.
@@ -213,7 +223,11 @@ impl Account {
 
     /// None could be opened and signed in.
     pub fn sign_in_failed(&self, fault: &Fault) {
-        telemetry::sign_in_failed(fault);
+        // One address that may not sign in must not make an operator believe that no mail goes out.
+        match self.is_a_senders && fault.stage == Stage::Auth {
+            true => telemetry::sender_refused(),
+            false => telemetry::sign_in_failed(fault),
+        }
         self.failed("", fault);
         self.unready.notify_one();
     }

@@ -95,8 +95,8 @@ impl Accounts {
         let mut connector = self.connector.clone();
         connector.identity = Arc::new(connector.identity.of_mailbox(sender.as_str()));
         let pool = Pool::new(connector, self.allowance.connections);
-        let limits = self.allowance.limits().of_a_sender();
-        let account = Arc::new(Account::new(sender.to_string(), pool, limits));
+        let account = Account::new(sender.to_string(), pool, self.allowance.limits()).of_a_sender();
+        let account = Arc::new(account);
         senders.insert(mailbox, (Arc::clone(&account), now));
         Ok(account)
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::telemetry::AddressDetail;
 
+mod clouds;
 mod names;
 mod policy;
 mod secrets;

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
 use super::*;
+use crate::config::CLOUDS;
 use crate::deadlines::Deadlines;
 use crate::upstream::dial::Dialer;
 use crate::upstream::tls;
@@ -40,11 +41,12 @@ impl Script {
 }
 
 fn identity(script: &Script) -> Arc<Identity> {
-    Arc::new(Identity::tokens(
-        "app@contoso.com".to_string(),
-        Duration::from_secs(120),
-        Exchange::Scripted(script.clone()),
-    ))
+    identity_in("worldwide", script)
+}
+
+fn identity_in(cloud: &str, script: &Script) -> Arc<Identity> {
+    let margin = CLOUDS.iter().find(|row| row.name == cloud).unwrap().token_margin;
+    Arc::new(Identity::tokens("app@contoso.com".to_string(), margin, Exchange::Scripted(script.clone())))
 }
 
 fn seconds(n: u64) -> Duration {
@@ -186,6 +188,22 @@ async fn a_token_without_renewal_is_replaced_when_a_mail_needs_it() {
     advance(minutes(8) - seconds(2)).await;
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, false));
     advance(seconds(1)).await;
+    assert_eq!(generation(&identity.credential().await.unwrap()), (2, true));
+}
+
+/// High Volume Email refuses it there: "501 5.5.127 Invalid XOAUTH2 auth data - Token will expire soon".
+#[tokio::test(start_paused = true)]
+async fn for_high_volume_email_no_token_is_used_in_its_last_ten_minutes() {
+    let script = Script::of([lives_for(60), busy(None), lives_for(60)]);
+    let identity = identity_in("hve", &script);
+    identity.credential().await.unwrap();
+    // The life counts from the request, which took a second.
+    advance(minutes(49) - seconds(2)).await;
+    assert_eq!(generation(&identity.credential().await.unwrap()), (1, false));
+    advance(seconds(1)).await;
+    // Not even while there is no other.
+    assert_eq!(identity.credential().await.unwrap_err().stage, Stage::Token);
+    advance(minutes(5)).await;
     assert_eq!(generation(&identity.credential().await.unwrap()), (2, true));
 }
 

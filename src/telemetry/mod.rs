@@ -389,6 +389,11 @@ pub fn token_obtained(good_for: Duration, certificate_ends: Option<SystemTime>) 
     }
 }
 
+/// A sender of `MAILSHIM_LOGIN_AS_SENDER` may not sign in; the others' mail goes on.
+pub fn sender_refused() {
+    metrics().sign_in("failed");
+}
+
 /// For a field that is left out where nothing was held back.
 fn some(repeated: u64) -> Option<u64> {
     (repeated > 0).then_some(repeated)

@@ -108,13 +108,17 @@ impl EgressProxy {
                 status if status.is_success() => {
                     hyper::upgrade::on(response).await.map_err(|error| self.failed(false, error))
                 }
-                StatusCode::PROXY_AUTHENTICATION_REQUIRED => Err(self.failed(
-                    true,
-                    "407: it wants a user name and a password, or others than MAILSHIM_EGRESS_PROXY has",
-                )),
-                status @ (StatusCode::FORBIDDEN
-                | StatusCode::METHOD_NOT_ALLOWED
-                | StatusCode::UNAUTHORIZED) => Err(self.failed(
+                // tinyproxy says 407 where a login is missing and 401 where it is wrong.
+                status @ (StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED) => {
+                    let code = status.as_u16();
+                    Err(self.failed(
+                        true,
+                        format_args!(
+                            "{code}: it wants a user name and a password, or others than MAILSHIM_EGRESS_PROXY has"
+                        ),
+                    ))
+                }
+                status @ (StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED) => Err(self.failed(
                     true,
                     format_args!("{}: it does not allow CONNECT to {authority}", status.as_u16()),
                 )),
@@ -268,7 +272,8 @@ mod tests {
     #[tokio::test]
     async fn a_refusal_says_what_to_do() {
         for (answer, words, is_set_up) in [
-            ("HTTP/1.1 407 Auth\r\nContent-Length: 0\r\n\r\n", "407", true),
+            ("HTTP/1.1 407 Auth\r\nContent-Length: 0\r\n\r\n", "407: it wants a user name", true),
+            ("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", "401: it wants a user name", true),
             (
                 "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
                 "does not allow CONNECT to smtp.office365.com:587",

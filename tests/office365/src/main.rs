@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use office365::{Fault, Office365, Settings, Taken, Times};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
 
 const HELP: &str = "\
 office365: a simulated Office 365 (SMTP submission with STARTTLS and XOAUTH2, token endpoint)
@@ -19,6 +21,7 @@ office365: a simulated Office 365 (SMTP submission with STARTTLS and XOAUTH2, to
   --send-as MAILBOX:ADDRESS  a Send As grant; repeatable
   --any-sender               no Send As check
   --tenant, --client-id, --client-secret, --password VALUE
+  --certificate FILE         PEM, uploaded to the app registration; repeatable
   --token-lifetime SECONDS, --latency MILLISECONDS
   --max-connections N, --messages-per-minute N, --recipients-per-day N
   --ca-out FILE, --env-out FILE   write the CA certificate, the variables for mailshim
@@ -64,7 +67,7 @@ fn fault(text: &str) -> Result<(Fault, Times), String> {
 }
 
 const FLAGS: [&str; 5] = ["ipv6", "any-sender", "healthcheck", "dialogue", "quiet"];
-const VALUES: [&str; 19] = [
+const VALUES: [&str; 20] = [
     "listen",
     "smtp-port",
     "https-port",
@@ -75,6 +78,7 @@ const VALUES: [&str; 19] = [
     "client-id",
     "client-secret",
     "password",
+    "certificate",
     "token-lifetime",
     "latency",
     "max-connections",
@@ -105,6 +109,10 @@ impl Options {
             "client-id" => settings.client_id = value.to_owned(),
             "client-secret" => settings.client_secret = value.to_owned(),
             "password" => settings.password = value.to_owned(),
+            "certificate" => {
+                let certificate = CertificateDer::from_pem_file(value);
+                settings.certificates.push(certificate.map_err(|e| format!("{value}: {e}"))?.to_vec());
+            }
             "token-lifetime" => settings.token_lifetime = Duration::from_secs(parse(name, value)?),
             "latency" => settings.latency = Duration::from_millis(parse(name, value)?),
             "max-connections" => settings.max_connections = Some(parse(name, value)?),

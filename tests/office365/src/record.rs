@@ -37,8 +37,8 @@ pub struct Taken {
     pub tls: String,
     /// Argument of the EHLO in force.
     pub ehlo: String,
-    /// SHA-256 of the client certificate, if one was asked for and shown.
-    pub client_certificate: Option<[u8; 32]>,
+    /// SHA-256 of the client certificate, if one was asked for and shown, and of each of its chain that came with it.
+    pub client_certificates: Vec<[u8; 32]>,
     /// When the last of it had come.
     pub at: Instant,
 }

@@ -138,7 +138,7 @@ pub struct Settings {
     pub auth: Vec<&'static str>,
     /// Mail is taken without AUTH, as by an inbound connector (TLS is still required).
     pub connector: bool,
-    /// Ask for a client certificate and report it in [`crate::Taken::client_certificate`].
+    /// Ask for a client certificate and report it in [`crate::Taken::client_certificates`].
     pub ask_client_certificate: bool,
     /// Offer STARTTLS.
     pub starttls: bool,

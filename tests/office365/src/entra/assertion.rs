@@ -100,7 +100,8 @@ pub(super) fn judge(tenant: &Tenant, credentials: &Credentials, form: &Form) -> 
 
 /// learn.microsoft.com/entra/identity-platform/certificate-credentials
 fn by_certificate(tenant: &Tenant, credentials: &Credentials, jwt: &Jwt<'_>) -> Result<(), Refused> {
-    let thumbprint = jwt.header["x5t#S256"].as_str().unwrap_or_default();
+    // Microsoft's own client pads it, against RFC 7515 §4.1.8, and Entra takes that.
+    let thumbprint = jwt.header["x5t#S256"].as_str().unwrap_or_default().trim_end_matches('=');
     if jwt.header["alg"] != "PS256" || jwt.header["typ"] != "JWT" {
         return Err(malformed("The header must say alg PS256 and typ JWT."));
     }
@@ -135,7 +136,7 @@ fn by_certificate(tenant: &Tenant, credentials: &Credentials, jwt: &Jwt<'_>) -> 
         return Err(refused(700_023, "Client assertion audience claim does not match Realm issuer."));
     }
     times(jwt)?;
-    let life = jwt.claims["exp"].as_i64().unwrap_or(0) - jwt.claims["nbf"].as_i64().unwrap_or(0);
+    let life = date(jwt, "exp").unwrap_or(0) - begins(jwt).unwrap_or(0);
     if life > 600 {
         tenant
             .record
@@ -173,9 +174,19 @@ fn by_federation(tenant: &Tenant, jwt: &Jwt<'_>) -> Result<(), Refused> {
     times(jwt)
 }
 
+/// A NumericDate, which may have a fraction (RFC 7519 §2).
+fn date(jwt: &Jwt<'_>, claim: &str) -> Option<i64> {
+    jwt.claims[claim].as_f64().map(|seconds| seconds as i64)
+}
+
+/// Microsoft's own client sends `iat` and no `nbf`.
+fn begins(jwt: &Jwt<'_>) -> Option<i64> {
+    date(jwt, "nbf").or_else(|| date(jwt, "iat"))
+}
+
 fn times(jwt: &Jwt<'_>) -> Result<(), Refused> {
     let now = OffsetDateTime::now_utc().unix_timestamp();
-    let (Some(from), Some(until)) = (jwt.claims["nbf"].as_i64(), jwt.claims["exp"].as_i64()) else {
+    let (Some(from), Some(until)) = (begins(jwt), date(jwt, "exp")) else {
         return Err(malformed("nbf or exp is missing."));
     };
     if from - SKEW <= now && now < until {

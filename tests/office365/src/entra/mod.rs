@@ -1,4 +1,4 @@
-//! The token endpoint: `POST /{tenant}/oauth2/v2.0/token` over HTTPS. [`grant`] has one function per grant type. And
+//! The token endpoint: `POST /{tenant}/oauth2/v2.0/token` over HTTPS, and the discovery document that names it. [`grant`] has one function per grant type. And
 //! managed identity's endpoints, over plain HTTP.
 
 mod grant;
@@ -159,6 +159,9 @@ fn ordinary(
         return managed::answer(tenant, head, broken);
     }
     let segments: Vec<&str> = head.uri.path().trim_start_matches('/').split('/').collect();
+    if let [directory, "v2.0", ".well-known", "openid-configuration"] = segments[..] {
+        return configuration(tenant, head, directory);
+    }
     let [directory, "oauth2", "v2.0", endpoint @ ("token" | "devicecode")] = segments[..] else {
         tenant.record.violation(format!("token request to {}", head.uri.path()));
         return reply(404, "text/html", "<html>Not found</html>");
@@ -199,6 +202,24 @@ fn ordinary(
             answer
         }
     }
+}
+
+/// OpenID Connect Discovery 1.0 §4, as far as clients of other makers read it.
+fn configuration(tenant: &Tenant, head: &hyper::http::request::Parts, directory: &str) -> Answer {
+    if head.method != Method::GET {
+        return reply(405, "text/html", "<html>Method not allowed</html>");
+    }
+    if let Err(refused) = grant::known_tenant(tenant, directory) {
+        return refusal(tenant, &refused);
+    }
+    let base = format!("{}/{directory}", tenant.authority.get().map(String::as_str).unwrap_or_default());
+    let body = json!({
+        "issuer": format!("{base}/v2.0"),
+        "authorization_endpoint": format!("{base}/oauth2/v2.0/authorize"),
+        "token_endpoint": format!("{base}/oauth2/v2.0/token"),
+        "device_authorization_endpoint": format!("{base}/oauth2/v2.0/devicecode"),
+    });
+    reply(200, JSON, body.to_string())
 }
 
 async fn faulty(

@@ -110,11 +110,11 @@ impl Session {
                 return Err(end);
             }
         }
-        let (tls, sni, certificate) = self.wire.tls_facts();
+        let (tls, sni, certificates) = self.wire.tls_facts();
         self.tenant.record.connection(self.id, |connection| connection.sni = sni);
         self.tls = Some(tls);
         let hash = |der: Vec<u8>| digest(&SHA256, &der).as_ref().try_into().expect("SHA-256 has 32 octets");
-        self.client_certificate = certificate.map(hash);
+        self.client_certificates = certificates.into_iter().map(hash).collect();
         // RFC 3207 §4.2: everything learnt before is forgotten.
         self.hello = None;
         self.offered = Offered::default();

@@ -213,7 +213,7 @@ impl Session {
                 via,
                 tls: self.tls.clone().unwrap_or_default(),
                 ehlo: self.hello.clone().unwrap_or_default(),
-                client_certificate: self.client_certificate,
+                client_certificates: self.client_certificates.clone(),
                 at,
             });
             if let Some(instead) = self.stage(Stage::Accepted).await? {

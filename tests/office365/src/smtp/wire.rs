@@ -284,7 +284,7 @@ impl Wire {
     }
 
     /// Version and cipher suite, server name, client certificate.
-    pub(crate) fn tls_facts(&self) -> (String, Option<String>, Option<Vec<u8>>) {
+    pub(crate) fn tls_facts(&self) -> (String, Option<String>, Vec<Vec<u8>>) {
         let Transport::Tls(tls) = &self.transport else {
             return Default::default();
         };
@@ -292,7 +292,7 @@ impl Wire {
         let version = connection.protocol_version().map(|v| format!("{v:?}")).unwrap_or_default();
         let suite =
             connection.negotiated_cipher_suite().map(|s| format!("{:?}", s.suite())).unwrap_or_default();
-        let client = connection.peer_certificates().and_then(|c| c.first()).map(|c| c.to_vec());
+        let client = connection.peer_certificates().unwrap_or_default().iter().map(|c| c.to_vec()).collect();
         (format!("{version} {suite}"), connection.server_name().map(str::to_owned), client)
     }
 
