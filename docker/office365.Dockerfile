@@ -16,4 +16,6 @@ RUN target="$(rustc -vV | sed -n 's/^host: //p')" && \
 
 FROM scratch
 COPY --from=build /office365 /office365
+# Made by this: the simulator writes its CA there.
+WORKDIR /tmp
 ENTRYPOINT ["/office365"]

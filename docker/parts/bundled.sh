@@ -20,7 +20,7 @@ running=$(docker run -d --network "$network" "${locked_down[@]}" -v "$volume:/si
     -e MAILSHIM_CLIENT_ID=11111111-2222-3333-4444-555555555555 -e MAILSHIM_CLIENT_SECRET=simulated-secret \
     -e MAILSHIM_UPSTREAM=office365:1587 -e MAILSHIM_CA_FILE=/simulated/ca.pem -e AZURE_AUTHORITY_HOST=https://office365:1443 \
     "$bundled" sh -c "trap '$(printf %s "$last" | sed "s/'/'\\\\''/g")' TERM; php /app/legacy.php first 1; echo up; while :; do sleep 1000 & wait \$!; done")
-until_true 30 "the app's first mail: $(docker logs "$running" 2>&1)" eval "docker logs $running 2>&1 | grep -qx up"
+until_true 30 "the app's first mail: $(docker logs "$running" 2>&1)" eval "docker logs $running 2>&1 | has -x up"
 docker stop -t 40 "$running" > /dev/null
 docker logs "$running" > "$tree/said" 2>&1
 [ "$(docker wait "$running")" = 7 ] || fail "exit code $(docker wait "$running"): $(cat "$tree/said")"

@@ -59,7 +59,7 @@ size=$(docker image inspect -f '{{.Size}}' "$mailshim")
 ok "the image has $size octets"
 
 need file file
-file --brief "$tree/mailshim" | grep -Eq 'statically linked|static-pie linked' || fail "$(file "$tree/mailshim")"
+file --brief "$tree/mailshim" | has -E 'statically linked|static-pie linked' || fail "$(file "$tree/mailshim")"
 ! grep -aq '/root/\|/vendor/[a-z]*/src\|/build/src' "$tree/mailshim" || echo "note: paths of the builder are in the binary"
 ok "the binary is static"
 

@@ -21,7 +21,7 @@ status=/proc/$(docker inspect -f '{{.State.Pid}}' "$container")/status
 grep -Eq '^Uid:\s65532\s65532\s65532\s65532' "$status" || fail "user: $(grep Uid "$status")"
 grep -Eq '^CapEff:\s0+$' "$status" && grep -Eq '^CapBnd:\s0+$' "$status" && grep -Eq '^NoNewPrivs:\s1$' "$status" ||
     fail "privileges: $(cat "$status")"
-docker logs "$container" 2>&1 | grep -q '127.0.0.1:25"' || fail "port 25: $(docker logs "$container" 2>&1)"
+docker logs "$container" 2>&1 | has '127.0.0.1:25"' || fail "port 25: $(docker logs "$container" 2>&1)"
 ok "healthy on port 25: read-only, user 65532, no capability, no new privileges"
 
 pss=$(awk '/^Pss:/ { print $2 }' "${status%/status}/smaps_rollup")
@@ -42,13 +42,13 @@ address=$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{
 # The way is open: the metrics, which are meant for a scraper, arrive. The mail port is not there, under any name.
 python_in() { docker run --rm --label "$label" --network "$1" "$app" python3 -c "$2"; }
 python_in "$id-shared" "import urllib.request; print(urllib.request.urlopen('http://$address:9025/metrics', timeout=5).read().decode())" \
-    | grep -q mailshim_build_info || fail "the metrics do not reach a scraper"
+    | has mailshim_build_info || fail "the metrics do not reach a scraper"
 python_in "$id-shared" "
 import socket
 try: socket.create_connection(('$address', 25), 5)
 except ConnectionRefusedError: print('refused')" > "$tree/said" || true
 grep -qx refused "$tree/said" || fail "port 25 from another container: $(cat "$tree/said")"
-python_in "container:$near" "import smtplib; print(smtplib.SMTP('localhost').noop()[0])" | grep -qx 250 || fail "port 25 from the same namespace"
+python_in "container:$near" "import smtplib; print(smtplib.SMTP('localhost').noop()[0])" | has -x 250 || fail "port 25 from the same namespace"
 ok "port 25: refused from another container, answered in the namespace; metrics reach a scraper"
 docker rm -f "$near" > /dev/null
 
