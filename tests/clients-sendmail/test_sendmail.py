@@ -176,6 +176,14 @@ class ThroughSendmail(unittest.TestCase):
         self.call(command, "From: app@contoso.com\r\nSubject: go\r\n\r\nbody\r\n")
         self.assert_arrives("go")
 
+    def test_msmtps_own_letters(self):
+        # The test messages of msmtp's manual, to the interface that it shares with sendmail.
+        self.call([self.sendmail, "ann@fabrikam.com"], "Subject: msmtp test\n\nThis is a test message.\n")
+        self.assert_arrives("msmtp test")
+        letter = "To: ann@fabrikam.com\nFrom: app@contoso.com\nSubject: msmtp -t\n\nHello there.\n"
+        self.call([self.sendmail, "-t"], letter)
+        self.assert_arrives("msmtp -t", "TO:<ann@fabrikam.com>")
+
     CRON = "From: {sender} (Cron Daemon)\nTo: {to}\nSubject: Cron <root@web> job\nMIME-Version: 1.0\n\noutput\n"
 
     def test_cron(self):
