@@ -87,6 +87,7 @@ part "compose: demo.yaml"
 project demo demo
 timeout 120 "${compose_program[@]}" --project-directory examples/compose -p "$name" "${files[@]}" up --no-color \
     --abort-on-container-exit --exit-code-from app > "$tree/said" 2>&1 < /dev/null || fail "demo.yaml: $(cat "$tree/said")"
+compose logs --no-color office365 >> "$tree/said" 2>&1
 grep -q 'office365.*RCPT TO:<customer@example.com>.*Subject: Hello from an old app' "$tree/said" || fail "nothing arrived: $(cat "$tree/said")"
 grep -q 'app.*Office 365 has taken my mail' "$tree/said" || fail "the app said: $(cat "$tree/said")"
 ! grep -q VIOLATION "$tree/said" || fail "$(cat "$tree/said")"
