@@ -41,8 +41,9 @@ pub struct UnderWay<'a> {
 
 impl UnderWay<'_> {
     /// Office 365 is asked now: dropped before, the mail gives its place in the minute back.
-    pub const fn asks(&mut self) {
+    pub fn asks(&mut self) {
         self.asked = true;
+        self.account.limits().asked(self.counted_at, Instant::now().into_std());
     }
 }
 

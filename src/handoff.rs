@@ -15,6 +15,9 @@ use crate::telemetry::MessageId;
 pub struct Trail {
     /// The mailbox that it was sent through.
     pub mailbox: String,
+    /// Reverse-path and author as Office 365 will see them: what it refuses of one sender is remembered of that one alone.
+    /// Empty where the author is not known.
+    pub sender: String,
     /// The Message-ID: the app's, or the one that was added.
     pub message_id: Option<String>,
     /// Octets of canonical content that came.

@@ -79,7 +79,7 @@ pub struct Limits {
     under_way: u64,
     pause: Option<(Instant, Fault)>,
     breaker: Option<Remembered>,
-    /// By sender; the empty one is the mailbox as a whole.
+    /// By sender (reverse-path and author); the empty one is the mailbox as a whole.
     memory: HashMap<String, Remembered>,
     breaker_lasts: (Duration, Duration),
     connections: usize,
@@ -199,6 +199,15 @@ impl Limits {
         self.under_way = self.under_way.saturating_sub(recipients as u64);
     }
 
+    /// Office 365 is asked about the message counted at that time: its minute begins now. Mails that were counted
+    /// together and then waited for a connection would else come too close to those of the next minute.
+    pub fn asked(&mut self, submitted: Instant, now: Instant) {
+        if let Some(place) = self.sent.iter().rposition(|time| *time == submitted) {
+            self.sent.remove(place);
+            self.sent.push_back(now);
+        }
+    }
+
     /// The message counted at that time has not reached Office 365: another one may have its place in the minute.
     pub fn withdrawn(&mut self, submitted: Instant) {
         if let Some(place) = self.sent.iter().rposition(|time| *time == submitted) {
@@ -266,7 +275,12 @@ impl Limits {
                 self.breaker = Some(remember(now, last, fault, self.breaker_lasts));
             }
             Class::SetUp | Class::Permanent if is_counted_by_exchange(fault, &judgement) => {
-                let key = if judgement.about_sender { sender } else { "" };
+                let key = match (judgement.about_sender, sender) {
+                    // Not known whose it was: the mailbox as a whole must not pay for it.
+                    (true, "") => return,
+                    (true, sender) => sender,
+                    (false, _) => "",
+                };
                 let last = self.memory.remove(key);
                 if self.memory.len() >= MAX_REMEMBERED {
                     self.memory.retain(|_, remembered| now < remembered.until);

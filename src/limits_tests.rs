@@ -238,3 +238,22 @@ fn a_mail_that_office_365_was_not_asked_about_gives_its_place_back() {
     limits.submitted(now + SECOND, 1);
     assert_eq!(limits.turn(now + SECOND, "a"), Turn::Paced { until: now + SECOND + MINUTE, believed: false });
 }
+
+#[test]
+fn a_messages_minute_begins_when_office_365_is_asked() {
+    let (now, mut limits) = (Instant::now(), Limits::new(1, 0, 3));
+    limits.submitted(now, 1);
+    // It waited for a connection.
+    limits.asked(now, now + SECOND * 20);
+    let until = now + SECOND * 20 + MINUTE;
+    assert_eq!(limits.turn(now + MINUTE, "a"), Turn::Paced { until, believed: false });
+    assert_eq!(limits.turn(until, "a"), Turn::Now);
+}
+
+#[test]
+fn a_refused_sender_who_is_not_known_costs_nobody_else() {
+    let (now, mut limits) = (Instant::now(), limits());
+    limits.failed(now, "", &refused(Stage::Verdict, 554, "5.2.252 SendAsDenied; a not allowed to send as b"));
+    assert_eq!(limits.turn(now, ""), Turn::Now);
+    assert_eq!(limits.turn(now, "a"), Turn::Now);
+}

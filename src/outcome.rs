@@ -145,6 +145,13 @@ pub enum TokenFault {
     },
     /// Not reached, or broken: a sentence.
     Unreachable(String),
+    /// The egress proxy did not open the tunnel.
+    Proxy {
+        /// Its reason, with its address.
+        words: String,
+        /// An administrator must act: it refuses us.
+        is_set_up: bool,
+    },
     /// An answer that is no token response: a sentence.
     Garbage(String),
     /// No answer in this time.

@@ -58,7 +58,7 @@ impl Relay {
             return Ok(waited_in_vain(Cause::TooManySenders));
         };
         trail.mailbox = account.mailbox().to_string();
-        let sender = envelope.mail.reverse_path.as_ref().map_or("", |address| address.as_str());
+        let sender = trail.sender.clone();
         let mut last: Option<Fault> = None;
         let mut pause = FIRST_PAUSE;
         let mut renewed = false;
@@ -78,7 +78,7 @@ impl Relay {
             };
             // Where content was let go, or no time is left, the fault itself is the better answer than "hold ended".
             if !again || content.rewind().is_err() || Instant::now() + pause >= until {
-                let fault = if again { account.with_time(sender, fault) } else { fault };
+                let fault = if again { account.with_time(&sender, fault) } else { fault };
                 return Ok(Outcome::Failed(fault));
             }
             telemetry::attempt_failed(id, trail.attempts, &fault, pause);
@@ -105,13 +105,13 @@ impl Relay {
         until: Instant,
     ) -> Result<Attempt, Why> {
         let begun = Instant::now();
-        let sender = envelope.mail.reverse_path.as_ref().map_or("", |address| address.as_str());
+        let sender = trail.sender.clone();
         let streamed = !content.is_complete();
         let (mut under_way, mut lease) = loop {
             let turn = tokio::select! {
                 why = content.gone() => return Err(why),
                 () = self.ending() => return Ok(Attempt::ShuttingDown),
-                turn = account.turn(sender, envelope.recipients.len(), self.turn_until(until)) => turn,
+                turn = account.turn(&sender, envelope.recipients.len(), self.turn_until(until)) => turn,
             };
             let under_way = match turn {
                 Ok(under_way) => under_way,
@@ -130,7 +130,7 @@ impl Relay {
             };
             // Of many that wait for a connection the first may have been refused for what concerns them all: each more
             // try counts against the mailbox, and wrong passwords lock it.
-            if !account.is_held_up(sender, &under_way) {
+            if !account.is_held_up(&sender, &under_way) {
                 break (under_way, lease);
             }
         };
@@ -158,8 +158,8 @@ impl Relay {
         let outcome = connection.send(envelope, content).await?;
         trail.sent = connected.elapsed();
         match &outcome {
-            Outcome::Accepted(_) => account.accepted(sender, envelope.recipients.len()),
-            Outcome::Failed(fault) | Outcome::Unknown(fault) => account.failed(sender, fault),
+            Outcome::Accepted(_) => account.accepted(&sender, envelope.recipients.len()),
+            Outcome::Failed(fault) | Outcome::Unknown(fault) => account.failed(&sender, fault),
         }
         if let Outcome::Failed(fault) | Outcome::Unknown(fault) = &outcome
             && matches!(fault.cause, Cause::TimedOut(_))

@@ -69,6 +69,7 @@ fn others() -> Vec<Fault> {
     }
     all.push(fault(Stage::Tls, Cause::Tls("invalid peer certificate: UnknownIssuer".into())));
     all.push(fault(Stage::Tls, Cause::Tls("received fatal alert: HandshakeFailure".into())));
+    all.push(fault(Stage::Ehlo, Cause::Tls("received fatal alert: UnknownCA".into())));
     all.push(fault(Stage::StartTls, Cause::StartTlsMissing));
     all.push(fault(Stage::StartTls, Cause::BytesAfterStartTls));
     all.push(fault(Stage::Auth, Cause::NoUsableAuth("NTLM GSSAPI".into())));
@@ -79,6 +80,8 @@ fn others() -> Vec<Fault> {
         all.push(fault(Stage::Token, Cause::Token(TokenFault::Status { status, retry_after: None })));
     }
     all.push(fault(Stage::Token, Cause::Token(TokenFault::Unreachable("connection refused".into()))));
+    let words = "the egress proxy proxy.example:3128: 407: it wants a user name and a password".to_string();
+    all.push(fault(Stage::Token, Cause::Token(TokenFault::Proxy { words, is_set_up: true })));
     all.push(fault(Stage::Token, Cause::Token(TokenFault::Garbage("no access_token".into()))));
     all.push(fault(Stage::Token, Cause::Token(TokenFault::TimedOut(Duration::from_millis(1500)))));
     all.push(fault(Stage::Token, Cause::SetUp("the secret file /run/secrets/client is empty".into())));

@@ -52,7 +52,7 @@ impl Http {
     /// Posts a form over TLS.
     ///
     /// # Errors
-    /// `Unreachable`, `TimedOut`, or `Garbage` for an answer that is no HTTP or exceeds a bound. Any status is an answer.
+    /// `Unreachable`, `Proxy`, `TimedOut`, or `Garbage` for an answer that is no HTTP or exceeds a bound. Any status is an answer.
     pub async fn post(&self, host: &str, port: u16, request: &TokenRequest) -> Result<Answer, TokenFault> {
         let within = self.whole_within;
         let whole = async {
@@ -104,7 +104,10 @@ fn unreachable(host: &str, port: u16, fault: &Fault) -> TokenFault {
     let why = match &fault.cause {
         Cause::TimedOut(within) => format!("no answer within {} s", within.as_secs_f32()),
         Cause::Closed => "the connection was closed".to_string(),
-        Cause::Io(words) | Cause::Tls(words) | Cause::Proxy { words, .. } => words.clone(),
+        Cause::Proxy { words, is_set_up } => {
+            return TokenFault::Proxy { words: words.clone(), is_set_up: *is_set_up };
+        }
+        Cause::Io(words) | Cause::Tls(words) => words.clone(),
         other => format!("{other:?}"),
     };
     TokenFault::Unreachable(format!("the token service at {host}:{port}: {doing}: {why}"))

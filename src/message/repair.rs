@@ -12,6 +12,7 @@ use super::address::{self, encoded_words};
 use super::header::{self, Field};
 use super::policy::{Given, Policy, Verdict};
 use crate::smtp::command::Recipient;
+use crate::smtp::path::Address;
 
 /// The most Received fields: RFC 5321 section 6.3 asks for a limit of at least 100. A lower one would refuse mail that
 /// Office 365 takes (it stops its own loops after 20 rounds).
@@ -146,6 +147,8 @@ pub struct Rewritten {
     pub block: Vec<u8>,
     /// What was changed.
     pub notes: Vec<Note>,
+    /// The one address in From, where there is one.
+    pub author: Option<Address>,
     /// MAILSHIM_FROM stands in From because of the policy, not the app.
     pub from_is_ours: bool,
     /// The app's reverse-path was null: this message must never cause another one.
@@ -223,7 +226,7 @@ pub fn rewrite(given: &Original<'_>, policy: &Policy, stamp: &Stamp<'_>) -> Resu
     if policy.senders_differ(&verdict) {
         return Err(Refusal::SendersDiffer);
     }
-    let from_is_ours = verdict.from_is_ours;
+    let (author, from_is_ours) = (verdict.author.clone(), verdict.from_is_ours);
     let date = OffsetDateTime::from(stamp.now).format(&Rfc2822).unwrap_or_default();
     let block = Vec::with_capacity(given.fields.len() + 512);
     let mut writer = Writer { given, policy, verdict, seen, block, notes: Vec::new() };
@@ -235,7 +238,8 @@ pub fn rewrite(given: &Original<'_>, policy: &Policy, stamp: &Stamp<'_>) -> Resu
     writer.add_missing(&date, &format!("<{}@{}>", stamp.unique, policy.domain));
     writer.blank_line();
     let was_null_sender = given.envelope.mail.reverse_path.is_none();
-    Ok(Rewritten { envelope, block: writer.block, notes: writer.notes, from_is_ours, was_null_sender })
+    let (block, notes) = (writer.block, writer.notes);
+    Ok(Rewritten { envelope, block, notes, author, from_is_ours, was_null_sender })
 }
 
 fn refuse(seen: &Seen, policy: &Policy) -> Result<(), Refusal> {

@@ -231,15 +231,7 @@ fn rule_on(fault: &Fault) -> Ruling {
             ..transient("broken_reply", (5, 0))
         },
         Cause::TimedOut(_) | Cause::Closed | Cause::Io(_) => network(fault.stage, unless_complete),
-        Cause::Proxy { is_set_up: true, .. } => Ruling {
-            hint: "Check user name and password in MAILSHIM_EGRESS_PROXY, and let the proxy allow CONNECT to smtp.office365.com:587 and login.microsoftonline.com:443.",
-            ..set_up("egress_proxy_refused", (7, 0))
-        },
-        Cause::Proxy { .. } => Ruling {
-            hint: "Check the address in MAILSHIM_EGRESS_PROXY, and what the proxy itself can reach.",
-            retry: Retry::Again,
-            ..transient("egress_proxy", (4, 1))
-        },
+        Cause::Proxy { is_set_up, .. } => egress_proxy(*is_set_up),
         Cause::Tls(words) => by_tls(words),
         Cause::StartTlsMissing => Ruling {
             hint: "Check MAILSHIM_UPSTREAM, and let the firewall pass port 587 without SMTP inspection: it takes STARTTLS away.",
@@ -292,6 +284,21 @@ fn rule_on(fault: &Fault) -> Ruling {
         },
         Cause::Unsendable(refusal) => unsendable(refusal),
         Cause::ShuttingDown => transient("shutting_down", (3, 2)),
+    }
+}
+
+/// The egress proxy, on the way to Office 365 or to the token service.
+pub(super) const fn egress_proxy(is_set_up: bool) -> Ruling {
+    if is_set_up {
+        return Ruling {
+            hint: "Check user name and password in MAILSHIM_EGRESS_PROXY, and let the proxy allow CONNECT to smtp.office365.com:587 and login.microsoftonline.com:443.",
+            ..set_up("egress_proxy_refused", (7, 0))
+        };
+    }
+    Ruling {
+        hint: "Check the address in MAILSHIM_EGRESS_PROXY, and what the proxy itself can reach.",
+        retry: Retry::Again,
+        ..transient("egress_proxy", (4, 1))
     }
 }
 
@@ -383,6 +390,14 @@ const fn network(stage: Stage, retry: Retry) -> Ruling {
 /// A handshake that fails for what the peer is will fail again within seconds, so none of these is tried again.
 fn by_tls(words: &str) -> Ruling {
     let words = words.to_ascii_lowercase();
+    let of_ours =
+        ["alert: unknownca", "alert: badcertificate", "alert: certificate", "alert: unsupportedcert"];
+    if of_ours.iter().any(|word| words.contains(word)) {
+        return Ruling {
+            hint: "Give a certificate of a public CA for an accepted domain, with all its intermediates, in MAILSHIM_TLS_CERT_FILE.",
+            ..set_up("client_certificate", (7, 5))
+        };
+    }
     let certificate = ["certificate", "unknownissuer", "notvalidforname", "expired", "protocolversion"];
     if certificate.iter().any(|word| words.contains(word)) {
         return Ruling {

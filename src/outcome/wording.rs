@@ -273,6 +273,7 @@ impl fmt::Display for TokenFault {
             }
             Self::Status { status, .. } => write!(f, "the token service answered with HTTP {status}"),
             Self::Unreachable(words) => write!(f, "the token service was not reached: {}", printable(words)),
+            Self::Proxy { words, .. } => f.write_str(&printable(words)),
             Self::Garbage(words) => write!(f, "the token service's answer is no token: {}", printable(words)),
             Self::TimedOut(time) => write!(f, "no answer from the token service within {}", Seconds(*time)),
         }

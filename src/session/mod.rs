@@ -307,6 +307,10 @@ impl Sessions {
         let size = |size: u64| size.saturating_sub(block.taken as u64) + rewritten.block.len() as u64;
         envelope.mail.size = envelope.mail.size.map(size);
         (trail.changes, trail.from_is_ours) = (rewritten.notes, rewritten.from_is_ours);
+        trail.sender = rewritten.author.map_or_else(String::new, |author| {
+            let reverse_path = envelope.mail.reverse_path.as_ref().map_or("", |address| address.as_str());
+            format!("{reverse_path} {author}").to_ascii_lowercase()
+        });
         content.put_header_block(rewritten.block);
         trail.message_id = header_field(content.kept(), "Message-ID");
         Ok(Ok(()))

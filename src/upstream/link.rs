@@ -144,6 +144,10 @@ fn broken(error: &std::io::Error) -> Cause {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     match error.kind() {
         BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Cause::Closed,
-        _ => Cause::Io(error.to_string()),
+        // TLS 1.3: what the server says of our certificate comes after the handshake.
+        _ => match error.get_ref().and_then(|error| error.downcast_ref()) {
+            Some(rustls::Error::AlertReceived(_)) => Cause::Tls(error.to_string()),
+            _ => Cause::Io(error.to_string()),
+        },
     }
 }

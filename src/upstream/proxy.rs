@@ -169,7 +169,7 @@ impl EgressProxy {
     }
 
     /// The fault, without the proxy's password.
-    fn failed(&self, is_set_up: bool, words: impl std::fmt::Display) -> Fault {
+    pub(super) fn failed(&self, is_set_up: bool, words: impl std::fmt::Display) -> Fault {
         let words = format!("the egress proxy {}:{}: {words}", self.host, self.port);
         Fault { stage: Stage::Connect, recipient: None, cause: Cause::Proxy { words, is_set_up } }
     }

@@ -173,7 +173,8 @@ class Through:
 
     def test_a_proxy_that_is_not_there(self):
         address = f"127.0.0.1:{free_port()}"
-        self.fails([address, "refused"], f"{self.proxy.scheme}://{address}")
+        words = [f"the egress proxy {address}: it is not reached", "Check the address in MAILSHIM_EGRESS_PROXY"]
+        self.fails(words, f"{self.proxy.scheme}://{address}")
 
     def test_no_proxy(self):
         # Nobody listens at the proxy's address: what passes has not asked it.

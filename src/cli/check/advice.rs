@@ -95,18 +95,13 @@ const fn is_usual(port: u16) -> bool {
 }
 
 fn connect(fault: &Fault, known: &Known<'_>) -> Refined {
-    if matches!(fault.cause, Cause::Proxy { .. }) {
-        return nothing();
+    if let Cause::Proxy { words, .. } = &fault.cause {
+        return match words.contains("it is not reached") {
+            true => fix("Correct host and port in MAILSHIM_EGRESS_PROXY."),
+            false => nothing(),
+        };
     }
     let upstream = &known.config.upstream;
-    if let Some(proxy) = &known.config.egress_proxy
-        && !proxy.exceptions.hold(&upstream.host)
-    {
-        return both(
-            "the egress proxy itself was not reached",
-            "Correct host and port in MAILSHIM_EGRESS_PROXY.",
-        );
-    }
     let why = match fault.cause {
         Cause::TimedOut(_) => "something on the way, most likely a firewall, drops what is sent to this port",
         _ => "nothing listens there, or a firewall refuses in its place",
@@ -259,7 +254,7 @@ fn token(fault: &Fault, said: &str, known: &Known<'_>) -> Refined {
                 _ => refined,
             }
         }
-        TokenFault::Status { .. } | TokenFault::Garbage(_) => nothing(),
+        TokenFault::Status { .. } | TokenFault::Proxy { .. } | TokenFault::Garbage(_) => nothing(),
     }
 }
 
