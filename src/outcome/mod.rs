@@ -9,11 +9,13 @@ mod judge;
 mod rules;
 mod entra;
 mod wording;
+mod recipient;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use judge::{Class, Context, Judgement, Pause, Retry, Scope, judge};
+pub use recipient::RecipientOutcome;
 
 use crate::message::repair::Refusal;
 use crate::smtp::reply::Reply;
