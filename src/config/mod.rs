@@ -38,7 +38,7 @@ use crate::credential::AppLogin;
 use crate::message::sender::{self, AddressList, FromPolicy, Sender};
 use crate::names::{self, HostPort, Listen, Mailbox};
 use crate::smtp::path::Address;
-use crate::telemetry::AddressDetail;
+use crate::telemetry::{AddressDetail, LogConfig, LogFormat};
 use crate::transport::proxy::EgressProxy;
 use environment::{Environment, Reader};
 use value::{duration, number, size};
@@ -107,28 +107,6 @@ pub struct Config {
     pub exec_on_failure: OnFailure,
     /// To be logged at start.
     pub warnings: Vec<String>,
-}
-
-/// What to log, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    /// Levels and `target=level` pairs, as `tracing_subscriber::filter::Targets` reads them.
-    pub filter: String,
-    /// How a line looks.
-    pub format: LogFormat,
-    /// How much of an address a line shows.
-    pub addresses: AddressDetail,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text on a terminal, else JSON.
-    Auto,
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
 }
 
 /// What the shim's own death does to the app that `exec` started.

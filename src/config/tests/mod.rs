@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::secret::SecretSource;
-use crate::telemetry::AddressDetail;
+use crate::telemetry::{AddressDetail, LogConfig, LogFormat};
 
 mod clouds;
 mod names;
