@@ -193,10 +193,10 @@ pub fn message(
 ) {
     let (stage, upstream) = match outcome {
         Outcome::Accepted(theirs) => ("verdict", shown(&theirs.to_string())),
-        Outcome::Failed(fault) | Outcome::Unknown(fault) => (fault.stage.name(), shown(&fault.to_string())),
+        Outcome::Failed(fault) | Outcome::Unknown(fault) => (fault.stage().name(), shown(&fault.to_string())),
     };
     let recipient = match outcome {
-        Outcome::Failed(Fault { recipient: Some(recipient), .. }) => Some(shown(recipient)),
+        Outcome::Failed(fault) => fault.recipient().map(shown),
         _ => None,
     };
     let changes: Vec<&str> = trail.changes.iter().map(|note| note.name()).collect();
@@ -279,10 +279,10 @@ fn shown(text: &str) -> String {
 
 /// One attempt failed, another follows. The message's own line tells the last fault; this one is for those before.
 pub fn attempt_failed(id: MessageId, attempt: u32, fault: &Fault, pause: Duration) {
-    metrics().attempt_failed(fault.stage.name());
-    let rule = judge(fault, &Context::default()).rule;
-    if let Some(repeated) = repeats::due(&format!("attempt {} {rule}", fault.stage.name())) {
-        let stage = fault.stage.name();
+    metrics().attempt_failed(fault.stage().name());
+    let rule = fault.rule();
+    if let Some(repeated) = repeats::due(&format!("attempt {} {rule}", fault.stage().name())) {
+        let stage = fault.stage().name();
         let fault = shown(&fault.to_string());
         warn!(%id, attempt, stage, again_in = ?pause, repeated = some(repeated), "{fault}");
     }
@@ -314,7 +314,7 @@ pub fn renewal(event: &RenewalEvent) {
             info!(good_for_s = good_for.as_secs(), renew_in_s = renew_in.as_secs(), "a token was obtained");
         }
         RenewalEvent::Failed { fault, again_in, still_good_for } => {
-            let rule = judge(fault, &Context::default()).rule;
+            let rule = fault.rule();
             // No sign-in was made that could be counted: that is told by whoever waits for the token to make one.
             if still_good_for.is_none() {
                 not_ready(fault);
