@@ -240,7 +240,7 @@ impl Sessions {
             Ok(Ok(())) => self.delivery.deliver(id, &envelope, &mut content, &mut trail).await,
             Ok(Err(refusal)) => {
                 let cause = Cause::Unsendable(refusal);
-                Ok(Outcome::Failed(Fault { stage: Stage::Content, recipient: None, cause }))
+                Ok(Outcome::Failed(Fault::new(Stage::Content, cause)))
             }
             Err(why) => Err(why),
         };

@@ -204,10 +204,10 @@ pub fn message(
 ) {
     let (stage, upstream) = match outcome {
         Outcome::Accepted(theirs) => ("verdict", shown(&theirs.to_string())),
-        Outcome::Failed(fault) | Outcome::Unknown(fault) => (fault.stage.name(), shown(&fault.to_string())),
+        Outcome::Failed(fault) | Outcome::Unknown(fault) => (fault.stage().name(), shown(&fault.to_string())),
     };
     let recipient = match outcome {
-        Outcome::Failed(Fault { recipient: Some(recipient), .. }) => Some(shown(recipient)),
+        Outcome::Failed(fault) => fault.recipient().map(shown),
         _ => None,
     };
     let changes: Vec<&str> = trail.changes.iter().map(|note| note.name()).collect();
@@ -290,10 +290,10 @@ fn shown(text: &str) -> String {
 
 /// One attempt failed, another follows. The message's own line tells the last fault; this one is for those before.
 pub fn attempt_failed(id: MessageId, attempt: u32, fault: &Fault, pause: Duration) {
-    metrics().attempt_failed(fault.stage.name());
-    let rule = judge(fault, &Context::default()).rule;
-    if let Some(repeated) = repeats::due(&format!("attempt {} {rule}", fault.stage.name())) {
-        let stage = fault.stage.name();
+    metrics().attempt_failed(fault.stage().name());
+    let rule = fault.rule();
+    if let Some(repeated) = repeats::due(&format!("attempt {} {rule}", fault.stage().name())) {
+        let stage = fault.stage().name();
         let fault = shown(&fault.to_string());
         warn!(%id, attempt, stage, again_in = ?pause, repeated = some(repeated), "{fault}");
     }
@@ -330,7 +330,7 @@ pub fn token_not_renewed(fault: &Fault, again_in: Duration, still_good_for: Opti
     if still_good_for.is_none() {
         not_ready(fault);
     }
-    let rule = judge(fault, &Context::default()).rule;
+    let rule = fault.rule();
     if let Some(repeated) = repeats::due(&format!("renewal {rule}")) {
         warn!(
             again_in_s = again_in.as_secs(),

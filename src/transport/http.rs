@@ -96,12 +96,12 @@ async fn connect_local(url: &LocalUrl) -> Result<TcpStream, TokenFault> {
 }
 
 fn unreachable(host: &str, port: u16, fault: &Fault) -> TokenFault {
-    let doing = match fault.stage {
+    let doing = match fault.stage() {
         Stage::Resolve => "resolving the name",
         Stage::Tls => "the TLS handshake",
         _ => "connecting",
     };
-    let why = match &fault.cause {
+    let why = match fault.cause() {
         Cause::TimedOut(within) => format!("no answer within {} s", within.as_secs_f32()),
         Cause::Closed => "the connection was closed".to_string(),
         Cause::Proxy { words, is_set_up } => {

@@ -137,7 +137,7 @@ impl Link {
 }
 
 pub(super) fn fault(stage: Stage, cause: Cause) -> Fault {
-    Fault { stage, recipient: None, cause }
+    Fault::new(stage, cause)
 }
 
 fn broken(error: &std::io::Error) -> Cause {
