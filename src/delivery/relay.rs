@@ -163,7 +163,7 @@ impl Relay {
             Outcome::Failed(fault) | Outcome::Unknown(fault) => account.failed(&sender, fault),
         }
         if let Outcome::Failed(fault) | Outcome::Unknown(fault) = &outcome
-            && matches!(fault.cause, Cause::TimedOut(_))
+            && matches!(fault.cause(), Cause::TimedOut(_))
         {
             // What swallowed this connection without a word has swallowed the idle ones too: another attempt on one of
             // them would only use up the hold.
@@ -206,5 +206,5 @@ enum Attempt {
 }
 
 fn waited_in_vain(cause: Cause) -> Outcome {
-    Outcome::Failed(Fault { stage: Stage::Wait, recipient: None, cause })
+    Outcome::Failed(Fault::new(Stage::Wait, cause))
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::machine::{Ending, Guard, Limits, Machine, Step};
+use super::machine::{Ending, Guard, Limits, Machine, Notice, Step};
 use crate::credential::AppLogin;
 use crate::deadlines::Deadlines;
 use crate::delivery::{Delivery, Trail};
@@ -23,7 +23,7 @@ use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::Login;
 use crate::telemetry;
-use crate::transport::wire::BoxedWire;
+use crate::wire::BoxedWire;
 
 /// Octets of one read of the socket.
 const READ: usize = 16 * 1024;
@@ -94,7 +94,7 @@ impl AppConnection {
                 Step::End => return Next::End,
                 Step::Abandoned(why) => return Next::Abandoned(why),
                 Step::Reply(reply) => self.out.extend_from_slice(&reply),
-                Step::Notice(notice) => telemetry::app_notice(notice),
+                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
                 Step::NeedInput => self.read().await,
                 // The machine lets neither happen inside a message.
                 Step::Begin(_) | Step::SignIn(_) | Step::Close(_) => return Next::Abandoned(Why::HungUp),
@@ -213,7 +213,7 @@ impl Sessions {
                     connection.machine.signed_in(accepted);
                 }
                 Step::Begin(envelope) => self.message(&mut connection, envelope).await,
-                Step::Notice(notice) => telemetry::app_notice(notice),
+                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
                 Step::Close(ending) => {
                     connection.close(ending).await;
                     return ending;
@@ -240,7 +240,7 @@ impl Sessions {
             Ok(Ok(())) => self.delivery.deliver(id, &envelope, &mut content, &mut trail).await,
             Ok(Err(refusal)) => {
                 let cause = Cause::Unsendable(refusal);
-                Ok(Outcome::Failed(Fault { stage: Stage::Content, recipient: None, cause }))
+                Ok(Outcome::Failed(Fault::new(Stage::Content, cause)))
             }
             Err(why) => Err(why),
         };
