@@ -45,6 +45,7 @@ pub const ROWS: &[Row] = &[
     row("queue",         4.0, 3.0, &[], ""),
     row("message",       3.0, 2.0, &[], ""),
     row("smtp",          2.0, 0.0, &["secret"], "the words of SMTP know nothing of who says them; a credential is a secret wherever it is said"),
+    row("wire",          1.0, 0.0, &[], ""),
     row("secret",        1.0, 0.0, &[], ""),
     row("redact",        1.0, 0.0, &[], ""),
     row("credential",    1.0, 0.0, &["secret"], "what a side signs in with is secret"),
@@ -58,12 +59,20 @@ pub const ROWS: &[Row] = &[
 /// What `config/` may name of the rooms above the ground, besides types whose names end in `Options`: it fills them and
 /// knows nothing else.
 pub const CONFIG_FILLS: &[(&str, &str)] = &[
+    ("identity", "Application"),
     ("identity", "CertificateFile"),
+    ("identity", "ManagedEndpoint"),
+    ("identity", "ManagedIdentity"),
+    ("identity", "SignIn"),
+    ("identity", "TokenSource"),
     ("message", "AddressList"),
     ("message", "FromPolicy"),
     ("message", "Sender"),
     ("smtp", "Address"),
     ("telemetry", "AddressDetail"),
+    ("telemetry", "LogConfig"),
+    ("telemetry", "LogFormat"),
+    ("transport", "ConnectorCertificate"),
     ("transport", "EgressProxy"),
     ("transport", "Exceptions"),
     ("transport", "Login"),
