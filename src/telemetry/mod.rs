@@ -20,7 +20,7 @@ use addresses::masked;
 use metrics::metrics;
 
 use crate::delivery::Trail;
-use crate::message::{Envelope, MessageId, Why};
+use crate::message::{Abandoned, Envelope, MessageId};
 use crate::outcome::{Context, Fault, Outcome, judge};
 use crate::secret::printable;
 use crate::smtp::reply::Reply;
@@ -255,14 +255,14 @@ pub fn message(
 }
 
 /// A message that nobody waits for any more: no part of it was delivered.
-pub fn abandoned(id: MessageId, envelope: &Envelope, trail: &Trail, why: Why) {
+pub fn abandoned(id: MessageId, envelope: &Envelope, trail: &Trail, why: Abandoned) {
     metrics().message("abandoned", None);
     let reason = match why {
-        Why::HungUp => "the app closed the connection before its mail was answered",
-        Why::Idle => "the app stopped in the middle of its mail",
-        Why::TooBig => "larger than MAILSHIM_MAX_MESSAGE_SIZE",
-        Why::Reset => "the app took it back",
-        Why::ShuttingDown => "mailshim is shutting down",
+        Abandoned::HungUp => "the app closed the connection before its mail was answered",
+        Abandoned::Idle => "the app stopped in the middle of its mail",
+        Abandoned::TooBig => "larger than MAILSHIM_MAX_MESSAGE_SIZE",
+        Abandoned::Reset => "the app took it back",
+        Abandoned::ShuttingDown => "mailshim is shutting down",
     };
     warn!(
         %id,
