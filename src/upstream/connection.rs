@@ -13,7 +13,7 @@ use super::link::{Link, MAX_CHUNK, fault};
 use crate::credential::Credential;
 use crate::deadlines::Deadlines;
 use crate::identity::Identity;
-use crate::message::{Envelope, Held, Next, Why};
+use crate::message::{Abandoned, Envelope, HeldContent, Piece};
 use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Retry, Stage};
 use crate::smtp::data::DotStuffer;
 use crate::smtp::extension::Extensions;
@@ -119,14 +119,14 @@ impl Connector {
     }
 }
 
-/// Why content was not written to its end.
+/// Abandoned content was not written to its end.
 enum Stopped {
     /// The connection, or the app's slowness.
     Fault(Fault),
     /// Office 365 has refused it meanwhile.
     Refused,
     /// The app went away.
-    Abandoned(Why),
+    Abandoned(Abandoned),
 }
 
 impl From<Fault> for Stopped {
@@ -223,7 +223,11 @@ impl Connection {
     ///
     /// # Errors
     /// The app went away before its content was whole: nothing was sent.
-    pub async fn send(&mut self, envelope: &Envelope, content: &mut Held<'_>) -> Result<Outcome, Why> {
+    pub async fn send(
+        &mut self,
+        envelope: &Envelope,
+        content: &mut HeldContent<'_>,
+    ) -> Result<Outcome, Abandoned> {
         let plan = self.plan(envelope, content, Recipients::AllOrNothing);
         match Transaction::new(envelope, &self.extensions, plan) {
             Ok(mut transaction) => self.run(&mut transaction, content).await,
@@ -239,8 +243,8 @@ impl Connection {
     pub async fn send_to_each(
         &mut self,
         envelope: &Envelope,
-        content: &mut Held<'_>,
-    ) -> Result<Vec<RecipientOutcome>, Why> {
+        content: &mut HeldContent<'_>,
+    ) -> Result<Vec<RecipientOutcome>, Abandoned> {
         let plan = self.plan(envelope, content, Recipients::EachForItself);
         match Transaction::new(envelope, &self.extensions, plan) {
             Ok(mut transaction) => {
@@ -254,7 +258,7 @@ impl Connection {
         }
     }
 
-    fn plan(&self, envelope: &Envelope, content: &Held<'_>, recipients: Recipients) -> Plan {
+    fn plan(&self, envelope: &Envelope, content: &HeldContent<'_>, recipients: Recipients) -> Plan {
         let whole = content.is_complete().then(|| content.octets());
         let eight_bit =
             envelope.is_eight_bit() || whole.is_none() || content.kept().any(|chunk| !chunk.is_ascii());
@@ -265,8 +269,8 @@ impl Connection {
     async fn run(
         &mut self,
         transaction: &mut Transaction<'_>,
-        content: &mut Held<'_>,
-    ) -> Result<Outcome, Why> {
+        content: &mut HeldContent<'_>,
+    ) -> Result<Outcome, Abandoned> {
         // Until the dialogue has come to its end the connection is not to be used again, should this future be dropped.
         self.usable = false;
         (self.end_gathered, self.committed, self.link.may_be_refused_early) = (false, false, false);
@@ -356,7 +360,7 @@ impl Connection {
     async fn content(
         &mut self,
         framing: Framing,
-        content: &mut Held<'_>,
+        content: &mut HeldContent<'_>,
         transaction: &mut Transaction<'_>,
     ) -> Result<(), Stopped> {
         if content.is_complete() {
@@ -374,12 +378,16 @@ impl Connection {
     }
 
     /// Content that is all in memory: one chunk, or one run of stuffed lines.
-    async fn whole_content(&mut self, framing: Framing, content: &mut Held<'_>) -> Result<(), Stopped> {
+    async fn whole_content(
+        &mut self,
+        framing: Framing,
+        content: &mut HeldContent<'_>,
+    ) -> Result<(), Stopped> {
         if framing == Framing::Bdat {
             self.link.out.extend_from_slice(format!("BDAT {} LAST\r\n", content.octets()).as_bytes());
         }
         let mut stuffer = DotStuffer::new();
-        while let Next::Chunk(chunk) = content.next().await {
+        while let Piece::Chunk(chunk) = content.next().await {
             match framing {
                 Framing::Bdat => self.link.out.extend_from_slice(&chunk),
                 Framing::Data => stuffer.stuff(&chunk, &mut self.link.out),
@@ -396,13 +404,13 @@ impl Connection {
         Ok(())
     }
 
-    async fn streamed_data(&mut self, content: &mut Held<'_>, pace: &mut Pace) -> Result<(), Stopped> {
+    async fn streamed_data(&mut self, content: &mut HeldContent<'_>, pace: &mut Pace) -> Result<(), Stopped> {
         let mut stuffer = DotStuffer::new();
         loop {
             match pace.next(content).await? {
-                Next::Chunk(chunk) => stuffer.stuff(&chunk, &mut self.link.out),
-                Next::End => break,
-                Next::Abandoned(why) => return Err(Stopped::Abandoned(why)),
+                Piece::Chunk(chunk) => stuffer.stuff(&chunk, &mut self.link.out),
+                Piece::End => break,
+                Piece::Abandoned(why) => return Err(Stopped::Abandoned(why)),
             }
             if self.link.out.len() >= MAX_CHUNK {
                 self.flush_part().await?;
@@ -415,7 +423,7 @@ impl Connection {
     /// A chunk leaves when the next one has begun: the last one only after the app has ended its content.
     async fn streamed_chunks(
         &mut self,
-        content: &mut Held<'_>,
+        content: &mut HeldContent<'_>,
         pace: &mut Pace,
         transaction: &mut Transaction<'_>,
     ) -> Result<(), Stopped> {
@@ -423,7 +431,7 @@ impl Connection {
         let (mut pieces, mut octets, mut owed) = (Vec::new(), 0, 0);
         loop {
             match pace.next(content).await? {
-                Next::Chunk(piece) => {
+                Piece::Chunk(piece) => {
                     if octets + piece.len() > MAX_CHUNK {
                         self.gather_chunk(&mut pieces, octets, "");
                         self.link.command(b"");
@@ -434,13 +442,13 @@ impl Connection {
                     octets += piece.len();
                     pieces.push(piece);
                 }
-                Next::End => {
+                Piece::End => {
                     // LAST leaves only when no reply is owed: one too many would be taken for the verdict.
                     self.chunk_replies(owed, transaction).await?;
                     self.gather_chunk(&mut pieces, octets, " LAST");
                     return Ok(());
                 }
-                Next::Abandoned(why) => return Err(Stopped::Abandoned(why)),
+                Piece::Abandoned(why) => return Err(Stopped::Abandoned(why)),
             }
             if owed >= ahead {
                 self.chunk_replies(1, transaction).await?;
@@ -497,7 +505,7 @@ impl Connection {
             self.link.line(&line);
             let reply = self.link.reply(stage).await?;
             if !reply.is_positive() {
-                return Err(Fault { stage, recipient, cause: Cause::Refused(reply) });
+                return Err(Fault::refused(stage, &reply).about(recipient));
             }
             replies.push(reply);
         }
@@ -535,7 +543,7 @@ impl Pace {
     }
 
     /// The next piece of content.
-    async fn next(&mut self, content: &mut Held<'_>) -> Result<Next, Stopped> {
+    async fn next(&mut self, content: &mut HeldContent<'_>) -> Result<Piece, Stopped> {
         let begun = Instant::now();
         let until = (begun + self.window.saturating_sub(self.waited)).min(self.ends);
         let next = timeout_at(until, content.next()).await;
@@ -544,7 +552,7 @@ impl Pace {
             Ok(next) if Instant::now() < self.ends => next,
             _ => return Err(fault(Stage::Content, Cause::AppTooSlow).into()),
         };
-        if let Next::Chunk(chunk) = &next {
+        if let Piece::Chunk(chunk) = &next {
             self.octets += chunk.len() as u64;
         }
         if self.octets >= LEAST_SPEED * self.window.as_secs().max(1) {

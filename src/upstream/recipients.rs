@@ -33,7 +33,7 @@ impl Standings {
             let address = recipient.address.to_string();
             if !address.is_ascii() {
                 let cause = Cause::ExtensionMissing("SMTPUTF8");
-                *standing = Standing::Refused(Fault { stage: Stage::Rcpt, recipient: Some(address), cause });
+                *standing = Standing::Refused(Fault::new(Stage::Rcpt, cause).about(address));
             }
         }
     }
@@ -83,5 +83,5 @@ impl Standings {
 
 /// A 5xx of the server's.
 pub(super) const fn is_5xx(fault: &Fault) -> bool {
-    matches!(&fault.cause, Cause::Refused(reply) if reply.code >= 500)
+    matches!(fault.cause(), Cause::Refused(reply) if reply.code >= 500)
 }

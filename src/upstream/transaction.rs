@@ -83,13 +83,13 @@ impl Verdict {
     #[must_use]
     pub fn with_unasked(self, cause: Cause, ended: bool) -> Self {
         match self {
-            Self::Accepted(_) => Self::Contradiction(fault(Stage::Verdict, cause)),
+            Self::Accepted(_) => Self::Contradiction(Fault::new(Stage::Verdict, cause)),
             // RFC 5321 section 3.8: a server that shuts down says so unasked.
             Self::Refused(refusal) if matches!(&cause, Cause::Refused(reply) if reply.code == 421) => {
                 Self::Refused(refusal)
             }
-            Self::Refused(refusal) if ended => Self::Contradiction(fault(refusal.stage, cause)),
-            Self::Refused(refusal) => Self::Refused(fault(refusal.stage, cause)),
+            Self::Refused(refusal) if ended => Self::Contradiction(Fault::new(refusal.stage(), cause)),
+            Self::Refused(refusal) => Self::Refused(Fault::new(refusal.stage(), cause)),
             Self::Contradiction(nonsense) => Self::Contradiction(nonsense),
         }
     }
@@ -152,7 +152,7 @@ impl<'a> Transaction<'a> {
             let sender_needs_it =
                 envelope.mail.reverse_path.as_ref().is_some_and(|path| !path.as_str().is_ascii());
             if !each || sender_needs_it || standings.asked().next().is_none() {
-                return Err(fault(Stage::Mail, Cause::ExtensionMissing("SMTPUTF8")));
+                return Err(Fault::new(Stage::Mail, Cause::ExtensionMissing("SMTPUTF8")));
             }
         }
         let framing = if extensions.chunking { Framing::Bdat } else { Framing::Data };
@@ -276,7 +276,7 @@ impl<'a> Transaction<'a> {
             return self.standings.set(index, Standing::Taken);
         }
         let recipient = self.envelope.recipients.get(index).map(|recipient| recipient.address.to_string());
-        let refusal = Fault { recipient, ..Fault::refused(Stage::Rcpt, reply) };
+        let refusal = Fault::refused(Stage::Rcpt, reply).about(recipient);
         if !self.apart {
             return self.refuse(refusal);
         }
@@ -348,7 +348,7 @@ impl<'a> Transaction<'a> {
         let wins = match &self.refusal {
             None => true,
             Some(first) => {
-                let both_are_recipients = first.stage == Stage::Rcpt && fault.stage == Stage::Rcpt;
+                let both_are_recipients = first.stage() == Stage::Rcpt && fault.stage() == Stage::Rcpt;
                 (both_are_recipients && !is_5xx(first) && is_5xx(&fault))
                     || (!first.is_certain() && fault.is_certain())
             }
@@ -362,10 +362,10 @@ impl<'a> Transaction<'a> {
         let (verdict, stage) = match (self.refusal.take(), self.accepted.take()) {
             (Some(fault), Some(_)) => (Verdict::Contradiction(fault), None),
             (Some(fault), None) if fault.is_certain() => {
-                let stage = fault.stage;
+                let stage = fault.stage();
                 (Verdict::Refused(fault), Some(stage))
             }
-            (Some(fault), None) if self.content_ahead || fault.stage == Stage::Verdict => {
+            (Some(fault), None) if self.content_ahead || fault.stage() == Stage::Verdict => {
                 (Verdict::Contradiction(fault), None)
             }
             (Some(fault), None) => (Verdict::Refused(fault), None),
@@ -373,7 +373,7 @@ impl<'a> Transaction<'a> {
             (None, None) => match self.standings.worst() {
                 Some(refusal) => (Verdict::Refused(refusal.clone()), Some(Stage::Rcpt)),
                 // Only a 421 in place of a good reply ends without any; it is never good.
-                None => (Verdict::Refused(fault(Stage::Content, Cause::Closed)), None),
+                None => (Verdict::Refused(Fault::new(Stage::Content, Cause::Closed)), None),
             },
         };
         let after = match stage {
@@ -391,10 +391,6 @@ impl<'a> Transaction<'a> {
 
 /// What says that a server takes no more recipients in this transaction (RFC 3463 X.5.3).
 const TOO_MANY_RECIPIENTS: EnhancedCode = EnhancedCode(4, 5, 3);
-
-fn fault(stage: Stage, cause: Cause) -> Fault {
-    Fault { stage, recipient: None, cause }
-}
 
 /// A 2xx, and none that only another command is answered with (HELP, the greeting, QUIT, AUTH): that one is late.
 const fn is_done(reply: &Reply) -> bool {

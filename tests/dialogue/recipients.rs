@@ -353,7 +353,7 @@ fn nobody_is_accepted_without_a_2xx_to_rcpt_and_to_the_end() {
                     refused += 1;
                     assert!(!(was_taken == Some(true) && end_is_good), "round {round}: {address} {fault:?}");
                     assert!(
-                        !matches!(&fault.cause, Cause::Refused(reply) if reply.code == 250 && end_is_good)
+                        !matches!(fault.cause(), Cause::Refused(reply) if reply.code == 250 && end_is_good)
                     );
                 }
                 RecipientOutcome::Settled(Outcome::Unknown(_)) => {

@@ -390,7 +390,7 @@ fn a_reply_that_answers_another_command_is_no_verdict() {
 fn what_comes_unasked_leaves_no_acceptance() {
     let stray = || Cause::BrokenReply("250 What".into());
     let bye = || Cause::Refused(reply("421 4.3.2 Bye"));
-    let fault = |stage, cause| Fault { stage, recipient: None, cause };
+    let fault = Fault::new;
     let accepted = || Verdict::Accepted(reply("250 OK"));
     for cause in [stray(), bye()] {
         for ended in [false, true] {
@@ -499,11 +499,11 @@ fn chunks_owe_replies_before_the_verdict() {
         (["250 OK", "250 OK", "250 2.0.0 Done"], Verdict::Accepted(reply("250 2.0.0 Done"))),
         (["250 OK", "552 5.3.4 Big", "503 5.5.1 No"], {
             let cause = Cause::Refused(reply("552 5.3.4 Big"));
-            Verdict::Refused(Fault { stage: Stage::Content, recipient: None, cause })
+            Verdict::Refused(Fault::new(Stage::Content, cause))
         }),
         (["250 OK", "552 5.3.4 Big", "250 2.0.0 Done"], {
             let cause = Cause::Refused(reply("552 5.3.4 Big"));
-            Verdict::Contradiction(Fault { stage: Stage::Content, recipient: None, cause })
+            Verdict::Contradiction(Fault::new(Stage::Content, cause))
         }),
     ] {
         let mut transaction = Transaction::new(&envelope, &extensions, streamed).unwrap();
