@@ -170,11 +170,11 @@ async fn line(wire: &mut BufReader<impl AsyncRead + Unpin>) -> Option<String> {
 struct Trust(TlsAcceptor, std::path::PathBuf);
 
 impl Trust {
-    fn new() -> Self {
+    fn new(test: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate =
             CertificateParams::new(vec!["smtp.test".into()]).unwrap().self_signed(&key).unwrap();
-        let file = std::env::temp_dir().join(format!("mailshim-ahead-{}.pem", std::process::id()));
+        let file = std::env::temp_dir().join(format!("mailshim-{test}-{}.pem", std::process::id()));
         std::fs::write(&file, certificate.pem()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -317,7 +317,7 @@ fn cases() -> Vec<Case> {
 
 #[tokio::test(start_paused = true)]
 async fn never_is_accepted_what_the_server_has_not_accepted() {
-    let trust = Trust::new();
+    let trust = Trust::new("never-accepted");
     let (mut accepted, mut unknown, mut failed) = (0, 0, 0);
     for case in cases() {
         let seen = Arc::new(Mutex::new(Seen::default()));
@@ -352,7 +352,7 @@ async fn never_is_accepted_what_the_server_has_not_accepted() {
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_in_one_piece_before_the_content_stops_it() {
-    let trust = Trust::new();
+    let trust = Trust::new("one-piece");
     for case in cases() {
         let in_flight = case.chunking && case.pipelining && case.size == Size::Small;
         let before_content = !matches!(case.twice, Twice::Nowhere | Twice::Verdict) && !in_flight;
