@@ -78,7 +78,7 @@ pub async fn accept(listener: TcpListener, sessions: Sessions, permits: Arc<Sema
 async fn serve(sessions: Sessions, socket: TcpStream, permit: OwnedSemaphorePermit) {
     // Replies are small and waited for.
     let _ = socket.set_nodelay(true);
-    let ending = sessions.serve(Box::new(socket)).await;
+    let ending = sessions.serve(socket).await;
     telemetry::session_ended(ending);
     drop(permit);
 }
