@@ -9,12 +9,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::config::{Config, SignIn};
+use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
 use crate::delivery::directory::{Accounts, Allowance};
 use crate::delivery::relay::Relay;
-use crate::identity::Identity;
+use crate::identity::sign_in::SignIn;
+use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
 use crate::message::Budget;
 use crate::message::policy::Policy;
@@ -119,7 +120,7 @@ pub async fn run(
 
     // Each of these runs for as long as mail is taken; one that ends before has panicked.
     let mut vital: JoinSet<()> = JoinSet::new();
-    vital.spawn(async move { identity.keep_fresh(telemetry::renewal).await });
+    vital.spawn(async move { identity.keep_fresh(tell_renewal).await });
     let permits = Arc::new(Semaphore::new(config.max_sessions));
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
@@ -155,18 +156,27 @@ pub async fn run(
     Ok(())
 }
 
+fn tell_renewal(event: &RenewalEvent) {
+    match event {
+        RenewalEvent::Renewed { good_for, renew_in, .. } => telemetry::token_renewed(*good_for, *renew_in),
+        RenewalEvent::Failed { fault, again_in, still_good_for } => {
+            telemetry::token_not_renewed(fault, *again_in, *still_good_for);
+        }
+    }
+}
+
 /// The sender policy that the configuration asks for.
 pub fn policy(config: &Config) -> Policy {
     Policy {
         from_policy: config.from_policy,
         from: config.from.clone(),
-        null_sender_stays: config.sign_in == SignIn::None,
+        null_sender_stays: config.identity.sign_in == SignIn::None,
         allowed_senders: config.allowed_senders.clone(),
         allowed_recipients: config.allowed_recipients.clone(),
         login_as_sender: config.login_as_sender.clone(),
         redirect_to: config.redirect_to.clone(),
         hostname: config.hostname.clone(),
-        domain: config.mailbox.domain().to_string(),
+        domain: config.identity.mailbox.domain().to_string(),
     }
 }
 
@@ -191,14 +201,14 @@ pub fn upstream(
     let roots = config.ca_file.as_deref();
     // The token service is not shown the certificate: it is for the connector.
     let tls = tls::watched_client_config(roots, None, &watchers.token)?;
-    let upstream_tls = match &config.client_certificate {
+    let upstream_tls = match &config.connector_certificate {
         // One store of roots for both, where nobody watches: it takes memory.
         None if !watchers.upstream.is_somebody() => Arc::clone(&tls),
         certificate => tls::watched_client_config(roots, certificate.as_ref(), &watchers.upstream)?,
     };
     let dialer = Dialer::new(deadlines, config.egress_proxy.clone());
     let http = Http::new(dialer.watched_by(watchers.token.clone()), Arc::clone(&tls), deadlines);
-    let identity = Arc::new(Identity::new(config, http));
+    let identity = Arc::new(Identity::new(&config.identity, http));
     let connector = Connector {
         dialer: dialer.watched_by(watchers.upstream.clone()),
         tls: upstream_tls,

@@ -178,7 +178,7 @@ impl Account {
             Outcome::Failed(ref fault) | Outcome::Unknown(ref fault) => fault,
         };
         self.failed(sender, fault);
-        if matches!(fault.cause, Cause::TimedOut(_)) {
+        if matches!(fault.cause(), Cause::TimedOut(_)) {
             // What swallowed this connection without a word has swallowed the idle ones too: another attempt on one of
             // them would only use up the hold.
             self.pool.drop_idle().await;
@@ -262,7 +262,7 @@ impl Account {
 
     fn sign_in_failed(&self, fault: &Fault) {
         // One address that may not sign in must not make an operator believe that no mail goes out.
-        match self.is_a_senders && fault.stage == Stage::Auth {
+        match self.is_a_senders && fault.stage() == Stage::Auth {
             true => telemetry::sender_refused(),
             false => telemetry::sign_in_failed(fault),
         }
@@ -273,7 +273,7 @@ impl Account {
     fn failed(&self, sender: &str, fault: &Fault) {
         let standing = self.gate.learn(Event::Failed { sender, fault });
         self.pool.allow(standing.connections);
-        if standing.breaker != Breaker::Closed && matches!(fault.stage, Stage::Auth | Stage::Token) {
+        if standing.breaker != Breaker::Closed && matches!(fault.stage(), Stage::Auth | Stage::Token) {
             *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = self.identity.fingerprint();
         }
     }

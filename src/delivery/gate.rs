@@ -187,8 +187,7 @@ fn left(until: std::time::Instant, now: Instant) -> Duration {
 
 /// The fault again, for an app that is not let try before its time.
 pub(super) fn remembered(fault: Fault, again_in: Duration) -> Fault {
-    let (stage, recipient) = (fault.stage, None);
-    Fault { stage, recipient, cause: Cause::Remembered(Arc::new(fault), again_in) }
+    Fault::new(fault.stage(), Cause::Remembered(Arc::new(fault), again_in))
 }
 
 fn used_up(opens_in: Duration) -> Fault {
@@ -197,5 +196,5 @@ fn used_up(opens_in: Duration) -> Fault {
 
 /// A mail that came to the end of its waiting.
 pub(super) fn waiting(cause: Cause) -> Fault {
-    Fault { stage: Stage::Wait, recipient: None, cause }
+    Fault::new(Stage::Wait, cause)
 }

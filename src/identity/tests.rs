@@ -7,12 +7,17 @@ use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::config::CLOUDS;
 use crate::deadlines::Deadlines;
+use crate::identity::certificate::CertificateFile;
+use crate::identity::sign_in::{Application, TokenSource};
+use crate::names::{Authority, Mailbox};
 use crate::transport::dial::Dialer;
 use crate::transport::tls;
 
 const CANARY: &str = "canary-5up3r-s3cret";
+
+/// Of every cloud but high volume email.
+const MARGIN: Duration = Duration::from_secs(2 * 60);
 
 /// Each exchange takes a second and has the next result; after the last one, tokens of 100 minutes.
 #[derive(Clone, Default)]
@@ -41,11 +46,10 @@ impl Script {
 }
 
 fn identity(script: &Script) -> Arc<Identity> {
-    identity_in("worldwide", script)
+    identity_with(MARGIN, script)
 }
 
-fn identity_in(cloud: &str, script: &Script) -> Arc<Identity> {
-    let margin = CLOUDS.iter().find(|row| row.name == cloud).unwrap().token_margin;
+fn identity_with(margin: Duration, script: &Script) -> Arc<Identity> {
     Arc::new(Identity::tokens("app@contoso.com".to_string(), margin, Exchange::Scripted(script.clone())))
 }
 
@@ -172,7 +176,7 @@ async fn an_old_token_serves_while_its_renewal_fails_but_not_in_its_last_two_min
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, false));
     sleep(seconds(50)).await;
     let fault = identity.credential().await.unwrap_err();
-    assert_eq!((fault.stage, Err(fault.cause)), (Stage::Token, busy(Some(3000))));
+    assert_eq!((fault.stage(), Err(fault.cause().clone())), (Stage::Token, busy(Some(3000))));
     assert_eq!(script.calls(), 4);
     sleep(minutes(5)).await;
     assert_eq!(generation(&identity.credential().await.unwrap()), (2, false));
@@ -195,14 +199,14 @@ async fn a_token_without_renewal_is_replaced_when_a_mail_needs_it() {
 #[tokio::test(start_paused = true)]
 async fn for_high_volume_email_no_token_is_used_in_its_last_ten_minutes() {
     let script = Script::of([lives_for(60), busy(None), lives_for(60)]);
-    let identity = identity_in("hve", &script);
+    let identity = identity_with(minutes(11), &script);
     identity.credential().await.unwrap();
     // The life counts from the request, which took a second.
     advance(minutes(49) - seconds(2)).await;
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, false));
     advance(seconds(1)).await;
     // Not even while there is no other.
-    assert_eq!(identity.credential().await.unwrap_err().stage, Stage::Token);
+    assert_eq!(identity.credential().await.unwrap_err().stage(), Stage::Token);
     advance(minutes(5)).await;
     assert_eq!(generation(&identity.credential().await.unwrap()), (2, true));
 }
@@ -229,11 +233,11 @@ async fn a_refusal_is_remembered_for_ten_seconds() {
     let identity = identity(&script);
     for wait in [0, 0, 9] {
         advance(seconds(wait)).await;
-        assert_eq!(Err(identity.credential().await.unwrap_err().cause), refusal());
+        assert_eq!(Err(identity.credential().await.unwrap_err().cause().clone()), refusal());
     }
     assert_eq!(script.calls(), 1);
     advance(seconds(1)).await;
-    assert_eq!(Err(identity.credential().await.unwrap_err().cause), busy(None));
+    assert_eq!(Err(identity.credential().await.unwrap_err().cause().clone()), busy(None));
     advance(seconds(1)).await;
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, true));
 }
@@ -244,7 +248,7 @@ async fn a_retry_after_is_honoured_by_mails_and_by_the_renewal() {
     let identity = identity(&script);
     let events = keep(&identity);
     sleep(seconds(119)).await;
-    assert_eq!(Err(identity.credential().await.unwrap_err().cause), busy(Some(120)));
+    assert_eq!(Err(identity.credential().await.unwrap_err().cause().clone()), busy(Some(120)));
     assert_eq!(script.calls(), 1);
     sleep(seconds(4)).await;
     assert_eq!(
@@ -269,36 +273,41 @@ async fn an_exchange_that_panics_leaves_nobody_waiting() {
     let script = Script::of([Err(Cause::Closed)]);
     let identity = identity(&script);
     let fault = identity.credential().await.unwrap_err();
-    assert!(matches!(fault.cause, Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
+    assert!(matches!(fault.cause(), Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, true));
 }
 
-/// An identity whose token service is a port where nobody listens.
-fn configured(changes: &[(&str, &str)]) -> Identity {
+/// An identity that signs in so.
+fn configured(sign_in: SignIn) -> Identity {
+    let deadlines = Deadlines::default();
+    let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
+    let mailbox = Mailbox::parse("app@contoso.com").unwrap();
+    Identity::new(&Options { mailbox, sign_in, token_margin: MARGIN }, http)
+}
+
+/// An application whose token service is a port where nobody listens.
+fn application() -> Application {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let authority = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
-    drop(listener);
-    let common = [("MAILSHIM_MAILBOX", "app@contoso.com"), ("AZURE_AUTHORITY_HOST", authority.as_str())];
-    let vars = common.iter().chain(changes).map(|(name, value)| (name.into(), value.into()));
-    let (config, deadlines) = (Config::from_env(vars).unwrap(), Deadlines::default());
-    let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
-    Identity::new(&config, http)
+    Application {
+        tenant: "contoso.com".to_string(),
+        client_id: "8c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60".to_string(),
+        authority: Authority::parse(&authority).unwrap(),
+        scope: "https://outlook.office365.com/.default".to_string(),
+    }
 }
 
 #[tokio::test]
 async fn it_tells_when_its_certificate_ends() {
     let path = std::env::temp_dir().join(format!("mailshim-identity-certificate-{}", std::process::id()));
     std::fs::write(&path, office365::AppCertificate::valid(-1, 40).pem()).unwrap();
-    let identity = configured(&[
-        ("MAILSHIM_TENANT_ID", "contoso.com"),
-        ("MAILSHIM_CLIENT_ID", "8c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60"),
-        ("MAILSHIM_CLIENT_CERTIFICATE_PATH", path.to_str().unwrap()),
-    ]);
+    let file = CertificateFile { path: path.clone(), password: None };
+    let identity = configured(SignIn::Token(TokenSource::Certificate(application(), file)));
     let days = || identity.certificate_expires_in(SystemTime::now()).map(|left| left.as_secs() / 86_400);
     assert_eq!(days(), None);
     let fault = identity.credential().await.unwrap_err();
     std::fs::remove_file(&path).unwrap();
-    assert!(matches!(fault.cause, Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
+    assert!(matches!(fault.cause(), Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
     assert_eq!(days(), Some(39));
 }
 
@@ -306,18 +315,14 @@ async fn it_tells_when_its_certificate_ends() {
 async fn a_secret_file_that_cannot_be_read_is_a_set_up_fault_and_is_not_remembered() {
     let path = std::env::temp_dir().join(format!("mailshim-identity-{}", std::process::id()));
     std::fs::write(&path, CANARY).unwrap();
-    let file = path.display().to_string();
-    let password = configured(&[("MAILSHIM_PASSWORD_FILE", &file)]);
-    let token = configured(&[
-        ("MAILSHIM_TENANT_ID", "contoso.com"),
-        ("MAILSHIM_CLIENT_ID", "8c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60"),
-        ("MAILSHIM_CLIENT_SECRET_FILE", &file),
-    ]);
+    let file = SecretSource::File(path.clone());
+    let password = configured(SignIn::Password(file.clone()));
+    let token = configured(SignIn::Token(TokenSource::Secret(application(), file)));
     std::fs::remove_file(&path).unwrap();
     for identity in [&password, &token] {
         let fault = identity.credential().await.unwrap_err();
         assert!(
-            matches!(&fault.cause, Cause::SetUp(words) if words.contains("mailshim-identity")),
+            matches!(fault.cause(), Cause::SetUp(words) if words.contains("mailshim-identity")),
             "{fault:?}"
         );
     }
@@ -325,7 +330,7 @@ async fn a_secret_file_that_cannot_be_read_is_a_set_up_fault_and_is_not_remember
     let login = password.credential().await.unwrap();
     let fault = token.credential().await.unwrap_err();
     std::fs::remove_file(&path).unwrap();
-    assert!(matches!(fault.cause, Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
+    assert!(matches!(fault.cause(), Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
     assert!(matches!(&login, Credential::Login { password, .. } if password.expose() == CANARY));
     assert!(!password.refused(&login));
     assert!(!format!("{login:?} {fault:?}").contains(CANARY));

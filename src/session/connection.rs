@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::machine::{Ending, Guard, Limits, Machine, Step};
+use super::machine::{Ending, Guard, Limits, Machine, Notice, Step};
 use crate::credential::AppLogin;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
@@ -22,6 +22,7 @@ use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::Login;
 use crate::telemetry;
+use crate::wire::BoxedWire;
 
 /// Octets of one read of the socket.
 const READ: usize = 16 * 1024;
@@ -67,14 +68,9 @@ impl Guard for SenderGuard {
     }
 }
 
-/// What the app is heard and answered over: a socket, or a test's pipe.
-pub trait AppWire: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> AppWire for T {}
-
 /// The app's socket with its machine.
-pub struct AppConnection<W> {
-    wire: W,
+pub struct AppConnection {
+    wire: BoxedWire,
     machine: Machine,
     out: BytesMut,
     input: Box<[u8]>,
@@ -82,9 +78,9 @@ pub struct AppConnection<W> {
     deadlines: Arc<Deadlines>,
 }
 
-impl<W: AppWire> AppConnection<W> {
+impl AppConnection {
     /// A connection that is about to be greeted.
-    pub fn new(wire: W, limits: Limits, deadlines: Arc<Deadlines>) -> Self {
+    pub fn new(wire: BoxedWire, limits: Limits, deadlines: Arc<Deadlines>) -> Self {
         let (machine, input) = (Machine::new(limits), vec![0; READ].into_boxed_slice());
         Self { wire, machine, out: BytesMut::new(), input, dropping_since: None, deadlines }
     }
@@ -97,7 +93,7 @@ impl<W: AppWire> AppConnection<W> {
                 Step::End => return Piece::End,
                 Step::Abandoned(why) => return Piece::Abandoned(why),
                 Step::Reply(reply) => self.out.extend_from_slice(&reply),
-                Step::Notice(notice) => telemetry::app_notice(notice),
+                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
                 Step::NeedInput => self.read().await,
                 // The machine lets neither happen inside a message.
                 Step::Begin(_) | Step::SignIn(_) | Step::Close(_) => {
@@ -164,7 +160,7 @@ impl<W: AppWire> AppConnection<W> {
     }
 }
 
-impl<W: AppWire> Source for AppConnection<W> {
+impl Source for AppConnection {
     fn next(&mut self) -> Awaited<'_, Piece> {
         Box::pin(self.next_content())
     }
@@ -174,7 +170,7 @@ impl<W: AppWire> Source for AppConnection<W> {
     }
 }
 
-impl<W: AppWire> AppConnection<W> {
+impl AppConnection {
     /// Says the last words so that they arrive: closed with octets unread, the kernel sends a reset, which can destroy a
     /// reply that the app has not read yet.
     async fn close(&mut self, ending: Ending) {
@@ -198,7 +194,7 @@ impl<W: AppWire> AppConnection<W> {
 
 impl Sessions {
     /// Serves one connection until it ends.
-    pub async fn serve(&self, wire: impl AppWire) -> Ending {
+    pub async fn serve(&self, wire: BoxedWire) -> Ending {
         let mut connection = AppConnection::new(wire, self.limits.clone(), Arc::clone(&self.deadlines));
         let _open = telemetry::session_open();
         connection.machine.guard(Arc::new(SenderGuard {
@@ -229,7 +225,7 @@ impl Sessions {
                     connection.machine.signed_in(accepted);
                 }
                 Step::Begin(envelope) => self.message(&mut connection, envelope).await,
-                Step::Notice(notice) => telemetry::app_notice(notice),
+                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
                 Step::Close(ending) => {
                     connection.close(ending).await;
                     return ending;
@@ -241,7 +237,7 @@ impl Sessions {
     }
 
     /// One message, from the first octet of its content to the answer.
-    async fn message(&self, connection: &mut AppConnection<impl AppWire>, given: Envelope) {
+    async fn message(&self, connection: &mut AppConnection, given: Envelope) {
         let id = MessageId::next();
         let begun = Instant::now();
         let mut content = HeldContent::new(&mut *connection, self.budget.clone());
@@ -258,8 +254,7 @@ impl Sessions {
             }
             Err(NotPrepared::Unsendable(refusal)) => {
                 let cause = Cause::Unsendable(refusal);
-                let fault = Fault { stage: Stage::Content, recipient: None, cause };
-                (Ok(Outcome::Failed(fault)), DeliveryRecord::default(), None)
+                (Ok(Outcome::Failed(Fault::new(Stage::Content, cause))), DeliveryRecord::default(), None)
             }
             Err(NotPrepared::Abandoned(why)) => (Err(why), DeliveryRecord::default(), None),
         };

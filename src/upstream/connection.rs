@@ -412,7 +412,7 @@ impl Connection {
             self.link.line(&line);
             let reply = self.link.reply(stage).await?;
             if !reply.is_positive() {
-                return Err(Fault { stage, recipient, cause: Cause::Refused(reply) });
+                return Err(Fault::refused(stage, &reply).about(recipient));
             }
             replies.push(reply);
         }

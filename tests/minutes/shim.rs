@@ -50,7 +50,7 @@ impl Shim {
         };
         let allowance = Allowance { connections: 3, messages_per_minute, recipients_per_day: 0 };
         let (life, seen) = watch::channel(Life::Running);
-        let identity = Arc::new(Identity::new(&config, http));
+        let identity = Arc::new(Identity::new(&config.identity, http));
         let accounts = Accounts::new(identity, connector, allowance, AddressList::default(), seen.clone());
         let policy = Policy {
             from_policy: FromPolicy::Repair,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::notes::{Certificate, Noted};
 use super::token::Claims;
-use crate::config::{Config, SignIn};
+use crate::config::Config;
+use crate::identity::sign_in::SignIn;
 use crate::outcome::{Cause, Class, Context, Fault, Stage, TokenFault, judge};
 use crate::smtp::reply::Reply;
 use crate::transport::tls;
@@ -30,7 +31,7 @@ pub(super) fn advise(fault: &Fault, known: &Known<'_>) -> (String, Option<String
     let said = fault.to_string();
     // What that sentence goes on to advise is advised below, with the name of the authority.
     let said = said.split("; where a firewall").next().unwrap_or_default();
-    let (why, fix) = match fault.stage {
+    let (why, fix) = match fault.stage() {
         Stage::Resolve => resolve(known),
         Stage::Connect => connect(fault, known),
         Stage::Greeting => greeting(fault, known),
@@ -44,7 +45,7 @@ pub(super) fn advise(fault: &Fault, known: &Known<'_>) -> (String, Option<String
         Some(why) => format!("{said}: {why}"),
         None => said.to_string(),
     };
-    let mailbox = known.config.mailbox.to_string();
+    let mailbox = known.config.identity.mailbox.to_string();
     let context = Context { from_is_ours: true, mailbox: &mailbox, spool: false };
     let judgement = judge(fault, &context);
     // The hints are for the app's reply and the log, whose readers have not come here yet.
@@ -95,14 +96,14 @@ const fn is_usual(port: u16) -> bool {
 }
 
 fn connect(fault: &Fault, known: &Known<'_>) -> Refined {
-    if let Cause::Proxy { words, .. } = &fault.cause {
+    if let Cause::Proxy { words, .. } = fault.cause() {
         return match words.contains("it is not reached") {
             true => fix("Correct host and port in MAILSHIM_EGRESS_PROXY."),
             false => nothing(),
         };
     }
     let upstream = &known.config.upstream;
-    let why = match fault.cause {
+    let why = match fault.cause() {
         Cause::TimedOut(_) => "something on the way, most likely a firewall, drops what is sent to this port",
         _ => "nothing listens there, or a firewall refuses in its place",
     };
@@ -144,7 +145,7 @@ fn greeting(fault: &Fault, known: &Known<'_>) -> Refined {
         );
     }
     let usual = "Let the firewall pass port 587 without SMTP inspection";
-    match &fault.cause {
+    match fault.cause() {
         Cause::BrokenReply(words) if words.contains("HTTP/") => both(
             "an HTTP server answers in Office 365's place",
             "Check host and port in MAILSHIM_UPSTREAM; where they are right, a captive portal or proxy answers: let it pass \
@@ -168,7 +169,7 @@ fn greeting(fault: &Fault, known: &Known<'_>) -> Refined {
 
 fn start_tls(fault: &Fault, known: &Known<'_>) -> Refined {
     let greeted = known.upstream.reply(Stage::Greeting).map(Reply::text).unwrap_or_default();
-    if fault.cause == Cause::StartTlsMissing && !greeted.contains("outlook.") {
+    if *fault.cause() == Cause::StartTlsMissing && !greeted.contains("outlook.") {
         return fix(format!(
             "Check MAILSHIM_UPSTREAM: the server does not introduce itself as Office 365; where the name is right, let the \
              firewall pass port {} without SMTP inspection.",
@@ -237,7 +238,7 @@ fn tls_failed(said: &str, noted: &Noted, config: &Config) -> Refined {
 }
 
 fn token(fault: &Fault, said: &str, known: &Known<'_>) -> Refined {
-    let Cause::Token(cause) = &fault.cause else { return nothing() };
+    let Cause::Token(cause) = fault.cause() else { return nothing() };
     match cause {
         TokenFault::Refused { codes, .. } => match known.token.clock_is_wrong() {
             // An assertion outside of its time.
@@ -259,19 +260,19 @@ fn token(fault: &Fault, said: &str, known: &Known<'_>) -> Refined {
 }
 
 fn auth(fault: &Fault, known: &Known<'_>) -> Refined {
-    let Cause::Refused(reply) = &fault.cause else { return nothing() };
+    let Cause::Refused(reply) = fault.cause() else { return nothing() };
     // Where Office 365 says more than "unsuccessful", its own words decide.
     let is_bare = reply.code == 535 && reply.enhanced().is_some_and(|code| (code.1, code.2) == (7, 3));
-    if is_bare && matches!(known.config.sign_in, SignIn::Password(_)) {
+    if is_bare && matches!(known.config.identity.sign_in, SignIn::Password(_)) {
         return fix(format!(
             "Check MAILSHIM_MAILBOX and MAILSHIM_PASSWORD, and that SMTP AUTH is on: Set-CASMailbox {} \
              -SmtpClientAuthenticationDisabled $false. Do not try often: the account is locked. Better sign in with OAuth: \
              MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID and MAILSHIM_CLIENT_SECRET.",
-            known.config.mailbox
+            known.config.identity.mailbox
         ));
     }
     let Some(claims) = known.claims.as_ref().filter(|_| is_bare) else { return nothing() };
-    let mailbox = &known.config.mailbox;
+    let mailbox = &known.config.identity.mailbox;
     if let Some(aud) = claims.wrong_audience() {
         return both(
             format!("the token is for {aud}"),
@@ -303,18 +304,20 @@ pub(super) async fn answers_tls(connector: &Connector, within: Duration) -> bool
     match tls::handshake(&connector.tls, &connector.host, wire, within).await {
         Ok(_) => true,
         // A certificate was shown, or an alert sent: it is TLS in any case.
-        Err(fault) => matches!(&fault.cause, Cause::Tls(words) if !words.contains("did not answer with TLS")),
+        Err(fault) => {
+            matches!(fault.cause(), Cause::Tls(words) if !words.contains("did not answer with TLS"))
+        }
     }
 }
 
 /// Whether a greeting that failed so is worth that question.
 pub(super) const fn may_be_tls(fault: &Fault) -> bool {
-    matches!(fault.stage, Stage::Greeting) && matches!(fault.cause, Cause::TimedOut(_) | Cause::Closed)
+    matches!(fault.stage(), Stage::Greeting) && matches!(fault.cause(), Cause::TimedOut(_) | Cause::Closed)
 }
 
 /// What the sign-in is, in words.
 pub(super) fn sign_in(config: &Config) -> &'static str {
-    match &config.sign_in {
+    match &config.identity.sign_in {
         SignIn::Token(_) => "AUTH XOAUTH2",
         SignIn::Password(_) => "AUTH LOGIN with the mailbox's password",
         SignIn::None => "no sign-in: a connector knows us by address or certificate",
@@ -340,7 +343,7 @@ mod tests {
         let config = config(upstream);
         let (upstream, token) = (Noted::default(), Noted::default());
         let known = Known { config: &config, upstream, token, claims: None, other_proxy, speaks_tls: false };
-        let (cause, fix) = advise(&Fault { stage, recipient: None, cause }, &known);
+        let (cause, fix) = advise(&Fault::new(stage, cause), &known);
         format!("{cause} | {}", fix.unwrap_or_default())
     }
 
