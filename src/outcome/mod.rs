@@ -14,6 +14,9 @@ mod network;
 mod judge;
 mod wording;
 
-pub use fault::{Cause, Fault, Outcome, Stage, TokenFault};
+pub use fault::{
+    Alert, Cause, Fault, Outcome, ProxyFault, ProxyReason, Stage, TlsFault, TlsReason, TokenFault,
+};
 pub use judge::{Context, Judgement, judge};
 pub use ruling::{Class, Pause, Retry, Scope};
+pub use wording::WithoutAdvice;
