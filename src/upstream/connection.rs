@@ -12,9 +12,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::link::{Link, MAX_CHUNK, fault};
 use crate::credential::Credential;
 use crate::deadlines::Deadlines;
-use crate::identity::Identity;
 use crate::message::{Abandoned, Envelope, HeldContent, Piece};
-use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Retry, Stage};
+use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Stage};
 use crate::smtp::data::DotStuffer;
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::Reply;
@@ -46,45 +45,24 @@ pub struct Connector {
     pub port: u16,
     /// Our name in EHLO.
     pub hostname: String,
-    /// The mailbox that signs in.
-    pub identity: Arc<Identity>,
     /// Every wait.
     pub deadlines: Arc<Deadlines>,
 }
 
 impl Connector {
-    /// Opens a signed-in connection. A token from the cache that is refused is replaced once.
-    ///
-    /// # Errors
-    /// Which stage failed, and why.
-    pub async fn open(&self) -> Result<Connection, Fault> {
-        let mut renewed = false;
-        loop {
-            // First, so that a connection is not kept waiting for the token service.
-            let credential = self.identity.credential().await?;
-            match self.open_with(&credential).await {
-                Err(fault) if fault.retry() == Retry::OnceWithFreshToken => {
-                    // Never with the same password again: Office 365 locks the account.
-                    let another_may_help = self.identity.refused(&credential);
-                    if renewed || !another_may_help {
-                        return Err(fault);
-                    }
-                    renewed = true;
-                }
-                opened => return opened,
-            }
-        }
-    }
-
     /// Opens a connection that is not signed in: as far as the server goes with anybody.
     ///
     /// # Errors
     /// Which stage failed, and why.
     pub async fn open_unsigned(&self) -> Result<Connection, Fault> {
-        self.open_with(&Credential::Nobody).await
+        self.open(&Credential::Nobody).await
     }
 
-    async fn open_with(&self, credential: &Credential) -> Result<Connection, Fault> {
+    /// Opens a connection that is signed in with this.
+    ///
+    /// # Errors
+    /// Which stage failed, and why.
+    pub async fn open(&self, credential: &Credential) -> Result<Connection, Fault> {
         let watcher = self.dialer.watcher();
         let wire = self.dialer.connect(&self.host, self.port).await?;
         let mut opening = Opening::new(&self.hostname, Some(credential));
@@ -156,7 +134,7 @@ impl Connection {
         Self {
             link,
             extensions,
-            credential,
+            credential: credential.spent(),
             opened,
             messages: 0,
             usable: true,
