@@ -1,6 +1,6 @@
 //! What readiness says of sign-ins. It is one for the whole process, so that these tests have one of their own.
 
-#[path = "ways/shim.rs"]
+#[path = "relay/ways/shim.rs"]
 #[expect(dead_code, reason = "not all of it is needed here")]
 mod shim;
 
