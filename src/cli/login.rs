@@ -11,12 +11,12 @@ use super::USAGE;
 use crate::config::{self, Application, Login};
 use crate::deadlines::Deadlines;
 use crate::identity::grant::{self, Polled, Token};
-use crate::identity::http::Http;
 use crate::identity::token_file;
 use crate::outcome::{Cause, Context, Fault, Judgement, Retry, Stage, TokenFault, judge};
 use crate::secret::Secret;
-use crate::upstream::dial::Dialer;
-use crate::upstream::tls;
+use crate::transport::dial::Dialer;
+use crate::transport::http::Http;
+use crate::transport::tls;
 
 /// What each `slow_down` adds to the pause between two questions (RFC 8628 section 3.5).
 const SLOWER: Duration = Duration::from_secs(5);

@@ -3,11 +3,11 @@
 pub mod arguments;
 pub mod check;
 mod env;
-mod letter;
 mod run;
+pub mod serve;
 mod send;
 mod sendmail;
-mod submit;
+mod client;
 mod login;
 mod exec;
 mod wait;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{SOFTWARE, USAGE, exec, hardening};
+use crate::cli::serve::{self, Failed};
 use crate::config::Config;
 use crate::deadlines::Deadlines;
-use crate::listener::{self, Failed};
 use crate::telemetry;
 
 /// Threads for what blocks (name look-ups, files). A hanging name server fills no more than these.
@@ -52,7 +52,7 @@ async fn serve(config: &Config) -> ExitCode {
     let stop = first_signal();
     telemetry::started(&config.mailbox.to_string(), &config.upstream.to_string(), config.sign_in.name());
     config.warnings.iter().for_each(|warning| telemetry::configuration_warning(warning));
-    let sockets = match listener::bind(config).await {
+    let sockets = match serve::bind(config).await {
         Ok(sockets) => sockets,
         Err(problem) => {
             telemetry::start_failed(&problem);
@@ -69,7 +69,7 @@ async fn serve(config: &Config) -> ExitCode {
         exec::tell_ready(&addresses);
         stop.await;
     };
-    match listener::run(config, Deadlines::default(), sockets, stop).await {
+    match serve::run(config, Deadlines::default(), sockets, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::SetUp(problem)) => {
             telemetry::start_failed(&problem);

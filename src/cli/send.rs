@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 
 use super::USAGE;
-use super::letter::{self, Letter};
-use super::submit::{Deadlines, Envelope, Failure, Shim};
+use super::client::letter::{self, Letter};
+use super::client::{Deadlines, Envelope, Failure, Shim};
 use crate::config;
 use crate::message::address::{self, Mailbox};
 use crate::message::header::{Value, append};

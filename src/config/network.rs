@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
-use super::address::HostPort;
 use super::environment::Reader;
 use super::value;
 use super::variables::RawEnv;
+use crate::names::HostPort;
 use crate::secret::Secret;
-use crate::upstream::proxy::{EgressProxy, Exceptions, Login, Protocol};
+use crate::transport::proxy::{EgressProxy, Exceptions, Login, Protocol};
 
 const PROXY: &str = "MAILSHIM_EGRESS_PROXY";
 

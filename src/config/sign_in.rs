@@ -6,15 +6,15 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::address::{Authority, is_dns_name};
 use super::environment::Reader;
 use super::managed::{ManagedIdentity, managed_identity};
 use super::network;
 use super::value::{self, is_guid};
 use super::variables::RawEnv;
-use crate::certificate::{CertificateFile, WARN_BEFORE_END};
+use crate::identity::certificate::{CertificateFile, WARN_BEFORE_END};
+use crate::names::{Authority, is_dns_name};
 use crate::secret::{SecretSource, read_value_file};
-use crate::upstream::proxy::EgressProxy;
+use crate::transport::proxy::EgressProxy;
 
 /// How to sign in to Office 365.
 #[derive(Clone, Debug, PartialEq, Eq)]

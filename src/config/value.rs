@@ -3,15 +3,11 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 
-/// A number written in digits alone (Rust's own parser takes `+5` too).
-pub(super) fn digits<T: FromStr>(text: &str) -> Option<T> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
-}
+use crate::names::digits;
 
 /// A whole number between two bounds, both included.
 pub(super) fn number(least: usize, most: usize) -> impl Fn(&str) -> Result<usize, String> {

@@ -8,13 +8,13 @@ use std::time::SystemTime;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::grant::{self, Assertion, Token, TokenRequest};
-use super::http::Http;
 use super::token_file;
-use crate::certificate::CertificateFile;
 use crate::config::{Application, ManagedEndpoint, ManagedIdentity, TokenSource};
+use crate::identity::certificate::CertificateFile;
 use crate::outcome::Cause;
 use crate::secret::{Secret, SecretSource};
 use crate::telemetry;
+use crate::transport::http::Http;
 
 /// How tokens are obtained.
 #[cfg_attr(test, expect(clippy::large_enum_variant, reason = "the small variant is the tests' own"))]

@@ -10,7 +10,7 @@
 //! At most one exchange is under way, in a task of its own: a mail that is given up stops waiting and nothing else.
 
 pub mod grant;
-pub mod http;
+pub mod certificate;
 mod exchange;
 pub mod token_file;
 
@@ -22,12 +22,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::config::{Config, SignIn};
+use crate::credential::Credential;
 use crate::identity::exchange::Exchange;
 use crate::identity::grant::Token;
-use crate::identity::http::Http;
 use crate::outcome::{Cause, Fault, Stage, TokenFault};
 use crate::secret::{Secret, SecretSource};
 use crate::telemetry;
+use crate::transport::http::Http;
 
 /// A token is renewed this long before its end at the latest (Exchange's high volume endpoint refuses it from there on),
 /// where it lives for at least twice as long; and else at 70 % of its life.
@@ -42,45 +43,6 @@ const REMEMBER_FAILURE: Duration = Duration::from_secs(1);
 /// The longest pause of the renewal's back-off, and of a Retry-After: nothing that a server sends may keep all mail
 /// waiting for longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5 * 60);
-
-/// What AUTH is done with.
-#[derive(Clone, Debug)]
-pub enum Credential {
-    /// AUTH XOAUTH2.
-    Xoauth2 {
-        /// The mailbox.
-        user: String,
-        /// The access token.
-        token: Secret<String>,
-        /// Which token this is; grows with each one obtained.
-        generation: u64,
-        /// The end of its use, two minutes before the end of its life: no connection on it is used later.
-        good_until: Instant,
-        /// Obtained for this very call, not from the cache: if it is refused, another one will not help.
-        fresh: bool,
-    },
-    /// AUTH LOGIN.
-    Login {
-        /// The mailbox.
-        user: String,
-        /// Its password.
-        password: Secret<String>,
-    },
-    /// No AUTH: a connector knows us by address or certificate.
-    Nobody,
-}
-
-impl Credential {
-    /// Whether there is anything to sign in with.
-    pub const fn is_somebody(&self) -> bool {
-        !matches!(self, Self::Nobody)
-    }
-
-    /// Whether it is a token, which can be had anew.
-    pub const fn is_token(&self) -> bool {
-        matches!(self, Self::Xoauth2 { .. })
-    }
-}
 
 /// What became of one renewal in the background.
 #[derive(Clone, Debug)]

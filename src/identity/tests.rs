@@ -9,8 +9,8 @@ use tokio::time::{advance, sleep};
 use super::*;
 use crate::config::CLOUDS;
 use crate::deadlines::Deadlines;
-use crate::upstream::dial::Dialer;
-use crate::upstream::tls;
+use crate::transport::dial::Dialer;
+use crate::transport::tls;
 
 const CANARY: &str = "canary-5up3r-s3cret";
 

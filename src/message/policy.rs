@@ -3,7 +3,7 @@
 //! Pure: what the app gave in, what is to be done out. `repair.rs` does it.
 
 use super::address::{List, Mailbox, phrase_of_text, written};
-use crate::config::{AddressList, FromPolicy, Sender, is_usable};
+use crate::message::sender::{AddressList, FromPolicy, Sender, is_usable};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 

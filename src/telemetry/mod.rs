@@ -12,7 +12,6 @@ mod exec;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,9 +20,9 @@ use tracing::{debug, error, info, trace, warn};
 use addresses::masked;
 use metrics::metrics;
 
-use crate::handoff::Trail;
+use crate::delivery::Trail;
 use crate::identity::RenewalEvent;
-use crate::message::{Envelope, Why};
+use crate::message::{Envelope, MessageId, Why};
 use crate::outcome::{Context, Fault, Outcome, judge};
 use crate::secret::printable;
 use crate::session::machine::{Ending, Notice};
@@ -33,26 +32,6 @@ pub use addresses::AddressDetail;
 pub use exec::{app_not_started, app_started, exec_news, not_hardened};
 pub use readiness::{NotReady, readiness};
 pub use setup::{init, raise_level};
-
-/// Names one message in the log, unique over restarts for all practical purposes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MessageId(u64);
-
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
-
-impl MessageId {
-    /// The next one.
-    pub fn next() -> Self {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Self((seconds << 20) | (NEXT_ID.fetch_add(1, Ordering::Relaxed) & 0xf_ffff))
-    }
-}
-
-impl fmt::Display for MessageId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}", self.0)
-    }
-}
 
 /// A warning of which identical ones are counted, not repeated.
 macro_rules! once_a_minute {

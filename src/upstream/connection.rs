@@ -1,4 +1,5 @@
-//! A connection to Office 365: the octets and the deadlines around the pure [`dialogue`](super::dialogue).
+//! A connection to Office 365: the octets and the deadlines around the pure [`opening`](super::opening) and
+//! [`transaction`](super::transaction).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,20 +9,20 @@ use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::dial::Dialer;
-use super::dialogue::{
-    After, Framing, Opening, OpeningStep, Plan, Step, Transaction, Verdict, envelope_lines,
-};
 use super::link::{Link, MAX_CHUNK, fault};
-use super::watch::Seen;
+use crate::credential::Credential;
 use crate::deadlines::Deadlines;
-use crate::identity::{Credential, Identity};
+use crate::identity::Identity;
 use crate::message::{Envelope, Held, Next, Why};
 use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
 use crate::smtp::data::DotStuffer;
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::Reply;
 use crate::telemetry;
+use crate::transport::dial::Dialer;
+use crate::transport::watch::Seen;
+use crate::upstream::opening::{Opening, OpeningStep};
+use crate::upstream::transaction::{After, Framing, Plan, Step, Transaction, Verdict, envelope_lines};
 
 /// Messages over one connection: what Exchange's own connectors allow.
 const MAX_MESSAGES: u32 = 20;

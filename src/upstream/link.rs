@@ -8,13 +8,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::line::Line;
-use super::tls;
-use super::watch::{Seen, Watcher};
 use crate::deadlines::Deadlines;
 use crate::outcome::{Cause, Fault, Stage};
 use crate::smtp::reply::{Reply, ReplyReader};
 use crate::telemetry;
-use crate::wire::BoxedWire;
+use crate::transport::tls;
+use crate::transport::watch::{Seen, Watcher};
+use crate::transport::wire::BoxedWire;
 
 /// Octets that are gathered before they are written, and the size of a chunk of streamed content.
 pub(super) const MAX_CHUNK: usize = 64 * 1024;

@@ -4,13 +4,10 @@
 //! a lease takes an idle one before it opens another, so in use and idle together never exceed the number of permits.
 
 pub mod connection;
-pub mod dial;
-pub mod dialogue;
-pub mod proxy;
+pub mod opening;
+pub mod transaction;
 pub mod line;
 mod link;
-pub mod tls;
-pub mod watch;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

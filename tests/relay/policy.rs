@@ -6,9 +6,9 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use mailshim::cli::serve;
 use mailshim::config::Config;
 use mailshim::deadlines::Deadlines;
-use mailshim::listener;
 use office365::{Office365, Settings, Taken};
 use tokio::sync::oneshot;
 
@@ -33,10 +33,10 @@ impl Shim {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let sockets = listener::bind(&config).await.unwrap();
+                let sockets = serve::bind(&config).await.unwrap();
                 bound.send(sockets.smtp[0].local_addr().unwrap()).unwrap();
                 let stop = async { drop(stopped.await) };
-                listener::run(&config, Deadlines::default(), sockets, stop).await.unwrap();
+                serve::run(&config, Deadlines::default(), sockets, stop).await.unwrap();
             });
             runtime.shutdown_background();
         });

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
+use mailshim::cli::serve;
 use mailshim::config::Config;
 use mailshim::deadlines::Deadlines;
-use mailshim::listener;
 use office365::{Fault, Office365, Settings, Side, Stats, Taken, Times, without_first_received};
 use tokio::sync::oneshot;
 
@@ -107,9 +107,9 @@ impl Plan {
                 .build()
                 .expect("a runtime");
             let result = runtime.block_on(async {
-                let sockets = listener::bind(&config).await?;
+                let sockets = serve::bind(&config).await?;
                 bound.send(sockets.smtp[0].local_addr().expect("an address")).expect("the test waits");
-                let run = listener::run(&config, deadlines, sockets, async { drop(stopped.await) });
+                let run = serve::run(&config, deadlines, sockets, async { drop(stopped.await) });
                 run.await.map_err(|failed| format!("{failed:?}"))
             });
             runtime.shutdown_background();

@@ -8,8 +8,8 @@ use super::token::Claims;
 use crate::config::{Config, SignIn};
 use crate::outcome::{Cause, Class, Context, Fault, Stage, TokenFault, judge};
 use crate::smtp::reply::Reply;
+use crate::transport::tls;
 use crate::upstream::connection::Connector;
-use crate::upstream::tls;
 
 /// What is known beside the fault.
 pub(super) struct Known<'a> {

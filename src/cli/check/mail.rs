@@ -4,8 +4,9 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use crate::cli::serve;
 use crate::config::Config;
-use crate::listener;
+use crate::message::MessageId;
 use crate::message::address::written;
 use crate::message::header::append;
 use crate::message::repair::{self, Body, Original, Stamp};
@@ -13,7 +14,6 @@ use crate::message::{Envelope, Held};
 use crate::session::unique;
 use crate::smtp::command::{Mail, Recipient};
 use crate::smtp::path::Address;
-use crate::telemetry::MessageId;
 
 pub(super) struct TestMail {
     pub envelope: Envelope,
@@ -22,7 +22,7 @@ pub(super) struct TestMail {
 
 /// The mail that is asked about, and sent with `--send`: from MAILSHIM_FROM, by the sender policy, as an app's would be.
 pub(super) fn test_mail(config: &Config, send_to: Option<&Address>) -> Result<TestMail, String> {
-    let policy = listener::policy(config);
+    let policy = serve::policy(config);
     let from = &config.from;
     let to = send_to.unwrap_or(&from.address);
     if send_to.is_some() && !policy.judge_recipient(to) {

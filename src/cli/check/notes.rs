@@ -11,7 +11,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::outcome::Stage;
 use crate::secret::printable;
 use crate::smtp::reply::Reply;
-use crate::upstream::watch::{Seen, Watch, Watcher};
+use crate::transport::watch::{Seen, Watch, Watcher};
 
 /// A clock that is further off is worth a word; certificates and assertions are judged by it.
 const CLOCK_MATTERS: Duration = Duration::from_secs(120);

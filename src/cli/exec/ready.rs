@@ -9,7 +9,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixDatagram};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::config::LoopbackAddr;
+use crate::names::LoopbackAddr;
 
 pub(super) const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 /// systemd leaves names that begin with X_ to others.

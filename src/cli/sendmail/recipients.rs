@@ -1,6 +1,6 @@
 //! The header block of a message on standard input: whom it is for, whom it is from, and what of it is sent.
 
-use crate::cli::letter::Letter;
+use crate::cli::client::letter::Letter;
 use crate::message::address;
 use crate::message::header::{self, Field, Value};
 use crate::secret::printable;

@@ -7,7 +7,7 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde_json::json;
 
 use super::TokenRequest;
-use crate::certificate::ClientCertificate;
+use crate::identity::certificate::ClientCertificate;
 use crate::secret::Secret;
 
 /// How long an assertion is valid: Microsoft recommends 5 to 10 minutes.

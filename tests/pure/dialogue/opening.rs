@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use mailshim::identity::Credential;
+use mailshim::credential::Credential;
 use mailshim::secret::Secret;
-use mailshim::upstream::dialogue::{Opening, OpeningStep};
+use mailshim::upstream::opening::{Opening, OpeningStep};
 use tokio::time::Instant;
 
 use super::{reply, shown};

@@ -8,7 +8,7 @@ use mailshim::smtp::command::{Body, Mail, Recipient};
 use mailshim::smtp::extension::Extensions;
 use mailshim::smtp::path::Address;
 use mailshim::smtp::reply::Reply;
-use mailshim::upstream::dialogue::{Framing, Plan, Step, Transaction, Verdict};
+use mailshim::upstream::transaction::{Framing, Plan, Step, Transaction, Verdict};
 
 use super::{reply, shown};
 
@@ -452,7 +452,7 @@ fn content_that_was_cut_gets_no_verdict() {
             Step::Read(_) => transaction.reply(&reply(left.next().unwrap())),
             Step::Done(verdict, after) => {
                 assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
-                assert_eq!(after, mailshim::upstream::dialogue::After::Reset);
+                assert_eq!(after, mailshim::upstream::transaction::After::Reset);
                 break;
             }
         }

@@ -9,9 +9,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use mailshim::config::{AddressList, Config, FromPolicy};
+use mailshim::config::Config;
 use mailshim::message::policy::Policy;
 use mailshim::message::repair::{self, Original, Rewritten, Stamp};
+use mailshim::message::sender::{AddressList, FromPolicy};
 use mailshim::message::{Envelope, Held, Next};
 use mailshim::smtp::command::{Body, Mail, Recipient};
 use mailshim::smtp::path::Address;

@@ -8,9 +8,9 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use mailshim::cli::serve;
 use mailshim::config::{Config, ConfigErrors};
 use mailshim::deadlines::Deadlines;
-use mailshim::listener;
 use office365::Office365;
 use tokio::sync::oneshot;
 
@@ -82,10 +82,10 @@ impl Shim {
                 let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                 bound.send(socket.local_addr().unwrap()).unwrap();
                 let stop = async { drop(stopped.await) };
-                let ended = listener::run(
+                let ended = serve::run(
                     &config,
                     Deadlines::default(),
-                    listener::Sockets { smtp: vec![socket], http: None },
+                    serve::Sockets { smtp: vec![socket], http: None },
                     stop,
                 )
                 .await;

@@ -3,22 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailshim::accounts::{Accounts, Allowance};
-use mailshim::config::{AddressList, Config, FromPolicy, Sender};
+use mailshim::config::Config;
 use mailshim::deadlines::Deadlines;
-use mailshim::handoff::Delivery;
+use mailshim::delivery::Delivery;
+use mailshim::delivery::directory::{Accounts, Allowance};
+use mailshim::delivery::relay::Relay;
 use mailshim::identity::Identity;
-use mailshim::identity::http::Http;
-use mailshim::listener::Life;
+use mailshim::life::Life;
 use mailshim::message::Budget;
 use mailshim::message::policy::Policy;
-use mailshim::relay::Relay;
+use mailshim::message::sender::{AddressList, FromPolicy, Sender};
 use mailshim::session::Sessions;
 use mailshim::session::machine::Limits;
 use mailshim::smtp::path::Address;
+use mailshim::transport::dial::Dialer;
+use mailshim::transport::http::Http;
+use mailshim::transport::tls;
 use mailshim::upstream::connection::Connector;
-use mailshim::upstream::dial::Dialer;
-use mailshim::upstream::tls;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use tokio::sync::watch;
 

@@ -3,17 +3,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mailshim::account::Account;
 use mailshim::config::Config;
+use mailshim::delivery::account::Account;
+use mailshim::delivery::limits::Limits;
 use mailshim::identity::Identity;
-use mailshim::identity::http::Http;
-use mailshim::limits::Limits;
 use mailshim::outcome::{Cause, Fault, Stage};
 use mailshim::smtp::reply::Reply;
+use mailshim::transport::dial::Dialer;
+use mailshim::transport::http::Http;
+use mailshim::transport::tls;
 use mailshim::upstream::Pool;
 use mailshim::upstream::connection::Connector;
-use mailshim::upstream::dial::Dialer;
-use mailshim::upstream::tls;
 use office365::wording;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};

@@ -1,4 +1,4 @@
-//! A mailbox that signs in: its connections, and its turns by the pure [`limits`](crate::limits).
+//! A mailbox that signs in: its connections, and its turns by the pure [`limits`](crate::delivery::limits).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::limits::{Limits, Turn};
+use crate::delivery::limits::{Limits, Turn};
 use crate::outcome::{Cause, Fault, Stage};
 use crate::telemetry::{self, Counted};
 use crate::upstream::Pool;

@@ -13,14 +13,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::config::LocalUrl;
 use crate::deadlines::Deadlines;
 use crate::identity::grant::{Answer, LocalRequest, TokenRequest};
+use crate::names::LocalUrl;
 use crate::outcome::{Cause, Fault, Stage, TokenFault};
-use crate::upstream::dial::Dialer;
-use crate::upstream::tls;
-use crate::upstream::watch::{Seen, Watcher};
-use crate::wire::HyperIo;
+use crate::transport::dial::Dialer;
+use crate::transport::tls;
+use crate::transport::watch::{Seen, Watcher};
+use crate::transport::wire::HyperIo;
 
 /// The largest body; a token response has 2 to 5 KB.
 const MAX_BODY: usize = 64 * 1024;

@@ -170,6 +170,11 @@ pub struct Fault {
 }
 
 impl Fault {
+    /// Office 365 answered with this where something else was needed to go on.
+    pub fn refused(stage: Stage, reply: &Reply) -> Self {
+        Self { stage, recipient: None, cause: Cause::Refused(reply.clone()) }
+    }
+
     /// Office 365 said no. Any other failure, a 2xx or 3xx out of place among them, says nothing of what it has.
     pub const fn is_certain(&self) -> bool {
         matches!(&self.cause, Cause::Refused(reply) if reply.code >= 400)

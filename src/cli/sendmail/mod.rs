@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use flags::{Flags, Mode};
 use recipients::Sorted;
 
-use super::letter::{self, Letter};
-use super::submit::{Deadlines, Envelope, Failure, Shim};
+use super::client::letter::{self, Letter};
+use super::client::{Deadlines, Envelope, Failure, Shim};
 use crate::config::{self, Client};
 use crate::secret::printable;
 use crate::smtp::reply::Reply;

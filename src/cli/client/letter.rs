@@ -16,7 +16,7 @@ const PIECE: usize = 64 * 1024;
 const HELD: usize = 1024 * 1024;
 
 /// A message of which the beginning is in memory.
-pub(super) struct Letter<'a> {
+pub(in crate::cli) struct Letter<'a> {
     /// Canonical content: all of it, or its first mebibyte.
     pub held: Vec<u8>,
     /// Nothing follows what is held.
@@ -119,7 +119,7 @@ impl<R: Read> Read for Canonical<R> {
 }
 
 /// One read, begun again where a signal interrupts it.
-pub(super) fn read_once(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+pub(in crate::cli) fn read_once(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match input.read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -130,7 +130,7 @@ pub(super) fn read_once(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<
 
 /// Who runs this program: the envelope sender of a message that names none. Without a domain; the shim's sender policy
 /// makes an address of it.
-pub(super) fn login_name() -> Option<Address> {
+pub(in crate::cli) fn login_name() -> Option<Address> {
     let by_id = || {
         let id = std::fs::metadata("/proc/self").ok()?.uid().to_string();
         let users = std::fs::read_to_string("/etc/passwd").ok()?;

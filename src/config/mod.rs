@@ -19,8 +19,6 @@ mod variables;
 mod environment;
 mod unknown;
 mod value;
-mod address;
-mod policy;
 mod cloud;
 mod sign_in;
 mod network;
@@ -29,19 +27,19 @@ mod managed;
 #[cfg(test)]
 mod tests;
 
-pub use address::{Authority, HostPort, LoopbackAddr, Mailbox};
 pub use cloud::{CLOUDS, Cloud};
-pub use managed::{LocalUrl, ManagedEndpoint, ManagedIdentity};
+pub use managed::{ManagedEndpoint, ManagedIdentity};
 pub use network::ClientCertificate;
-pub use policy::{AddressList, FromPolicy, Sender, is_usable};
 pub use report::{Report, Row, report};
 pub use sign_in::{Application, Login, SignIn, TokenSource};
 pub use variables::{DefaultValue, VARIABLES, Variable};
 
-use crate::secret::SecretSource;
+use crate::credential::AppLogin;
+use crate::message::sender::{self, AddressList, FromPolicy, Sender};
+use crate::names::{self, HostPort, Listen, Mailbox};
 use crate::smtp::path::Address;
 use crate::telemetry::AddressDetail;
-use crate::upstream::proxy::EgressProxy;
+use crate::transport::proxy::EgressProxy;
 use environment::{Environment, Reader};
 use value::{duration, number, size};
 use variables::RawEnv;
@@ -111,24 +109,6 @@ pub struct Config {
     pub warnings: Vec<String>,
 }
 
-/// Where to listen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// At least one, none twice.
-    pub addresses: Vec<LoopbackAddr>,
-    /// Nothing was set: a host without IPv6 is fine.
-    pub is_default: bool,
-}
-
-/// The login that the app must use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AppLogin {
-    /// User name.
-    pub username: String,
-    /// Password.
-    pub password: SecretSource,
-}
-
 /// What to log, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -194,7 +174,7 @@ pub fn http_listen_only(
 ) -> Result<Option<SocketAddr>, ConfigErrors> {
     let (raw, mut reader) = Environment::new(vars).read(variables::variable("MAILSHIM_HTTP_LISTEN"));
     let text = raw.mailshim_http_listen.as_deref();
-    reader.value("MAILSHIM_HTTP_LISTEN", text, address::http_listen).ok_or(ConfigErrors(reader.errors))
+    reader.value("MAILSHIM_HTTP_LISTEN", text, names::http_listen).ok_or(ConfigErrors(reader.errors))
 }
 
 /// What a command needs to know to send through the running shim.
@@ -245,7 +225,7 @@ pub fn login(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Log
 fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     cloud(raw, reader);
     let listen = listen(raw, reader);
-    let hostname = reader.value("MAILSHIM_HOSTNAME", raw.mailshim_hostname.as_deref(), address::hostname);
+    let hostname = reader.value("MAILSHIM_HOSTNAME", raw.mailshim_hostname.as_deref(), names::hostname);
     let max_message_size = reader.value(
         "MAILSHIM_MAX_MESSAGE_SIZE",
         raw.mailshim_max_message_size.as_deref(),
@@ -277,7 +257,7 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         AddressList::parse,
     );
     let redirect_to =
-        reader.value("MAILSHIM_REDIRECT_TO", raw.mailshim_redirect_to.as_deref(), policy::redirect_to);
+        reader.value("MAILSHIM_REDIRECT_TO", raw.mailshim_redirect_to.as_deref(), sender::redirect_to);
     let max_connections = max_connections(raw, reader);
     let messages_per_minute = reader.value(
         "MAILSHIM_MESSAGES_PER_MINUTE",
@@ -293,7 +273,7 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     let filter = reader.value("MAILSHIM_LOG", raw.mailshim_log.as_deref(), value::log_filter);
     let format = reader.value("MAILSHIM_LOG_FORMAT", raw.mailshim_log_format.as_deref(), log_format);
     let http_listen =
-        reader.value("MAILSHIM_HTTP_LISTEN", raw.mailshim_http_listen.as_deref(), address::http_listen);
+        reader.value("MAILSHIM_HTTP_LISTEN", raw.mailshim_http_listen.as_deref(), names::http_listen);
     let addresses =
         reader.value("MAILSHIM_LOG_ADDRESSES", raw.mailshim_log_addresses.as_deref(), address_detail);
     let shutdown_delay =
@@ -372,7 +352,7 @@ fn listen(raw: &RawEnv, reader: &mut Reader) -> Option<Listen> {
     let mut addresses = Vec::new();
     let mut is_valid = true;
     for entry in text.split(',').map(str::trim) {
-        match address::listen_entry(entry) {
+        match names::listen_entry(entry) {
             // `localhost:25,127.0.0.1:25` would fail at the second bind.
             Ok(found) => found.into_iter().for_each(|address| {
                 if !addresses.contains(&address) {

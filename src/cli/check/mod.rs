@@ -18,10 +18,11 @@ use std::sync::Arc;
 use clap::ArgMatches;
 
 use super::USAGE;
+use crate::cli::serve::{self, Watchers};
 use crate::config::{Config, ConfigErrors, ManagedEndpoint, SignIn, TokenSource};
+use crate::credential::Credential;
 use crate::deadlines::Deadlines;
-use crate::identity::{Credential, Identity};
-use crate::listener::{self, Watchers};
+use crate::identity::Identity;
 use crate::message::Envelope;
 use crate::outcome::{Cause, Fault, Outcome, Stage};
 use crate::smtp::path::Address;
@@ -98,7 +99,7 @@ pub async fn climb(
             return End::BadConfiguration;
         }
     };
-    let (connector, identity) = match listener::upstream(&config, &deadlines, &watchers) {
+    let (connector, identity) = match serve::upstream(&config, &deadlines, &watchers) {
         Ok(both) => both,
         Err(problem) => {
             let mut rung = Rung::new(RUNGS[0]);

@@ -17,9 +17,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::deadlines::Deadlines;
 use crate::outcome::{Cause, Fault, Stage};
-use crate::upstream::proxy::EgressProxy;
-use crate::upstream::watch::{Seen, Watcher};
-use crate::wire::BoxedWire;
+use crate::transport::proxy::EgressProxy;
+use crate::transport::watch::{Seen, Watcher};
+use crate::transport::wire::BoxedWire;
 
 /// The wait before the next address is tried beside the one under way (RFC 8305 section 5: 250 ms).
 const NEXT_ATTEMPT: Duration = Duration::from_millis(250);

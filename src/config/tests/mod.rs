@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::secret::SecretSource;
 use crate::telemetry::AddressDetail;
 
 mod clouds;
@@ -263,7 +264,7 @@ fn all_mistakes_are_reported_together() {
     ])
     .unwrap_err()
     .to_string();
-    let expected = include_str!("tests/ten_mistakes.txt");
+    let expected = include_str!("ten_mistakes.txt");
     assert_eq!(message, expected.trim_end(), "\n{message}\n");
 }
 

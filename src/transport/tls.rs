@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::config::ClientCertificate;
 use crate::outcome::{Cause, Fault, Stage};
-use crate::upstream::watch::{ShowingVerifier, Watcher};
+use crate::transport::watch::{ShowingVerifier, Watcher};
 
 /// Servers whose sessions are kept for resumption: the upstream and the token service.
 const RESUMED_SERVERS: usize = 4;

@@ -233,5 +233,4 @@ fn neutralised(text: &str, limit: usize) -> String {
 }
 
 #[cfg(test)]
-#[path = "grant_tests.rs"]
 mod tests;

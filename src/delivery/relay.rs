@@ -6,14 +6,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::account::Account;
-use crate::accounts::Accounts;
-use crate::handoff::Trail;
-use crate::listener::Life;
+use crate::delivery::Trail;
+use crate::delivery::account::Account;
+use crate::delivery::directory::Accounts;
+use crate::life::Life;
+use crate::message::MessageId;
 use crate::message::{Envelope, Held, Why};
 use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
 use crate::smtp::path::Address;
-use crate::telemetry::{self, MessageId};
+use crate::telemetry;
 
 /// The pause before the second attempt; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);

@@ -1,9 +1,10 @@
-//! Addresses and names that exist only if valid: [`LoopbackAddr`], [`HostPort`], [`Authority`], [`Mailbox`].
+//! Addresses and names that exist only if valid: [`LoopbackAddr`], [`Listen`], [`HostPort`], [`Authority`], [`LocalUrl`],
+//! [`Mailbox`].
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::value::digits;
+use std::str::FromStr;
 
 /// A socket address that no other machine can reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,7 +64,7 @@ fn why_no_address(text: &str) -> String {
 }
 
 /// One entry of `MAILSHIM_LISTEN`: an address, or `localhost:25` for both families.
-pub(super) fn listen_entry(text: &str) -> Result<Vec<LoopbackAddr>, String> {
+pub(crate) fn listen_entry(text: &str) -> Result<Vec<LoopbackAddr>, String> {
     match text.rsplit_once(':') {
         Some((name, port)) if name.eq_ignore_ascii_case("localhost") => {
             [format!("127.0.0.1:{port}"), format!("[::1]:{port}")]
@@ -76,12 +77,21 @@ pub(super) fn listen_entry(text: &str) -> Result<Vec<LoopbackAddr>, String> {
 }
 
 /// `MAILSHIM_HTTP_LISTEN`: any address with a port, or `off`.
-pub(super) fn http_listen(text: &str) -> Result<Option<SocketAddr>, String> {
+pub(crate) fn http_listen(text: &str) -> Result<Option<SocketAddr>, String> {
     if text.eq_ignore_ascii_case("off") {
         return Ok(None);
     }
     let problem = "is not an address with a port: write 127.0.0.1:9025, 0.0.0.0:9025 for a scraper, or off";
     text.parse().map(Some).map_err(|_| problem.to_string())
+}
+
+/// Where to listen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// At least one, none twice.
+    pub addresses: Vec<LoopbackAddr>,
+    /// Nothing was set: a host without IPv6 is fine.
+    pub is_default: bool,
 }
 
 /// A host, by name or address, and a port.
@@ -95,14 +105,14 @@ pub struct HostPort {
 
 impl HostPort {
     /// Reads `smtp.office365.com:587`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         Self::read(text, None).ok_or_else(|| {
             "is not host:port, such as smtp.office365.com:587 (no scheme, no path)".to_string()
         })
     }
 
     /// The same with a port to fall back on, without words.
-    pub(super) fn read(text: &str, default_port: Option<u16>) -> Option<Self> {
+    pub(crate) fn read(text: &str, default_port: Option<u16>) -> Option<Self> {
         let (host, port) = match text.rsplit_once(':') {
             // The last colon of a bracketed address without a port stands inside the brackets.
             Some((host, port)) if !port.ends_with(']') => (host, digits(port)?),
@@ -132,7 +142,7 @@ impl Authority {
     const PORT: u16 = 443;
 
     /// Reads `https://login.microsoftonline.com`, with or without a final slash (AKS sets it with one).
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let scheme = "https://";
         text.get(..scheme.len())
             .filter(|start| start.eq_ignore_ascii_case(scheme))
@@ -206,7 +216,7 @@ fn is_dot_string(text: &str) -> bool {
 
 /// Letters, digits and hyphens, in at least so many labels. Exchange answers 501 to an EHLO name with `_`, `..` or
 /// a final dot; a last label of digits would be an address.
-pub(super) fn is_dns_name(text: &str, least_labels: usize) -> bool {
+pub(crate) fn is_dns_name(text: &str, least_labels: usize) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -222,7 +232,7 @@ pub(super) fn is_dns_name(text: &str, least_labels: usize) -> bool {
 }
 
 /// A name fit for EHLO.
-pub(super) fn hostname(text: &str) -> Result<String, String> {
+pub(crate) fn hostname(text: &str) -> Result<String, String> {
     if is_dns_name(text, 2) {
         Ok(text.to_string())
     } else {
@@ -230,6 +240,85 @@ pub(super) fn hostname(text: &str) -> Result<String, String> {
              such as app.contoso.com"
             .to_string())
     }
+}
+
+/// An `http` URL that cannot leave this machine: its host is a loopback or link-local address, or `localhost`, which
+/// is 127.0.0.1 or `[::1]` without asking any name service. A token travels over it in the clear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalUrl {
+    addresses: Vec<IpAddr>,
+    host: String,
+    port: u16,
+    path: String,
+}
+
+impl LocalUrl {
+    /// Reads `http://169.254.169.254` or `http://127.0.0.1:41741/msi/token`. Asks nobody about a name.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            "is not an http URL at a loopback or link-local address, such as http://169.254.169.254 or \
+             http://127.0.0.1:41741/msi/token; a token travels over it in the clear, so no other address is taken"
+                .to_string()
+        };
+        let scheme = "http://";
+        let rest = text
+            .get(..scheme.len())
+            .filter(|start| start.eq_ignore_ascii_case(scheme))
+            .map(|_| &text[scheme.len()..])
+            .ok_or_else(wrong)?;
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if !path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#')) {
+            return Err(wrong());
+        }
+        let HostPort { host, port } = HostPort::read(authority, Some(80)).ok_or_else(wrong)?;
+        let addresses = match host.parse() {
+            Ok(ip) if stays_here(ip) => vec![ip],
+            Err(_) if host.eq_ignore_ascii_case("localhost") => {
+                vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+            }
+            _ => return Err(wrong()),
+        };
+        Ok(Self { addresses, host, port, path: path.to_string() })
+    }
+
+    /// Where to connect, in this order.
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.addresses
+    }
+
+    /// The port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The path, which may be empty.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Host and port for the Host field.
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for LocalUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}{}", self.authority(), self.path)
+    }
+}
+
+fn stays_here(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+    }
+}
+
+/// A number written in digits alone (Rust's own parser takes `+5` too).
+pub(crate) fn digits<T: FromStr>(text: &str) -> Option<T> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }
 
 #[cfg(test)]
@@ -391,6 +480,40 @@ mod tests {
             &long,
         ] {
             assert!(hostname(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_addresses_that_stay_on_this_machine() {
+        for (text, shown) in [
+            ("http://169.254.169.254", "http://169.254.169.254"),
+            ("http://169.254.130.2:8081/msi/token", "http://169.254.130.2:8081/msi/token"),
+            ("HTTP://127.0.0.1:41741/msi/token/", "http://127.0.0.1:41741/msi/token/"),
+            ("http://localhost:42356/msi/token", "http://localhost:42356/msi/token"),
+            ("http://[::1]:80/x", "http://[::1]/x"),
+        ] {
+            let url = LocalUrl::parse(text).unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert!(url.addresses().iter().all(|ip| stays_here(*ip)), "{text}");
+        }
+        for text in [
+            "https://127.0.0.1/msi/token",
+            "http://10.0.0.1/msi/token",
+            "http://169.255.0.1",
+            "http://imds.contoso.com",
+            "http://localhost.contoso.com",
+            "http://127.0.0.1.nip.io",
+            "http://user@127.0.0.1/",
+            "http://127.0.0.1:0/",
+            "http://127.0.0.1/a b",
+            "http://127.0.0.1/?a=b",
+            "http://[fd00:ec2::254]/",
+            "http://[::ffff:10.0.0.1]/",
+            "127.0.0.1",
+            "http://",
+            "",
+        ] {
+            assert!(LocalUrl::parse(text).is_err(), "{text}");
         }
     }
 }

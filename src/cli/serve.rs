@@ -1,43 +1,31 @@
 //! The loopback sockets: binding, accepting, and the way from the first signal to the end.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::accounts::{Accounts, Allowance};
-use crate::config::{Config, Listen, LoopbackAddr, SignIn};
+use crate::config::{Config, SignIn};
 use crate::deadlines::Deadlines;
-use crate::handoff::Delivery;
+use crate::delivery::Delivery;
+use crate::delivery::directory::{Accounts, Allowance};
+use crate::delivery::relay::Relay;
 use crate::identity::Identity;
-use crate::identity::http::Http;
+use crate::life::Life;
 use crate::message::Budget;
 use crate::message::policy::Policy;
-use crate::relay::Relay;
 use crate::session::Sessions;
+use crate::session::accept::{self, accept};
 use crate::session::machine::Limits;
-use crate::smtp::reply::Reply;
 use crate::telemetry;
+use crate::transport::dial::Dialer;
+use crate::transport::http::Http;
+use crate::transport::tls;
+use crate::transport::watch::Watcher;
 use crate::upstream::connection::Connector;
-use crate::upstream::dial::Dialer;
-use crate::upstream::tls;
-use crate::upstream::watch::Watcher;
-
-/// How far the process has come on its way out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Life {
-    /// Mail is taken.
-    Running,
-    /// What is in hand is finished; nothing new is taken.
-    Draining,
-    /// Nothing may wait any longer.
-    Ending,
-}
 
 /// Why the process cannot go on.
 #[derive(Debug)]
@@ -62,7 +50,7 @@ pub struct Sockets {
 /// # Errors
 /// A sentence that says how to go on.
 pub async fn bind(config: &Config) -> Result<Sockets, String> {
-    let smtp = bind_smtp(&config.listen).await?;
+    let smtp = accept::bind(&config.listen).await?;
     let http = match config.http_listen {
         None => None,
         Some(address) => match TcpListener::bind(address).await {
@@ -82,43 +70,6 @@ pub async fn bind(config: &Config) -> Result<Sockets, String> {
         },
     };
     Ok(Sockets { smtp, http })
-}
-
-async fn bind_smtp(listen: &Listen) -> Result<Vec<TcpListener>, String> {
-    let mut listeners = Vec::new();
-    for address in &listen.addresses {
-        match TcpListener::bind(address.get()).await {
-            Ok(listener) => listeners.push(listener),
-            // Nobody asked for IPv6; a host without it is fine.
-            Err(error) if listen.is_default && address.get().is_ipv6() && is_no_ipv6(&error) => {}
-            Err(error) => return Err(why_not_bound(address.get(), &error)),
-        }
-    }
-    Ok(listeners)
-}
-
-fn is_no_ipv6(error: &io::Error) -> bool {
-    // EAFNOSUPPORT has no ErrorKind of its own.
-    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(97)
-}
-
-fn why_not_bound(address: SocketAddr, error: &io::Error) -> String {
-    let port = address.port();
-    let fix = match error.kind() {
-        io::ErrorKind::PermissionDenied => format!(
-            "ports below 1024 are reserved here: give the container the capability NET_BIND_SERVICE, or the sysctl \
-             net.ipv4.ip_unprivileged_port_start={port}, or set MAILSHIM_LISTEN=127.0.0.1:2525 and the app to port 2525"
-        ),
-        io::ErrorKind::AddrInUse => format!(
-            "another program listens there, maybe a mail server of the image or a second mailshim: stop it (ss -ltnp \
-             shows it), or set MAILSHIM_LISTEN to another port than {port}"
-        ),
-        io::ErrorKind::AddrNotAvailable => {
-            "this host does not have that address: leave it out of MAILSHIM_LISTEN".to_string()
-        }
-        _ => "check MAILSHIM_LISTEN".to_string(),
-    };
-    format!("cannot listen on {address} ({error}): {fix}")
 }
 
 /// Serves until `stop` ends, then drains: `config.shutdown_delay` of normal life, then at most
@@ -252,39 +203,4 @@ pub fn upstream(
         deadlines: Arc::clone(deadlines),
     };
     Ok((connector, identity))
-}
-
-/// Accepts for as long as it is polled; the sessions live on without it.
-async fn accept(listener: TcpListener, sessions: Sessions, permits: Arc<Semaphore>) {
-    loop {
-        match listener.accept().await {
-            Ok((socket, peer)) => match Arc::clone(&permits).try_acquire_owned() {
-                // The listener is bound to loopback; this holds even if that were ever to break.
-                _ if LoopbackAddr::new(peer).is_none() => telemetry::peer_refused(peer),
-                // A panic ends this one task: it must not cost the other sessions their mail.
-                Ok(permit) => drop(tokio::spawn(serve(sessions.clone(), socket, permit))),
-                Err(_) => too_many(&socket),
-            },
-            Err(error) => {
-                // Out of descriptors, usually: trying again at once would only burn the processor.
-                telemetry::accept_failed(&error);
-                sleep(Duration::from_millis(200)).await;
-            }
-        }
-    }
-}
-
-async fn serve(sessions: Sessions, socket: TcpStream, permit: OwnedSemaphorePermit) {
-    // Replies are small and waited for.
-    let _ = socket.set_nodelay(true);
-    let ending = sessions.serve(Box::new(socket)).await;
-    telemetry::session_ended(ending);
-    drop(permit);
-}
-
-/// RFC 5321 section 3.1 knows 554 here; 421 says that it may pass later.
-fn too_many(socket: &TcpStream) {
-    telemetry::too_many_sessions();
-    let reply = Reply::new(421, "4.3.2 Too many connections at once (MAILSHIM_MAX_SESSIONS)");
-    let _ = socket.try_write(&reply.encode());
 }

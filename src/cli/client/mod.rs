@@ -1,24 +1,27 @@
 //! A small blocking SMTP client (RFC 5321) for the commands that send through the running shim. It speaks to loopback
 //! and to nobody else, and knows nothing of Office 365: what delivers is the shim.
 
+pub(in crate::cli) mod letter;
+
 use std::fmt::{self, Write as _};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::letter::read_once;
-use crate::config::{AppLogin, Client};
+use crate::config::Client;
+use crate::credential::AppLogin;
 use crate::smtp::data::DotStuffer;
 use crate::smtp::path::Address;
 use crate::smtp::reply::{Reply, ReplyReader};
 use crate::smtp::sasl;
+use letter::read_once;
 
 /// Octets of content that are written at a time.
 const CHUNK: usize = 64 * 1024;
 
 /// How long each wait for the shim may last.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadlines {
+pub(in crate::cli) struct Deadlines {
     /// One connection.
     pub connect: Duration,
     /// The greeting and the reply to one command: the shim judges these alone.
@@ -38,7 +41,7 @@ impl Default for Deadlines {
 
 /// The envelope of a message (RFC 5321 section 2.3.1) with its delivery status wishes (RFC 3461).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Envelope {
+pub(in crate::cli) struct Envelope {
     /// `None` is the null reverse-path.
     pub sender: Option<Address>,
     /// At least one.
@@ -55,7 +58,7 @@ pub(super) struct Envelope {
 
 /// Why a message was not accepted.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(in crate::cli) enum Failure {
     /// Nobody listens.
     Nobody(String),
     /// The shim's reply, and the recipient it is about.
@@ -89,7 +92,7 @@ impl fmt::Display for Failure {
 
 /// A connection to the running shim, greeted and, where the shim asks for it, signed in.
 #[derive(Debug)]
-pub(super) struct Shim {
+pub(in crate::cli) struct Shim {
     socket: TcpStream,
     replies: ReplyReader,
     deadlines: Deadlines,

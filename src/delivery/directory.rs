@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::account::Account;
-use crate::config::AddressList;
-use crate::limits::Limits;
+use crate::delivery::account::Account;
+use crate::delivery::limits::Limits;
+use crate::message::sender::AddressList;
 use crate::smtp::path::Address;
 use crate::upstream::Pool;
 use crate::upstream::connection::Connector;

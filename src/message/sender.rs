@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::address::{Mailbox, is_dns_name};
+use crate::names::{Mailbox, is_dns_name};
 use crate::smtp::path::Address;
 
 /// What is done about the sender that the app gave, in the envelope and in From.
@@ -19,7 +19,7 @@ pub enum FromPolicy {
 }
 
 impl FromPolicy {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text {
             "keep" => Ok(Self::Keep),
             "repair" => Ok(Self::Repair),
@@ -60,12 +60,12 @@ pub struct Sender {
 
 impl Sender {
     /// The mailbox itself, for want of another.
-    pub(super) fn of_mailbox(mailbox: &Mailbox) -> Option<Self> {
+    pub(crate) fn of_mailbox(mailbox: &Mailbox) -> Option<Self> {
         Some(Self { display: None, address: Address::parse(&mailbox.to_string())? })
     }
 
     /// Reads `noreply@contoso.com` or `Contoso Alerts <noreply@contoso.com>`.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         const PROBLEM: &str = "is not a sender that Office 365 knows, such as noreply@contoso.com or \
              Contoso Alerts <noreply@contoso.com>";
         let (display, address) = match text.rsplit_once('<') {
@@ -88,7 +88,7 @@ fn plain_address(text: &str) -> Option<Address> {
 }
 
 /// `MAILSHIM_REDIRECT_TO`.
-pub(super) fn redirect_to(text: &str) -> Result<Address, String> {
+pub(crate) fn redirect_to(text: &str) -> Result<Address, String> {
     plain_address(text)
         .ok_or_else(|| "is not the plain address of a mailbox, such as tests@contoso.com".to_string())
 }

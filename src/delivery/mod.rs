@@ -1,14 +1,19 @@
 //! Who answers for a message from here: the one place that decides.
 
+pub mod relay;
+pub mod account;
+pub mod directory;
+pub mod limits;
+
 use std::time::Duration;
 
+use crate::delivery::relay::Relay;
+use crate::message::MessageId;
 use crate::message::repair::Note;
 use crate::message::{Envelope, Held, Why};
 use crate::outcome::{Context, Outcome};
-use crate::relay::Relay;
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
-use crate::telemetry::MessageId;
 
 /// What is to be told of a message's way: for its one log line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,363 @@
+//! Where the content of a message comes from, and how much of it is held.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{header, repair};
+use crate::session::AppConnection;
+
+/// Content of one message that is held in memory, in octets; beyond it, content streams.
+pub const MAX_HELD: usize = 256 * 1024;
+/// Content of all messages together that is held in memory, in octets.
+pub const MAX_HELD_TOGETHER: usize = 8 * 1024 * 1024;
+
+/// Why content did not become whole, or why nobody waits for the verdict any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The app closed the connection.
+    HungUp,
+    /// The app was silent for too long.
+    Idle,
+    /// More than MAILSHIM_MAX_MESSAGE_SIZE.
+    TooBig,
+    /// RSET, EHLO or QUIT between chunks.
+    Reset,
+    /// The shim is shutting down.
+    ShuttingDown,
+}
+
+/// The next piece of content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Canonical content.
+    Chunk(Bytes),
+    /// All of it has come.
+    End,
+    /// It will not become whole.
+    Abandoned(Why),
+}
+
+/// Where content comes from.
+pub enum Source<'a> {
+    /// The app's socket; read only when a chunk is asked for.
+    App(&'a mut AppConnection),
+    /// Nothing more comes: all is held.
+    Memory,
+}
+
+impl Source<'_> {
+    async fn next(&mut self) -> Next {
+        match self {
+            Self::App(connection) => connection.next_content().await,
+            Self::Memory => Next::End,
+        }
+    }
+}
+
+/// The memory that all sessions share for held content.
+#[derive(Clone, Debug, Default)]
+pub struct Budget(Arc<AtomicUsize>);
+
+impl Budget {
+    /// Takes `octets` if they are left.
+    fn take(&self, octets: usize) -> bool {
+        let take = |used: usize| (used + octets <= MAX_HELD_TOGETHER).then_some(used + octets);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+    }
+
+    fn give_back(&self, octets: usize) {
+        self.0.fetch_sub(octets, Ordering::Relaxed);
+    }
+
+    /// Octets in use.
+    pub fn used(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A message's content: what is held of it, and the source of the rest.
+///
+/// While all of it is held it can be sent again; once a chunk has been let go it cannot.
+pub struct Held<'a> {
+    kept: VecDeque<Bytes>,
+    position: usize,
+    source: Source<'a>,
+    complete: bool,
+    released: bool,
+    octets: u64,
+    reserved: usize,
+    budget: Budget,
+}
+
+/// Octets of one chunk of a header block.
+const PIECE: usize = 16 * 1024;
+
+/// A header block that was taken out of its message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderBlock {
+    /// Its fields.
+    pub fields: Bytes,
+    /// What follows them.
+    pub body: repair::Body,
+    /// Octets that were taken: the fields and the blank line.
+    pub taken: usize,
+}
+
+/// Content was let go: it cannot be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Released;
+
+impl<'a> Held<'a> {
+    /// Content that the app is about to send.
+    pub fn new(source: Source<'a>, budget: Budget) -> Self {
+        let (kept, position, octets, reserved) = (VecDeque::new(), 0, 0, 0);
+        Self { kept, position, source, complete: false, released: false, octets, reserved, budget }
+    }
+
+    /// Content that is in memory as a whole.
+    pub fn in_memory(content: impl IntoIterator<Item = Bytes>) -> Held<'static> {
+        let kept: VecDeque<Bytes> = content.into_iter().collect();
+        let octets = kept.iter().map(|chunk| chunk.len() as u64).sum();
+        let (source, budget) = (Source::Memory, Budget::default());
+        Held { kept, position: 0, source, complete: true, released: false, octets, reserved: 0, budget }
+    }
+
+    /// Reads until all of it is held, or as much as may be. It takes no connection: an app that sends slowly costs
+    /// nobody anything.
+    ///
+    /// # Errors
+    /// The content will not become whole.
+    pub async fn fill(&mut self) -> Result<(), Why> {
+        while !self.complete && self.reserved < MAX_HELD {
+            match self.source.next().await {
+                Next::Chunk(chunk) => {
+                    self.octets += chunk.len() as u64;
+                    let size = chunk.len();
+                    self.kept.push_back(chunk);
+                    if !self.budget.take(size) {
+                        // At most this one chunk a session stands outside the budget.
+                        break;
+                    }
+                    self.reserved += size;
+                }
+                Next::End => self.complete = true,
+                Next::Abandoned(why) => return Err(why),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the header block out; what is left begins with the body. Reads on where it has not yet come whole: it is
+    /// held in any case, whatever the budget says. Call it before anything is sent.
+    ///
+    /// # Errors
+    /// The content will not become whole.
+    pub async fn take_header_block(&mut self) -> Result<Option<HeaderBlock>, Why> {
+        let mut octets = BytesMut::new();
+        let mut finder = header::EndFinder::default();
+        loop {
+            if let Some(end) = finder.find(&octets, self.complete && self.kept.is_empty()) {
+                let mut octets = octets.freeze();
+                let body = octets.split_off(end.body);
+                let what_follows = match () {
+                    () if end.body > end.fields => repair::Body::BehindBlankLine,
+                    () if body.is_empty() => repair::Body::Missing,
+                    () => repair::Body::AtOnce,
+                };
+                self.octets -= octets.len() as u64;
+                let taken = octets.len();
+                let fields = octets.slice(..end.fields);
+                if !body.is_empty() {
+                    self.kept.push_front(body);
+                }
+                let block = HeaderBlock { fields, body: what_follows, taken };
+                return Ok(Some(block).filter(|_| end.fields <= header::MAX_HEADER_BLOCK));
+            }
+            if octets.len() > header::MAX_HEADER_BLOCK {
+                return Ok(None);
+            }
+            let chunk = match self.kept.pop_front() {
+                Some(chunk) => chunk,
+                None => match self.source.next().await {
+                    Next::Chunk(chunk) => {
+                        self.octets += chunk.len() as u64;
+                        chunk
+                    }
+                    Next::End => {
+                        self.complete = true;
+                        continue;
+                    }
+                    Next::Abandoned(why) => return Err(why),
+                },
+            };
+            if octets.is_empty() {
+                // Most header blocks end in the first chunk, which is not copied.
+                octets = chunk.into();
+            } else {
+                octets.extend_from_slice(&chunk);
+            }
+        }
+    }
+
+    /// Puts a header block before what is left.
+    pub fn put_header_block(&mut self, block: Vec<u8>) {
+        self.octets += block.len() as u64;
+        let block = Bytes::from(block);
+        let pieces = block.chunks(PIECE).map(|piece| block.slice_ref(piece));
+        pieces.rev().for_each(|piece| self.kept.push_front(piece));
+    }
+
+    /// Whether all of the content has come from the app.
+    pub const fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// Octets that have come so far.
+    pub const fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// What is held, in order.
+    pub fn kept(&self) -> impl Iterator<Item = &Bytes> {
+        self.kept.iter()
+    }
+
+    /// The next piece to send. While the content is complete in memory it stays there; otherwise it is let go.
+    pub async fn next(&mut self) -> Next {
+        if self.complete && !self.released {
+            let chunk = self.kept.get(self.position).cloned();
+            self.position += 1;
+            return chunk.map_or(Next::End, Next::Chunk);
+        }
+        self.released = true;
+        if let Some(chunk) = self.kept.pop_front() {
+            let reserved = chunk.len().min(self.reserved);
+            self.reserved -= reserved;
+            self.budget.give_back(reserved);
+            return Next::Chunk(chunk);
+        }
+        if self.complete {
+            return Next::End;
+        }
+        let next = self.source.next().await;
+        match &next {
+            Next::Chunk(chunk) => self.octets += chunk.len() as u64,
+            Next::End => self.complete = true,
+            Next::Abandoned(_) => {}
+        }
+        next
+    }
+
+    /// Begins again from the first octet.
+    ///
+    /// # Errors
+    /// Something was let go.
+    pub const fn rewind(&mut self) -> Result<(), Released> {
+        if self.released {
+            return Err(Released);
+        }
+        self.position = 0;
+        Ok(())
+    }
+
+    /// Reads the rest and drops it, so that the app hears its answer where it expects it.
+    ///
+    /// # Errors
+    /// The content will not become whole.
+    pub async fn drain(&mut self) -> Result<(), Why> {
+        self.released = true;
+        self.kept.clear();
+        self.budget.give_back(std::mem::take(&mut self.reserved));
+        while !self.complete {
+            if let Next::Abandoned(why) = self.next().await {
+                return Err(why);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends when the app has hung up without QUIT after its content was whole; never for a source that cannot. While
+    /// content is still to come the source tells of it itself.
+    pub async fn gone(&mut self) -> Why {
+        match &mut self.source {
+            Source::App(connection) if self.complete => connection.hung_up().await,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.budget.give_back(self.reserved);
+    }
+}
+
+/// How much of the beginning is looked at for a header field.
+const MAX_HEADER_SCAN: usize = 64 * 1024;
+
+/// The value of the first field of this name in the header block, unfolded; for the log.
+pub fn header_field<'a>(content: impl Iterator<Item = &'a Bytes>, name: &str) -> Option<String> {
+    let mut block = Vec::new();
+    for chunk in content {
+        block.extend_from_slice(&chunk[..chunk.len().min(MAX_HEADER_SCAN - block.len())]);
+        if block.len() >= MAX_HEADER_SCAN || memchr::memmem::find(&block, b"\r\n\r\n").is_some() {
+            break;
+        }
+    }
+    // Without the body behind it: decoding that was a tenth of what a small mail cost.
+    let end = memchr::memmem::find(&block, b"\r\n\r\n").unwrap_or(block.len());
+    let text = String::from_utf8_lossy(&block[..end]);
+    let mut lines = text.split("\r\n").take_while(|line| !line.is_empty());
+    let first = lines.by_ref().find_map(|line| {
+        let (field, value) = line.split_once(':')?;
+        field.trim_end().eq_ignore_ascii_case(name).then(|| value.to_string())
+    })?;
+    let folded = lines.take_while(|line| line.starts_with([' ', '\t']));
+    Some(folded.fold(first, |value, line| value + line).trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn all(held: &mut Held<'_>) -> Vec<u8> {
+        let mut content = Vec::new();
+        while let Next::Chunk(chunk) = held.next().await {
+            content.extend_from_slice(&chunk);
+        }
+        content
+    }
+
+    #[tokio::test]
+    async fn what_is_held_can_be_sent_again() {
+        let mut held = Held::in_memory([Bytes::from_static(b"ab"), Bytes::from_static(b"c")]);
+        assert_eq!(all(&mut held).await, b"abc");
+        assert_eq!(held.rewind(), Ok(()));
+        assert_eq!(all(&mut held).await, b"abc");
+        held.drain().await.unwrap();
+        assert_eq!(held.rewind(), Err(Released));
+    }
+
+    #[test]
+    fn the_budget_is_shared_and_bounded() {
+        let budget = Budget::default();
+        assert!(budget.take(MAX_HELD_TOGETHER));
+        assert!(!budget.take(1));
+        budget.give_back(10);
+        assert!(budget.take(10));
+        assert_eq!(budget.used(), MAX_HELD_TOGETHER);
+    }
+
+    #[test]
+    fn a_header_field_is_found_and_unfolded() {
+        let field =
+            |text: &'static str| header_field([Bytes::from_static(text.as_bytes())].iter(), "message-id");
+        assert_eq!(field("A: b\r\nMessage-ID:\r\n <x@y>\r\nC: d\r\n\r\nbody"), Some("<x@y>".into()));
+        assert_eq!(field("MESSAGE-id : <x@y>\r\n\r\n"), Some("<x@y>".into()));
+        assert_eq!(field("A: b\r\n\r\nMessage-ID: <body@y>\r\n"), None);
+        assert_eq!(field(""), None);
+    }
+}

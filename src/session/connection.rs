@@ -1,0 +1,361 @@
+//! One connection of the app: the socket and the deadlines around the pure [`machine`](super::machine).
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::machine::{Ending, Guard, Limits, Machine, Step};
+use crate::credential::AppLogin;
+use crate::deadlines::Deadlines;
+use crate::delivery::{Delivery, Trail};
+use crate::life::Life;
+use crate::message::MessageId;
+use crate::message::policy::Policy;
+use crate::message::repair::{self, Original, Refusal, Stamp};
+use crate::message::{Budget, Envelope, Held, Next, Source, Why, header_field};
+use crate::outcome::{Cause, Fault, Outcome, Stage};
+use crate::smtp::path::Address;
+use crate::smtp::reply::Reply;
+use crate::smtp::sasl::Login;
+use crate::telemetry;
+use crate::transport::wire::BoxedWire;
+
+/// Octets of one read of the socket.
+const READ: usize = 16 * 1024;
+/// Replies that are written at the latest when they have grown to this.
+const FLUSH: usize = 8 * 1024;
+/// What is read ahead while the app waits for its verdict, to notice that it hung up.
+const READ_AHEAD: usize = 64 * 1024;
+
+/// What all sessions share.
+#[derive(Clone)]
+pub struct Sessions {
+    /// The machine's limits.
+    pub limits: Limits,
+    /// What the app must sign in with, if it must.
+    pub app_login: Option<AppLogin>,
+    /// Who answers for a message.
+    pub delivery: Delivery,
+    /// What is done about senders, recipients and headers.
+    pub policy: Arc<Policy>,
+    /// Memory for held content.
+    pub budget: Budget,
+    /// Every wait.
+    pub deadlines: Arc<Deadlines>,
+    /// Whether new mail is still taken.
+    pub life: watch::Receiver<Life>,
+}
+
+/// The policy, and what is left of today's recipients.
+#[derive(Debug)]
+struct Gate {
+    policy: Arc<Policy>,
+    delivery: Delivery,
+}
+
+impl Guard for Gate {
+    fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply> {
+        let refused = sender.and_then(|sender| self.policy.refuse_sender(sender));
+        refused.or_else(|| self.delivery.refuse_sender(sender))
+    }
+
+    fn refuse_recipient(&self, recipient: &Address) -> Option<Reply> {
+        self.policy.refuse_recipient(recipient)
+    }
+}
+
+/// The app's socket with its machine.
+pub struct AppConnection {
+    wire: BoxedWire,
+    machine: Machine,
+    out: BytesMut,
+    input: Box<[u8]>,
+    dropping_since: Option<Instant>,
+    deadlines: Arc<Deadlines>,
+}
+
+impl AppConnection {
+    /// A connection that is about to be greeted.
+    pub fn new(wire: BoxedWire, limits: Limits, deadlines: Arc<Deadlines>) -> Self {
+        let (machine, input) = (Machine::new(limits), vec![0; READ].into_boxed_slice());
+        Self { wire, machine, out: BytesMut::new(), input, dropping_since: None, deadlines }
+    }
+
+    /// The next piece of the content that [`Step::Begin`] announced; the socket is read only here.
+    pub async fn next_content(&mut self) -> Next {
+        loop {
+            match self.machine.step() {
+                Step::Content(chunk) => return Next::Chunk(chunk),
+                Step::End => return Next::End,
+                Step::Abandoned(why) => return Next::Abandoned(why),
+                Step::Reply(reply) => self.out.extend_from_slice(&reply),
+                Step::Notice(notice) => telemetry::app_notice(notice),
+                Step::NeedInput => self.read().await,
+                // The machine lets neither happen inside a message.
+                Step::Begin(_) | Step::SignIn(_) | Step::Close(_) => return Next::Abandoned(Why::HungUp),
+            }
+        }
+    }
+
+    /// Ends when the app has hung up without having said QUIT.
+    pub async fn hung_up(&mut self) -> Why {
+        while !self.machine.has_quit() && self.machine.unread() < READ_AHEAD {
+            match self.wire.read(&mut self.input).await {
+                Ok(0) | Err(_) => {
+                    self.machine.eof();
+                    return Why::HungUp;
+                }
+                Ok(octets) => self.machine.received(&self.input[..octets]),
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Whether refused content has been read and dropped for as long as any mail may take: its end may never come.
+    fn drops_for_too_long(&mut self) -> bool {
+        if !self.machine.is_dropping() {
+            self.dropping_since = None;
+            return false;
+        }
+        let since = *self.dropping_since.get_or_insert_with(Instant::now);
+        since.elapsed() > self.deadlines.stream
+    }
+
+    /// Writes what is owed, then reads once.
+    async fn read(&mut self) {
+        if self.flush().await {
+            self.read_once().await;
+        } else {
+            self.machine.eof();
+        }
+    }
+
+    /// Reads once. An app that is silent for too long ends its session.
+    async fn read_once(&mut self) {
+        match timeout(self.deadlines.app_idle, self.wire.read(&mut self.input)).await {
+            Ok(Ok(0) | Err(_)) => self.machine.eof(),
+            Ok(Ok(octets)) => self.machine.received(&self.input[..octets]),
+            Err(_) => self.machine.idle(),
+        }
+    }
+
+    /// Writes the replies that are owed; false if the app does not take them. Dropped in the middle it has kept what
+    /// is not yet written, so that no reply is written twice.
+    async fn flush(&mut self) -> bool {
+        if self.out.is_empty() {
+            return true;
+        }
+        let written = timeout(self.deadlines.app_write, self.wire.write_all_buf(&mut self.out)).await;
+        // A long list of replies must not stay as memory.
+        if self.out.is_empty() && self.out.capacity() > FLUSH {
+            self.out = BytesMut::new();
+        }
+        matches!(written, Ok(Ok(())))
+    }
+}
+
+impl AppConnection {
+    /// Says the last words so that they arrive: closed with octets unread, the kernel sends a reset, which can destroy a
+    /// reply that the app has not read yet.
+    async fn close(&mut self, ending: Ending) {
+        self.flush().await;
+        // These ended between two commands: nothing is unread, or the app is gone.
+        let ended_in_step =
+            matches!(ending, Ending::Quit | Ending::HungUp | Ending::Idle | Ending::ShuttingDown);
+        let parting = async {
+            let _ = self.wire.shutdown().await;
+            let mut unread = 0;
+            while !ended_in_step && unread < READ_AHEAD {
+                match self.wire.read(&mut self.input).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(octets) => unread += octets,
+                }
+            }
+        };
+        let _ = timeout(self.deadlines.quit, parting).await;
+    }
+}
+
+impl Sessions {
+    /// Serves one connection until it ends.
+    pub async fn serve(&self, wire: BoxedWire) -> Ending {
+        let mut connection = AppConnection::new(wire, self.limits.clone(), Arc::clone(&self.deadlines));
+        let _open = telemetry::session_open();
+        connection
+            .machine
+            .guard(Arc::new(Gate { policy: Arc::clone(&self.policy), delivery: self.delivery.clone() }));
+        let mut life = self.life.clone();
+        loop {
+            match connection.machine.step() {
+                Step::Reply(reply) => {
+                    connection.out.extend_from_slice(&reply);
+                    if connection.out.len() >= FLUSH && !connection.flush().await {
+                        return Ending::HungUp;
+                    }
+                }
+                Step::NeedInput if *life.borrow_and_update() != Life::Running => {
+                    connection.machine.shutdown()
+                }
+                Step::NeedInput if connection.drops_for_too_long() => connection.machine.idle(),
+                Step::NeedInput if !connection.flush().await => connection.machine.eof(),
+                Step::NeedInput => tokio::select! {
+                    () = connection.read_once() => {}
+                    // Looked at by the arm above; a sender that is gone changes nothing.
+                    Ok(()) = life.changed() => {}
+                },
+                Step::SignIn(login) => {
+                    let accepted = self.accepts(&login);
+                    connection.machine.signed_in(accepted);
+                }
+                Step::Begin(envelope) => self.message(&mut connection, envelope).await,
+                Step::Notice(notice) => telemetry::app_notice(notice),
+                Step::Close(ending) => {
+                    connection.close(ending).await;
+                    return ending;
+                }
+                // A message takes its own content and hears of its end; what is left over has nobody to tell.
+                Step::Content(_) | Step::End | Step::Abandoned(_) => {}
+            }
+        }
+    }
+
+    /// One message, from the first octet of its content to the answer.
+    async fn message(&self, connection: &mut AppConnection, mut envelope: Envelope) {
+        let id = MessageId::next();
+        let begun = Instant::now();
+        let mut trail = Trail::default();
+        let mut content = Held::new(Source::App(connection), self.budget.clone());
+        let filled = content.fill().await;
+        trail.received = begun.elapsed();
+        let prepared = match filled {
+            Ok(()) => self.prepare(id, &mut envelope, &mut content, &mut trail).await,
+            Err(why) => Err(why),
+        };
+        let verdict = match prepared {
+            Ok(Ok(())) => self.delivery.deliver(id, &envelope, &mut content, &mut trail).await,
+            Ok(Err(refusal)) => {
+                let cause = Cause::Unsendable(refusal);
+                Ok(Outcome::Failed(Fault { stage: Stage::Content, recipient: None, cause }))
+            }
+            Err(why) => Err(why),
+        };
+        // Whatever the verdict, the app hears it at the end of its content, or the dialogue would be out of step.
+        let verdict = match verdict {
+            // Its content may take for ever to end.
+            Ok(outcome) if outcome.is_app_too_slow() => Ok(outcome),
+            Ok(outcome) => match timeout(self.deadlines.stream, content.drain()).await {
+                Ok(drained) => drained.map(|()| outcome),
+                Err(_) => Ok(outcome),
+            },
+            Err(why) => Err(why),
+        };
+        let is_complete = content.is_complete();
+        trail.octets = content.octets();
+        trail.total = begun.elapsed();
+        drop(content);
+        match verdict {
+            Ok(outcome) => {
+                let reply = self.delivery.reply(&outcome, &trail);
+                let name = self.delivery.name(&outcome, &trail);
+                telemetry::message(id, &envelope, &trail, &outcome, name, &reply);
+                if is_complete {
+                    connection.machine.answer(&reply);
+                } else {
+                    connection.machine.cut(&reply);
+                }
+            }
+            Err(why) => {
+                telemetry::abandoned(id, &envelope, &trail, why);
+                connection.machine.forgo_answer();
+            }
+        }
+    }
+
+    /// Applies the policy to the envelope and to the header block.
+    async fn prepare(
+        &self,
+        id: MessageId,
+        envelope: &mut Envelope,
+        content: &mut Held<'_>,
+        trail: &mut Trail,
+    ) -> Result<Result<(), Refusal>, Why> {
+        let Some(block) = content.take_header_block().await? else {
+            return Ok(Err(Refusal::HeaderTooLong));
+        };
+        let original = Original {
+            envelope,
+            fields: &block.fields,
+            body: block.body,
+            is_eight_bit: content.kept().any(|chunk| !chunk.is_ascii()),
+        };
+        let id = id.to_string();
+        let stamp = Stamp { now: SystemTime::now(), id: &id, unique: &unique(&id) };
+        let rewritten = match repair::rewrite(&original, &self.policy, &stamp) {
+            Ok(rewritten) => rewritten,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        *envelope = rewritten.envelope;
+        // What the app announced was its own.
+        let size = |size: u64| size.saturating_sub(block.taken as u64) + rewritten.block.len() as u64;
+        envelope.mail.size = envelope.mail.size.map(size);
+        (trail.changes, trail.from_is_ours) = (rewritten.notes, rewritten.from_is_ours);
+        trail.sender = rewritten.author.map_or_else(String::new, |author| {
+            let reverse_path = envelope.mail.reverse_path.as_ref().map_or("", |address| address.as_str());
+            format!("{reverse_path} {author}").to_ascii_lowercase()
+        });
+        content.put_header_block(rewritten.block);
+        trail.message_id = header_field(content.kept(), "Message-ID");
+        Ok(Ok(()))
+    }
+
+    /// Compares in constant time: the time taken must not tell how much of a guess was right.
+    fn accepts(&self, login: &Login) -> bool {
+        let Some(expected) = &self.app_login else { return true };
+        let password = match expected.password.read() {
+            Ok(password) => password,
+            Err(problem) => {
+                telemetry::app_password_unreadable(&problem);
+                return false;
+            }
+        };
+        let username_is_right = equal(login.username.expose(), expected.username.as_bytes());
+        let password_is_right = equal(login.password.expose(), password.expose().as_bytes());
+        username_is_right & password_is_right
+    }
+}
+
+/// A name that no other message in the world has. The log's would not do: two replicas that start in the same second
+/// use the same ones, and Exchange drops what it takes for a copy.
+pub(crate) fn unique(id: &str) -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{id}.{:016x}", random())
+}
+
+/// Equality whose time depends on the lengths alone.
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    let mut difference = u8::from(a.len() != b.len());
+    for (index, octet) in a.iter().enumerate() {
+        difference |= octet ^ b.get(index).copied().unwrap_or_default();
+    }
+    std::hint::black_box(difference) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_equal_octets_are_equal() {
+        assert!(equal(b"secret", b"secret"));
+        assert!(equal(b"", b""));
+        for (a, b) in [("secret", "secre"), ("secre", "secret"), ("secret", "Secret"), ("", "x"), ("\0", "")]
+        {
+            assert!(!equal(a.as_bytes(), b.as_bytes()), "{a:?} {b:?}");
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! From a host to verified octets: name, TCP, proxy, TLS; and one bounded HTTPS exchange.
+
+pub mod dial;
+pub mod proxy;
+pub mod tls;
+pub mod watch;
+pub mod http;
+pub mod wire;
