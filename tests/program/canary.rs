@@ -1,14 +1,10 @@
 //! Secrets, content and subjects appear nowhere: the program itself at trace level, in both formats, through successes
 //! and every kind of failure, with everything grepped that it printed and that the app was told.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-
 use office365::{Fault, Office365, Settings, Stage, Times, wording};
-
-use crate::client::Client;
-use crate::setup::{PATIENCE, large};
+use support::client::Client;
+use support::mails::large;
+use support::program::Program;
 
 const CLIENT_SECRET: &str = "Canary~client+secret/7=zK&pq%41";
 const APP_PASSWORD: &str = "canary-app-password-9Xw";
@@ -16,69 +12,26 @@ const MAILBOX_PASSWORD: &str = "canary mailbox password 5Tg";
 const SUBJECT: &str = "canary-subject-4Rf";
 const BODY: &str = "canary-body-8Yh";
 
-struct Running {
-    child: Child,
-    log: mpsc::Receiver<String>,
-    seen: String,
-    address: std::net::SocketAddr,
+/// A shim at trace level with its log in this format.
+fn start(office365: &Office365, format: &str, more: &[(&str, &str)]) -> Program {
+    let ours = [
+        ("MAILSHIM_LOG", "trace"),
+        ("MAILSHIM_LOG_FORMAT", format),
+        ("MAILSHIM_APP_USERNAME", "canary-app-user"),
+        ("MAILSHIM_APP_PASSWORD", APP_PASSWORD),
+        ("MAILSHIM_HOLD", "2s"),
+        ("MAILSHIM_SHUTDOWN_GRACE", "3s"),
+    ];
+    Program::start(office365, &[&ours, more].concat())
 }
 
-/// The built binary, with exactly this environment.
-fn start(office365: &Office365, format: &str, extra: &[(&str, &str)]) -> Running {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mailshim"));
-    command.env_clear().envs(office365.env());
-    command
-        .env("MAILSHIM_LISTEN", "127.0.0.1:0")
-        .env("MAILSHIM_LOG", "trace")
-        .env("MAILSHIM_LOG_FORMAT", format);
-    command.env("MAILSHIM_APP_USERNAME", "canary-app-user").env("MAILSHIM_APP_PASSWORD", APP_PASSWORD);
-    command.env("MAILSHIM_HOLD", "2s").env("MAILSHIM_SHUTDOWN_GRACE", "3s");
-    for (name, value) in extra {
-        if value.is_empty() {
-            command.env_remove(name);
-        } else {
-            command.env(name, value);
-        }
-    }
-    let mut child =
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let (line, log) = mpsc::channel();
-    let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-    let pipes: [Box<dyn Read + Send>; 2] = [Box::new(stdout), Box::new(stderr)];
-    for pipe in pipes {
-        let line = line.clone();
-        std::thread::spawn(move || {
-            for text in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                let _ = line.send(String::from_utf8_lossy(&text).into_owned());
-            }
-        });
-    }
-    let mut seen = String::new();
-    let address = loop {
-        let text = log.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("it does not listen:\n{seen}"));
-        seen.push_str(&text);
-        seen.push('\n');
-        if let Some(at) = text.find("127.0.0.1:").filter(|_| text.contains("listening")) {
-            let digits = |c: char| c.is_ascii_digit() || matches!(c, '.' | ':');
-            break text[at..].split(|c| !digits(c)).next().unwrap().parse().unwrap();
-        }
-    };
-    Running { child, log, seen, address }
-}
-
-impl Running {
-    /// Everything it printed.
-    fn end(mut self) -> String {
-        let kill = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(kill.unwrap().success());
-        // Both pipes are closed when it has ended.
-        while let Ok(text) = self.log.recv_timeout(PATIENCE) {
-            self.seen.push_str(&text);
-            self.seen.push('\n');
-        }
-        assert!(self.child.wait().unwrap().success(), "{}", self.seen);
-        self.seen
-    }
+/// Everything it printed, to its end.
+fn end(mut shim: Program) -> String {
+    shim.signal("TERM");
+    let status = shim.wait();
+    let printed = format!("{}{}", shim.output().rest(), shim.printed());
+    assert!(status.success(), "{printed}");
+    printed
 }
 
 fn base64(octets: &[u8]) -> String {
@@ -172,7 +125,7 @@ fn tokens_and_their_client_secret() {
             },
         ];
         let told = provoke(&office365, running.address, &faults);
-        let printed = running.end();
+        let printed = end(running);
         assert!(printed.contains("AUTH XOAUTH2 [redacted]"), "the trace was on:\n{printed}");
         let mut secrets = [CLIENT_SECRET, APP_PASSWORD, SUBJECT, BODY].map(String::from).to_vec();
         secrets.extend(office365.tokens());
@@ -205,7 +158,7 @@ fn a_password_and_what_a_server_says_back() {
             reply(encoded.clone()),
         ];
         let told = provoke(&office365, running.address, &faults);
-        let printed = running.end();
+        let printed = end(running);
         assert!(printed.contains("C: AUTH LOGIN"), "the trace was on:\n{printed}");
         let mut secrets = [APP_PASSWORD, SUBJECT, BODY, MAILBOX_PASSWORD].map(String::from).to_vec();
         holds_none(&printed, &secrets);

@@ -1,28 +1,20 @@
 //! The program itself: exit codes, `--json`, and no colour where there is no terminal.
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use office365::{Fault, Office365, Times};
+use support::program::{Ended, program};
 
 use super::ladder::{SECRET, settings};
 
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    all: String,
-}
-
-/// Its end is bounded by the deadlines of the program, each of them.
 fn run(office365: &Office365, arguments: &[&str], more: &[(&str, &str)]) -> Ended {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mailshim"));
+    let mut command = Command::new(program());
     command.env_clear().envs(office365.env()).envs(more.iter().copied()).arg("check").args(arguments);
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let stdout = String::from_utf8(output.stdout).unwrap();
-    let all = format!("{stdout}{}", String::from_utf8(output.stderr).unwrap());
+    let ended = support::program::run(&mut command, b"");
     for secret in ["c4n4ry", "eyJ0", "dXNlcj", SECRET] {
-        assert!(!all.contains(secret), "{secret} in {all}");
+        assert!(!ended.printed().contains(secret), "{secret} in {ended:?}");
     }
-    Ended { code: output.status.code(), stdout, all }
+    ended
 }
 
 #[test]
@@ -30,22 +22,18 @@ fn exit_codes() {
     let office365 = Office365::start(settings());
     let trace = [("MAILSHIM_LOG", "trace")];
     let holds = run(&office365, &[], &trace);
-    assert_eq!(holds.code, Some(0), "{}", holds.all);
-    assert!(
-        holds.stdout.starts_with("ok    configuration") && !holds.stdout.contains('\x1b'),
-        "{}",
-        holds.all
-    );
+    assert_eq!(holds.code, 0, "{holds:?}");
+    assert!(holds.stdout.starts_with("ok    configuration") && !holds.stdout.contains('\x1b'), "{holds:?}");
     let bad = run(&office365, &[], &[("MAILSHIM_HOLD", "45")]);
-    assert_eq!(bad.code, Some(64), "{}", bad.all);
-    assert!(bad.stdout.contains("FAIL  configuration  MAILSHIM_HOLD: "), "{}", bad.all);
+    assert_eq!(bad.code, 64, "{bad:?}");
+    assert!(bad.stdout.contains("FAIL  configuration  MAILSHIM_HOLD: "), "{bad:?}");
     let usage = run(&office365, &["--send", "nobody"], &[]);
-    assert_eq!(usage.code, Some(64), "{}", usage.all);
-    assert!(usage.all.contains("is not an address"), "{}", usage.all);
+    assert_eq!(usage.code, 64, "{usage:?}");
+    assert!(usage.printed().contains("is not an address"), "{usage:?}");
     office365.fault(Fault::StartTlsAbsent, Times::Always);
     let fails = run(&office365, &["--send", "ann@fabrikam.com"], &trace);
-    assert_eq!(fails.code, Some(1), "{}", fails.all);
-    assert!(fails.stdout.ends_with("-     send           not tried\n"), "{}", fails.all);
+    assert_eq!(fails.code, 1, "{fails:?}");
+    assert!(fails.stdout.ends_with("-     send           not tried\n"), "{fails:?}");
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn the_apps_own_code_or_128_and_its_signal() {
         ("kill -KILL $$", 137),
         ("ulimit -c 0; kill -SEGV $$", 139),
     ] {
-        let mut app = Running::app(&office, script);
+        let mut app = app(&office, script);
         assert_eq!(app.code(), code, "{script}");
         let log = app.log.rest();
         assert!(logged(&log, "the app has ended") && logged(&log, "stopped"), "{script}: {log}");

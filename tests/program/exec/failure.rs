@@ -10,9 +10,9 @@ fn stop_asks_the_app_to_end_and_waits_for_it() {
         "trap 'echo term:; read -r < {gate}; echo done:; exit 0' TERM; echo up:
          while :; do sleep 1000 & wait $!; done"
     );
-    let mut app = Running::app(&office, &script);
+    let mut app = app(&office, &script);
     app.output.expect("up:");
-    kill("KILL", app.shim());
+    kill("KILL", shim(&app));
     app.output.expect("term:");
     release(&gate);
     app.output.expect("done:");
@@ -31,13 +31,13 @@ fn restart_keeps_the_app_and_the_port() {
     let mut command = exec(&office, &["bash", "-c", &script]);
     let mut app = Running::start(command.env("MAILSHIM_EXEC_ON_FAILURE", "restart"));
     let listen = answer(&app.output, "up:");
-    let mut before = app.shim();
+    let mut before = shim(&app);
     for _ in 0..2 {
         kill("KILL", before);
-        until("another shim", || !is_alive(before) && app.shim() != before);
+        until("another shim", || !is_alive(before) && shim(&app) != before);
         let mut wait = Running::start(mailshim(&office, &["wait"]).env("MAILSHIM_LISTEN", &listen));
         assert_eq!(wait.code(), 0);
-        before = app.shim();
+        before = shim(&app);
     }
     release(&gate);
     app.output.expect("250 ");

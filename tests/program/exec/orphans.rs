@@ -9,7 +9,7 @@ fn orphans_are_adopted_and_reaped() {
     let script = format!(
         "for i in $(seq 40); do (bash -c 'read -r < {gate}; exit 3' &) ; done; echo up:; read -r < {end}; exit 4"
     );
-    let mut app = Running::app(&office, &script);
+    let mut app = app(&office, &script);
     app.output.expect("up:");
     until("40 orphans beside the shim and the app", || children(app.pid()).len() == 42);
     until("no child but the shim and the app, zombies counted", || {
@@ -24,7 +24,7 @@ fn orphans_are_adopted_and_reaped() {
 #[test]
 fn a_daemon_is_neither_waited_for_nor_killed() {
     let office = office();
-    let mut app = Running::app(
+    let mut app = app(
         &office,
         "setsid sleep 1000 <&- >&- 2>&- & until [ $(cut -d' ' -f6 /proc/$!/stat) = $! ]; do :; done; echo daemon:$!",
     );
@@ -39,7 +39,7 @@ fn as_process_1() {
     let office = office();
     let mut command = std::process::Command::new("unshare");
     environment(&mut command, &office);
-    command.args(["--pid", "--fork", "--mount-proc", BINARY, "exec", "--", "bash", "-c"]);
+    command.args(["--pid", "--fork", "--mount-proc", program(), "exec", "--", "bash", "-c"]);
     // Orphans of process 1, and a signal to it from inside.
     command.arg(
         "echo parent:$PPID; (sleep 0 &); (sleep 0 &)

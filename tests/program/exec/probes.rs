@@ -6,7 +6,7 @@ use super::harness::*;
 fn there_and_not_there() {
     let (office, directory) = (office(), Directory::new());
     let gate = directory.pipe("gate");
-    let mut app = Running::app(&office, &format!("echo up:$MAILSHIM_LISTEN; read -r < {gate}; exit 0"));
+    let mut app = app(&office, &format!("echo up:$MAILSHIM_LISTEN; read -r < {gate}; exit 0"));
     let listen = answer(&app.output, "up:");
     // They read nothing but the address.
     let probe = |arguments: &[&str]| {

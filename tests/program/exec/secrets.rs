@@ -45,7 +45,7 @@ fn secrets_are_out_of_reach_in_proc_and_the_app_is_as_it_would_be_alone() {
     let mut command = std::process::Command::new("bash");
     environment(&mut command, &office);
     command.args(["-c", "ulimit -c 64 && exec \"$@\"", "bash"]).args(drop_privileges);
-    command.args([BINARY, "exec", "--", "bash", "-c", script]);
+    command.args([program(), "exec", "--", "bash", "-c", script]);
     let mut app = Running::start(&mut command);
     assert_eq!(app.code(), 0, "{}", app.log.rest());
     let seen = app.output.rest();

@@ -19,7 +19,7 @@ fn the_app_hears_its_verdict_before_the_shim_is_asked_to_end() {
         "{SEND} trap 'term=1' TERM; connect; content; echo sent:
          until [ \"$term\" ]; do sleep 0.01; done; echo term:; verdict; echo \"$reply\"; exit 2"
     );
-    let mut app = Running::app(&office, &script);
+    let mut app = app(&office, &script);
     app.output.expect("sent:");
     kill("TERM", app.pid());
     app.output.expect("term:");
@@ -39,7 +39,7 @@ fn what_is_in_hand_when_the_app_ends_is_finished() {
         "{SEND} connect; content; trap '' TERM
          {{ verdict; echo \"$reply\" > {reply}.new; mv {reply}.new {reply}; }} >&- 2>&- & exit 0"
     );
-    let mut app = Running::app(&office, &script);
+    let mut app = app(&office, &script);
     assert_eq!(app.code(), 0);
     let log = app.log.rest();
     assert!(logged(&log, "shutting down") && logged(&log, "stopped"), "{log}");

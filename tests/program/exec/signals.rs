@@ -15,7 +15,7 @@ fn all_kinds() {
          while :; do sleep 1000 & wait $!; done",
         KINDS.join(" ")
     );
-    let app = Running::app(&office, &script);
+    let app = app(&office, &script);
     app.output.expect("up:");
     for kind in KINDS {
         kill(kind, app.pid());
@@ -26,7 +26,7 @@ fn all_kinds() {
 #[test]
 fn the_whole_group_hears_it() {
     let office = office();
-    let mut app = Running::app(
+    let mut app = app(
         &office,
         // Its own trap first: the child's word means that both are set.
         "trap : USR1
@@ -47,7 +47,7 @@ fn an_app_that_ignores_sigterm_is_not_killed_and_keeps_its_shim() {
         "trap '' TERM; trap 'echo usr1:' USR1; echo up:$MAILSHIM_LISTEN
          until read -r < {gate} || [ -e {gate}.open ]; do :; done; exit 5"
     );
-    let mut app = Running::app(&office, &script);
+    let mut app = app(&office, &script);
     let listen = answer(&app.output, "up:");
     kill("TERM", app.pid());
     kill("USR1", app.pid());
@@ -76,7 +76,7 @@ fn before_the_app_there_is_nobody_to_ask() {
         let secret = secret.clone();
         std::thread::spawn(move || std::fs::write(secret, "password"))
     };
-    let shim = app.shim();
+    let shim = shim(&app);
     writer.join().unwrap().unwrap();
     assert!(is_alive(shim));
     kill("TERM", app.pid());

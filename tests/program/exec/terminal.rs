@@ -8,7 +8,7 @@ use super::harness::*;
 fn on_a_terminal(office: &office365::Office365, command: &str) -> Running {
     let mut script = Command::new("script");
     environment(&mut script, office);
-    script.env("TERM", "dumb").env("PS1", "$ ").env("SHELL", "/bin/bash").env("MAILSHIM", BINARY);
+    script.env("TERM", "dumb").env("PS1", "$ ").env("SHELL", "/bin/bash").env("MAILSHIM", program());
     Running::start(script.args(["--quiet", "--return", "--command", command, "/dev/null"]))
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use office365::{Fault, Office365, Settings, Stage, Times};
+use support::client::RECIPIENT;
+use support::program::{Program, event};
 
-use super::app::{App, MAIL};
-use super::shim::{Shim, event};
+use super::MAIL;
 
 const LINE: &str = "\"message\":\"message\"";
 
@@ -34,10 +35,10 @@ fn without(names: &[&str]) -> BTreeSet<String> {
 #[test]
 fn a_messages_line_has_the_documented_fields() {
     let office365 = Office365::start(Settings::default());
-    let mut shim = Shim::start(&office365, &[]);
-    let mut app = App::greeted(shim.address);
+    let mut shim = Program::start(&office365, &[]);
+    let mut app = shim.client();
 
-    let answer = app.mail();
+    let answer = app.mail(MAIL);
     let line = event(&shim.wait_for(LINE));
     assert_eq!(keys(&line), without(&["about", "reason"]));
     assert_eq!(line["level"], "INFO");
@@ -49,7 +50,7 @@ fn a_messages_line_has_the_documented_fields() {
     assert_eq!((&line["recipients"], &line["attempts"]), (&1.into(), &1.into()));
     // Received and Date are added.
     assert!(line["octets"].as_u64().is_some_and(|octets| octets > MAIL.len() as u64), "{line}");
-    assert_eq!(line["reply"], answer);
+    assert_eq!(line["reply"], *answer);
     assert!(line["upstream"].as_str().is_some_and(|upstream| upstream.contains("[Hostname=")), "{line}");
     for phase in ["receive_ms", "wait_ms", "connect_ms", "send_ms", "total_ms"] {
         assert!(line[phase].as_f64().is_some_and(|time| time >= 0.0), "{phase}: {line}");
@@ -57,17 +58,17 @@ fn a_messages_line_has_the_documented_fields() {
 
     let unknown = "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found";
     office365.fault(Fault::ReplyAt(Stage::Rcpt, unknown.into()), Times::Once);
-    let answer = app.mail();
+    let answer = app.mail(MAIL);
     assert!(answer.starts_with("550 5.1.10 Office 365 about <ann@fabrikam.com>: "), "{answer}");
     let line = event(&shim.wait_for(LINE));
     assert_eq!(keys(&line), without(&["reason"]));
     assert_eq!(line["level"], "WARN");
     assert_eq!((&line["outcome"], &line["stage"]), (&"refused".into(), &"rcpt".into()));
-    assert_eq!((&line["about"], &line["reply"]), (&"ann@fabrikam.com".into(), &answer.into()));
+    assert_eq!((&line["about"], &line["reply"]), (&"ann@fabrikam.com".into(), &(*answer).into()));
     assert!(line["upstream"].as_str().is_some_and(|upstream| upstream.contains(unknown)), "{line}");
 
-    app.begin();
-    app.write("Subject: given up");
+    app.begin(&[RECIPIENT]);
+    app.send("Subject: given up");
     drop(app);
     let line = event(&shim.wait_for(LINE));
     let parts = [
@@ -95,20 +96,20 @@ fn no_secret_and_no_content_is_logged_even_at_trace_level() {
         ("MAILSHIM_APP_USERNAME", "erp"),
         ("MAILSHIM_APP_PASSWORD", "c4n4ry-app"),
     ];
-    let mut shim = Shim::start(&office365, &variables);
-    let mut app = App::greeted(shim.address);
+    let mut shim = Program::start(&office365, &variables);
+    let mut app = shim.client();
     let encoded = |text: &str| BASE64_STANDARD.encode(text);
     assert!(app.command(&format!("AUTH PLAIN {}", encoded("\0erp\0c4n4ry-wrong"))).starts_with("535 "));
     assert!(app.command(&format!("AUTH PLAIN {}", encoded("\0erp\0c4n4ry-app"))).starts_with("235 "));
-    app.begin();
-    app.write("From: app@contoso.com\r\nSubject: c4n4ry-subject\r\n\r\nc4n4ry-body\r\n");
+    app.begin(&[RECIPIENT]);
+    app.send("From: app@contoso.com\r\nSubject: c4n4ry-subject\r\n\r\nc4n4ry-body\r\n");
     let answer = app.command(".");
     assert!(answer.starts_with("250 "), "{answer}");
     // The sign-in is refused, and the token service: their words are logged, and must not say anything back.
     office365.revoke_tokens();
     office365.set_client_secret("another");
     office365.close_idle();
-    let answer = app.mail();
+    let answer = app.mail(MAIL);
     assert!(answer.starts_with("45"), "{answer}");
     shim.signal("TERM");
     assert_eq!(shim.wait().code(), Some(0));

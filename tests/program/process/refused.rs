@@ -1,18 +1,20 @@
 //! Connections that bring no mail: too many of them, a browser, an app set to SMTPS.
 
 use office365::{Office365, Settings};
+use support::PATIENCE;
+use support::client::Client;
+use support::program::{Program, event};
 
-use super::app::App;
-use super::shim::{Shim, event};
+use super::MAIL;
 
-fn shim(variables: &[(&str, &str)]) -> (Office365, Shim) {
+fn shim(variables: &[(&str, &str)]) -> (Office365, Program) {
     let office365 = Office365::start(Settings::default());
-    let shim = Shim::start(&office365, variables);
+    let shim = Program::start(&office365, variables);
     (office365, shim)
 }
 
 /// The last line of the log is this warning.
-fn warning(shim: &mut Shim, part: &str) -> String {
+fn warning(shim: &mut Program, part: &str) -> String {
     let line = event(&shim.wait_for(part));
     assert_eq!(line["level"], "WARN");
     line["message"].as_str().expect("text").to_string()
@@ -21,9 +23,9 @@ fn warning(shim: &mut Shim, part: &str) -> String {
 #[test]
 fn one_session_too_many_hears_421() {
     let (_office365, mut shim) = shim(&[("MAILSHIM_MAX_SESSIONS", "2")]);
-    let mut first = App::greeted(shim.address);
-    let mut second = App::greeted(shim.address);
-    let mut third = App::connect(shim.address);
+    let mut first = shim.client();
+    let mut second = shim.client();
+    let mut third = Client::dial(shim.address);
     assert_eq!(third.reply(), "421 4.3.2 Too many connections at once (MAILSHIM_MAX_SESSIONS)");
     assert_eq!(third.reply(), "");
     warning(&mut shim, "MAILSHIM_MAX_SESSIONS are open already");
@@ -31,8 +33,8 @@ fn one_session_too_many_hears_421() {
     assert!(second.command("QUIT").starts_with("221 "));
     assert_eq!(second.reply(), "");
     // The slot is given back a moment after the connection has closed.
-    let until = std::time::Instant::now() + super::shim::PATIENCE;
-    while App::connect(shim.address).reply().starts_with("421 ") {
+    let until = std::time::Instant::now() + PATIENCE;
+    while Client::dial(shim.address).reply().starts_with("421 ") {
         assert!(std::time::Instant::now() < until, "the slot never comes back");
         std::thread::yield_now();
     }
@@ -46,8 +48,8 @@ fn an_http_request_is_cut_off_and_explained() {
     ] {
         // Within a minute the same words are counted, not repeated.
         let (office365, mut shim) = shim(&[]);
-        let mut app = App::greeted(shim.address);
-        app.write(request);
+        let mut app = shim.client();
+        app.send(request);
         assert_eq!(app.reply(), "", "nothing is answered");
         let words = warning(&mut shim, "HTTP request");
         assert!(words.contains("point the app's mail settings, not a browser"), "{words}");
@@ -58,8 +60,8 @@ fn an_http_request_is_cut_off_and_explained() {
 #[test]
 fn a_tls_hello_is_cut_off_and_explained() {
     let (_office365, mut shim) = shim(&[]);
-    let mut app = App::greeted(shim.address);
-    app.write("\u{16}\u{3}\u{1}\u{0}\u{5}hello");
+    let mut app = shim.client();
+    app.send("\u{16}\u{3}\u{1}\u{0}\u{5}hello");
     assert_eq!(app.reply(), "", "nothing is answered");
     let words = warning(&mut shim, "TLS hello");
     assert!(words.contains("set the app's encryption to \"none\""), "{words}");
@@ -68,8 +70,8 @@ fn a_tls_hello_is_cut_off_and_explained() {
 #[test]
 fn starttls_is_refused_and_explained() {
     let (_office365, mut shim) = shim(&[]);
-    let mut app = App::greeted(shim.address);
+    let mut app = shim.client();
     assert!(app.command("STARTTLS").starts_with("502 5.5.1 "));
     warning(&mut shim, "the app asked for STARTTLS");
-    assert!(app.mail().starts_with("250 "), "the session goes on");
+    assert!(app.mail(MAIL).starts_with("250 "), "the session goes on");
 }

@@ -1,6 +1,6 @@
 //! The classic interface: flags, recipients, dots, line ends, names it is called by.
 
-use super::shim::{Link, PROGRAM, Shim, run};
+use super::shim::{Link, Shim, program, run};
 
 const MAIL: &[u8] = b"From: app@contoso.com\nSubject: s\n\nbody\n";
 
@@ -160,7 +160,7 @@ fn links_by_the_classic_names() {
     let ended = run(&mut shim.command(Link::named("newaliases").path(), &[]), b"");
     assert_eq!((ended.code, ended.stdout.as_str(), ended.stderr.as_str()), (0, "", ""));
     for flags in [&["-bp"][..], &["-bi"], &["-q"], &["-q30m"], &["--help"], &["--version"]] {
-        assert_eq!(run(shim.command(PROGRAM, &[]).arg("sendmail").args(flags), b"").code, 0, "{flags:?}");
+        assert_eq!(run(shim.command(program(), &[]).arg("sendmail").args(flags), b"").code, 0, "{flags:?}");
     }
 }
 

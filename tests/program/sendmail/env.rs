@@ -4,10 +4,10 @@ use std::process::Command;
 
 use mailshim::config::VARIABLES;
 
-use super::shim::{Ended, PROGRAM, run};
+use super::shim::{Ended, program, run};
 
 fn env(variables: &[(&str, &str)]) -> Ended {
-    run(Command::new(PROGRAM).env_clear().envs(variables.iter().copied()).arg("env"), b"")
+    run(Command::new(program()).env_clear().envs(variables.iter().copied()).arg("env"), b"")
 }
 
 const SET_UP: [(&str, &str); 4] = [

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 
 use office365::{Fault, Stage, Times};
 
-use super::shim::{CANARY, Ended, PATIENCE, PROGRAM, Shim, run};
+use super::shim::{CANARY, Ended, PATIENCE, Shim, program, run};
 
 const MAIL: &[u8] = b"From: app@contoso.com\nSubject: s\n\nbody\n";
 const FLAGS: [&str; 2] = ["-fapp@contoso.com", "ann@fabrikam.com"];
@@ -59,7 +59,7 @@ fn nobody_listens() {
     // Bound and let go: nobody else takes it while this test runs, most likely; the code would be another then.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
     let call = |words: &[&str]| {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         run(command.env_clear().env("MAILSHIM_LISTEN", &address).args(words), MAIL)
     };
     let ended = call(&["sendmail", "ann@fabrikam.com"]);
@@ -88,7 +88,7 @@ fn mistakes_of_the_caller() {
     }
     assert_refused(&shim.sendmail(&["-t"], MAIL), 65, "no recipients");
     assert_refused(&shim.sendmail(&["-t"], b"To: no address at all\n\n"), 65, "is not an address");
-    let mut command = shim.command(PROGRAM, &[("MAILSHIM_LISTEN", "0.0.0.0:25")]);
+    let mut command = shim.command(program(), &[("MAILSHIM_LISTEN", "0.0.0.0:25")]);
     assert_refused(&run(command.args(["sendmail", "a@b.c"]), MAIL), 78, "MAILSHIM_LISTEN");
     assert_eq!(shim.office365.taken_count(), 0);
 }
@@ -98,7 +98,7 @@ fn the_shims_own_login() {
     let login = [("MAILSHIM_APP_USERNAME", "erp"), ("MAILSHIM_APP_PASSWORD", CANARY)];
     let shim = Shim::with(&login);
     let call = |environment: &[(&str, &str)], flags: &[&str]| {
-        run(shim.command(PROGRAM, environment).arg("sendmail").args(flags).args(FLAGS), MAIL)
+        run(shim.command(program(), environment).arg("sendmail").args(flags).args(FLAGS), MAIL)
     };
     assert_refused(&call(&[], &[]), 77, "530 5.7.0");
     assert_refused(
@@ -123,7 +123,7 @@ fn the_shims_own_login() {
 fn a_message_whose_reading_breaks_is_not_sent() {
     let shim = Shim::start();
     let directory = std::fs::File::open("/").unwrap();
-    let mut command = shim.command(PROGRAM, &[]);
+    let mut command = shim.command(program(), &[]);
     let ended = command.arg("sendmail").args(FLAGS).stdin(directory).output().unwrap();
     assert_eq!(ended.status.code(), Some(74), "{ended:?}");
     assert_eq!(shim.office365.taken_count(), 0);
@@ -133,7 +133,7 @@ fn a_message_whose_reading_breaks_is_not_sent() {
 #[test]
 fn the_message_is_read_before_anybody_is_spoken_to() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.env_clear().env("MAILSHIM_LISTEN", address.to_string()).args(["sendmail", "-i"]).args(FLAGS);
     let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();

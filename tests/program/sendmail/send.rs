@@ -2,10 +2,10 @@
 
 use office365::{Fault, Stage, Times};
 
-use super::shim::{Ended, PROGRAM, Shim, run};
+use super::shim::{Ended, Shim, program, run};
 
 fn send(shim: &Shim, arguments: &[&str], input: &[u8]) -> Ended {
-    run(shim.command(PROGRAM, &[]).arg("send").args(arguments), input)
+    run(shim.command(program(), &[]).arg("send").args(arguments), input)
 }
 
 #[test]

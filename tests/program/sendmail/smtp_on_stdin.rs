@@ -1,6 +1,6 @@
 //! `-bs`: SMTP on standard input and output.
 
-use super::shim::{CANARY, PROGRAM, Shim, run};
+use super::shim::{CANARY, Shim, program, run};
 
 const DIALOGUE: &[u8] =
     b"EHLO client\r\nMAIL FROM:<app@contoso.com>\r\nRCPT TO:<ann@fabrikam.com>\r\nDATA\r\n\
@@ -31,7 +31,7 @@ fn input_that_ends_ends_the_session() {
 fn the_shims_login_is_given_for_the_caller() {
     let login = [("MAILSHIM_APP_USERNAME", "erp"), ("MAILSHIM_APP_PASSWORD", CANARY)];
     let shim = Shim::with(&login);
-    let ended = run(shim.command(PROGRAM, &login).args(["sendmail", "-bs"]), DIALOGUE);
+    let ended = run(shim.command(program(), &login).args(["sendmail", "-bs"]), DIALOGUE);
     assert_eq!((ended.code, codes(&ended.stdout).as_str()), (0, "220 250 250 250 354 250 221"), "{ended:?}");
     shim.only_mail();
 }

@@ -2,12 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use office365::{Office365, Settings};
-
-use super::shim::{PATIENCE, PROGRAM, Shim, event};
+use support::PATIENCE;
+use support::program::{Program, event};
 
 /// An answer.
 pub struct Answer {
@@ -21,20 +20,17 @@ pub struct Answer {
 pub struct Probes(SocketAddr);
 
 /// A shim with probes on a free port of this address.
-pub fn start(office365: &Office365, listen: &str, more: &[(&str, &str)]) -> (Shim, Probes) {
+pub fn start(office365: &Office365, listen: &str, more: &[(&str, &str)]) -> (Program, Probes) {
     let variables: Vec<_> = [("MAILSHIM_HTTP_LISTEN", listen)].iter().chain(more).copied().collect();
-    started(Shim::start(office365, &variables))
+    started(Program::start(office365, &variables))
 }
 
 /// The same, without the simulator's client secret: another way to sign in is among the variables.
-pub fn start_without_secret(office365: &Office365, more: &[(&str, &str)]) -> (Shim, Probes) {
-    let mut command = Command::new("env");
-    command.args(["-u", "MAILSHIM_CLIENT_SECRET", PROGRAM]);
-    let variables: Vec<_> = [("MAILSHIM_HTTP_LISTEN", "127.0.0.1:0")].iter().chain(more).copied().collect();
-    started(Shim::start_by(command, office365, &variables))
+pub fn start_without_secret(office365: &Office365, more: &[(&str, &str)]) -> (Program, Probes) {
+    start(office365, "127.0.0.1:0", &[&[("MAILSHIM_CLIENT_SECRET", "")], more].concat())
 }
 
-fn started(shim: Shim) -> (Shim, Probes) {
+fn started(shim: Program) -> (Program, Probes) {
     let line = shim.log.iter().find(|line| line.contains("probes and metrics are served"));
     let address = event(line.expect("told before the app's port"));
     let mut address: SocketAddr = address["address"].as_str().expect("text").parse().expect("an address");

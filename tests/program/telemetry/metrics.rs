@@ -4,10 +4,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use office365::{AppCertificate, Fault, Office365, Settings, Stage, Times};
+use support::PATIENCE;
+use support::files::TempFile;
 
-use super::app::App;
+use crate::process::MAIL;
+
 use super::http::{Answer, Probes, start, start_without_secret};
-use super::shim::temporary_file;
 
 /// The value of a series.
 fn value(answer: &Answer, series: &str) -> Option<f64> {
@@ -29,11 +31,11 @@ fn mails_are_counted_by_what_became_of_them() {
     let office365 = Office365::start(Settings::default());
     let (shim, probes) = start(&office365, "127.0.0.1:0", &[]);
     probes.until("/readyz", |answer| answer.status == 200);
-    let mut app = App::greeted(shim.address);
-    assert!(app.mail().starts_with("250 "));
+    let mut app = shim.client();
+    assert!(app.mail(MAIL).starts_with("250 "));
     let refusal = "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found";
     office365.fault(Fault::ReplyAt(Stage::Rcpt, refusal.into()), Times::Once);
-    assert!(app.mail().starts_with("550 "));
+    assert!(app.mail(MAIL).starts_with("550 "));
     let answer = probes.ask("GET", "/metrics");
     for (series, wanted) in [
         ("mailshim_messages_total{outcome=\"accepted\",code=\"2.0.0\"}", 1.0),
@@ -50,7 +52,7 @@ fn mails_are_counted_by_what_became_of_them() {
     }
     // With the header fields that were added.
     let octets = value(&answer, "mailshim_message_content_bytes_total");
-    assert!(octets.is_some_and(|octets| octets > super::app::MAIL.len() as f64), "{octets:?}");
+    assert!(octets.is_some_and(|octets| octets > MAIL.len() as f64), "{octets:?}");
     drop(app);
     becomes(probes, "mailshim_app_sessions", 0.0);
     becomes(probes, "mailshim_app_sessions_ended_total{ending=\"hung_up\"}", 1.0);
@@ -61,16 +63,15 @@ fn the_breaker_and_the_secret_that_closes_it() {
     let office365 = Office365::start(Settings::default());
     let good =
         office365.env().into_iter().find(|(name, _)| name == "MAILSHIM_CLIENT_SECRET").expect("a secret").1;
-    let (_, file) = temporary_file("c4n4ry-wrong");
-    let path = file.0.to_str().expect("UTF-8").to_string();
-    let (shim, probes) = start_without_secret(&office365, &[("MAILSHIM_CLIENT_SECRET_FILE", &path)]);
+    let file = TempFile::new("c4n4ry-wrong");
+    let (shim, probes) = start_without_secret(&office365, &[("MAILSHIM_CLIENT_SECRET_FILE", file.path())]);
     becomes(probes, "mailshim_breaker_open", 1.0);
     becomes(probes, "mailshim_ready", 0.0);
-    std::fs::write(&file.0, good).expect("room");
-    let mut app = App::greeted(shim.address);
+    file.write(good);
+    let mut app = shim.client();
     // The refusal is remembered for a moment by the token's cache.
-    let until = std::time::Instant::now() + super::shim::PATIENCE;
-    while !app.mail().starts_with("250 ") {
+    let until = std::time::Instant::now() + PATIENCE;
+    while !app.mail(MAIL).starts_with("250 ") {
         assert!(std::time::Instant::now() < until, "the new secret is not tried");
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -89,7 +90,7 @@ fn a_token_that_a_mail_asked_for_is_told() {
     assert!(first > now() - 600.0 && first <= now(), "{first}");
     office365.revoke_tokens();
     office365.close_idle();
-    let answer = App::greeted(shim.address).mail();
+    let answer = shim.client().mail(MAIL);
     assert!(answer.starts_with("250 "), "{answer}");
     let answer = probes.ask("GET", "/metrics");
     assert!(value(&answer, OBTAINED).is_some_and(|second| second > first), "{}", answer.body);
@@ -102,12 +103,19 @@ fn the_certificates_end_is_told() {
     let certificate = AppCertificate::valid(-1, 90);
     let office365 =
         Office365::start(Settings { certificates: vec![certificate.der.clone()], ..Settings::default() });
-    let (_, file) = temporary_file(&certificate.pem());
-    let path = file.0.to_str().expect("UTF-8").to_string();
-    let (_shim, probes) = start_without_secret(&office365, &[("MAILSHIM_CLIENT_CERTIFICATE_PATH", &path)]);
-    probes.until("/readyz", |answer| answer.status == 200);
-    let ends = value(&probes.ask("GET", "/metrics"), "mailshim_certificate_expiry_timestamp_seconds")
-        .expect("a time");
-    let days = (ends - now()) / 86_400.0;
-    assert!((89.0..=90.0).contains(&days), "{days}");
+    for (content, password) in
+        [(certificate.pem().into_bytes(), ""), (certificate.pkcs12("pass word", &[]), "pass word")]
+    {
+        let file = TempFile::new(content);
+        let variables = [
+            ("MAILSHIM_CLIENT_CERTIFICATE_PATH", file.path()),
+            ("MAILSHIM_CLIENT_CERTIFICATE_PASSWORD", password),
+        ];
+        let (_shim, probes) = start_without_secret(&office365, &variables);
+        probes.until("/readyz", |answer| answer.status == 200);
+        let ends = value(&probes.ask("GET", "/metrics"), "mailshim_certificate_expiry_timestamp_seconds")
+            .expect("a time");
+        let days = (ends - now()) / 86_400.0;
+        assert!((89.0..=90.0).contains(&days), "{days}");
+    }
 }

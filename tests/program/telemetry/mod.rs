@@ -1,8 +1,6 @@
 //! What the running program tells: `/livez`, `/readyz`, `/metrics`, and the log's level and addresses. A child process each:
 //! counters, readiness and the log are one a process.
 
-use super::process::{app, shim};
-
 mod http;
 mod log;
 mod metrics;

@@ -1,6 +1,9 @@
 //! `/readyz`: whether mail would go out, and why not.
 
 use office365::{Fault, Office365, Settings, Times};
+use support::PATIENCE;
+
+use crate::process::MAIL;
 
 use super::http::start;
 
@@ -47,11 +50,35 @@ fn it_comes_back_with_the_next_sign_in() {
     probes.until("/readyz", |answer| answer.status == 200);
     office365.fault(Fault::StartTlsAbsent, Times::Once);
     office365.close_idle();
-    let mut app = super::app::App::greeted(shim.address);
-    let answer = app.mail();
+    let mut app = shim.client();
+    let answer = app.mail(MAIL);
     assert!(answer.starts_with("451 "), "{answer}");
     assert_eq!(probes.ask("GET", "/readyz").status, 503);
-    let answer = app.mail();
+    let answer = app.mail(MAIL);
     assert!(answer.starts_with("250 "), "{answer}");
     assert_eq!(probes.ask("GET", "/readyz").status, 200);
+}
+
+/// Else one wrong address of an app would look as if no mail went out.
+#[test]
+fn a_sender_that_may_not_sign_in_does_not_make_the_others_unready() {
+    let office365 = Office365::start(Settings::default());
+    let each_its_own = [("MAILSHIM_LOGIN_AS_SENDER", "*@contoso.com")];
+    let (shim, probes) = start(&office365, "127.0.0.1:0", &each_its_own);
+    let send = |sender: &str| {
+        let content = format!("From: {sender}\r\nSubject: x\r\n\r\ntext\r\n");
+        shim.client().mail_as(sender, content)
+    };
+    send("app@contoso.com").is(250);
+    assert!(office365.wait(PATIENCE, |stats| stats.auth_ok > 0));
+    send("nobody@contoso.com").is(454);
+    let answer = probes.ask("GET", "/readyz");
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    office365.set_mailboxes(&[]);
+    office365.close_idle();
+    assert!(office365.wait(PATIENCE, |stats| stats.connections_open == 0));
+    send("app@contoso.com").is(454);
+    let answer = probes.ask("GET", "/readyz");
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.contains("Authentication unsuccessful"), "{}", answer.body);
 }

@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use office365::{Fault, Office365, Settings, Times};
+use support::files::TempFile;
+use support::thread::{Shim, assert_lawful};
 
-use super::shim::{Shim, TempFile, assert_lawful, assert_says, assert_taken};
+use super::{MAIL, start};
 
 fn by_secret(office365: &Office365, hold: &str) -> Shim {
     let secret = Settings::default().client_secret;
-    Shim::start(office365, &[("MAILSHIM_CLIENT_SECRET", &secret), ("MAILSHIM_HOLD", hold)])
+    start(office365, &[("MAILSHIM_CLIENT_SECRET", &secret), ("MAILSHIM_HOLD", hold)])
 }
 
 #[test]
@@ -16,7 +18,7 @@ fn mail_waits_while_the_token_service_is_away_for_a_moment() {
     for fault in [Fault::Token5xx(503), Fault::TokenDrop, Fault::TokenGarbage] {
         let office365 = Office365::start(Settings::default());
         office365.fault(fault, Times::Times(2));
-        assert_taken(&by_secret(&office365, "30s").send());
+        by_secret(&office365, "30s").send(MAIL).is(250);
         assert_lawful(&office365);
     }
 }
@@ -26,7 +28,7 @@ fn mail_is_put_off_when_it_stays_away_and_flows_when_it_is_back() {
     let office365 = Office365::start(Settings::default());
     office365.fault(Fault::Token5xx(503), Times::Always);
     let shim = by_secret(&office365, "1s");
-    assert_says(&shim.send(), "45", &[" 4.", "503"]);
+    shim.send(MAIL).begins("45", &[" 4.", "503"]);
     let asked = office365.stats().token_requests;
     office365.clear_faults();
     // Without any mail: the renewal goes on by itself.
@@ -34,7 +36,7 @@ fn mail_is_put_off_when_it_stays_away_and_flows_when_it_is_back() {
         office365.wait(Duration::from_secs(20), |stats| stats.tokens_issued == 1),
         "after {asked} requests"
     );
-    assert_taken(&shim.send());
+    shim.send(MAIL).is(250);
     assert_lawful(&office365);
 }
 
@@ -49,8 +51,8 @@ fn imds_is_asked_again_where_it_says_that_it_is_being_updated() {
     let imds = office365.imds();
     let more =
         [("AZURE_POD_IDENTITY_AUTHORITY_HOST", imds.as_str()), ("MAILSHIM_MANAGED_IDENTITY", "system")];
-    let shim = Shim::start(&office365, &[&more[..], &[("MAILSHIM_HOLD", "30s")]].concat());
-    assert_taken(&shim.send());
+    let shim = start(&office365, &[&more[..], &[("MAILSHIM_HOLD", "30s")]].concat());
+    shim.send(MAIL).is(250);
     assert_lawful(&office365);
 }
 
@@ -59,12 +61,12 @@ fn a_sign_in_that_is_over_says_what_to_run() {
     let office365 = Office365::start(Settings::default());
     let file = TempFile::new(office365.give_refresh_token());
     office365.put_refresh_clock_forward(Duration::from_secs(90 * 86_400));
-    let shim = Shim::start(&office365, &[("MAILSHIM_REFRESH_TOKEN_FILE", file.path())]);
-    assert_says(&shim.send(), "454 4.7.0 ", &["AADSTS700082", "Run mailshim login again"]);
+    let shim = start(&office365, &[("MAILSHIM_REFRESH_TOKEN_FILE", file.path())]);
+    shim.send(MAIL).begins("454 4.7.0 ", &["AADSTS700082", "Run mailshim login again"]);
 
     let file = TempFile::new(office365.give_refresh_token());
     office365.revoke_refresh_tokens();
-    let shim = Shim::start(&office365, &[("MAILSHIM_REFRESH_TOKEN_FILE", file.path())]);
-    assert_says(&shim.send(), "454 4.7.0 ", &["AADSTS50173", "Run mailshim login again"]);
+    let shim = start(&office365, &[("MAILSHIM_REFRESH_TOKEN_FILE", file.path())]);
+    shim.send(MAIL).begins("454 4.7.0 ", &["AADSTS50173", "Run mailshim login again"]);
     assert_lawful(&office365);
 }

@@ -1,10 +1,10 @@
 //! Each way to sign in, from its variables to the mail in Office 365, and what its refusals say.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
 use office365::{AppCertificate, FederatedCredential, Office365, Settings};
+use support::files::TempFile;
+use support::thread::assert_lawful;
 
-use super::shim::{Shim, TempFile, assert_lawful, assert_says, assert_taken, config};
+use super::{MAIL, config, start};
 
 fn credential() -> FederatedCredential {
     Settings::default().federated_credential
@@ -24,30 +24,11 @@ fn a_certificate_in_pem_and_in_pkcs12() {
             ("MAILSHIM_CLIENT_CERTIFICATE_PASSWORD_FILE", password.path()),
         ],
     ] {
-        assert_taken(&Shim::start(&office365, more).send());
+        start(&office365, more).send(MAIL).is(250);
     }
     let requests = office365.token_requests();
     assert!(requests.iter().all(|request| request.fields.iter().any(|(name, _)| name == "client_assertion")));
     assert_lawful(&office365);
-    assert_the_metric_knows_its_end();
-}
-
-/// An operator has an alert on it. It is set by the renewal in the background, maybe a moment after the mail.
-fn assert_the_metric_knows_its_end() {
-    let until = Instant::now() + Duration::from_secs(30);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-    loop {
-        let text = mailshim::telemetry::metrics::metrics().render(0);
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("mailshim_certificate_expiry_timestamp_seconds "))
-            .unwrap();
-        if line.parse::<f64>().unwrap() > now {
-            return;
-        }
-        assert!(Instant::now() < until, "{line}");
-        std::thread::yield_now();
-    }
 }
 
 #[test]
@@ -55,12 +36,9 @@ fn a_certificate_that_was_not_uploaded() {
     let (made, uploaded) = (AppCertificate::new(), AppCertificate::new());
     let office365 = Office365::start(Settings { certificates: vec![uploaded.der], ..Settings::default() });
     let file = TempFile::new(made.pem());
-    let shim = Shim::start(&office365, &[("MAILSHIM_CLIENT_CERTIFICATE_PATH", file.path())]);
-    assert_says(
-        &shim.send(),
-        "454 4.7.0 ",
-        &["AADSTS700027", "The key was not found", "Upload the certificate"],
-    );
+    let shim = start(&office365, &[("MAILSHIM_CLIENT_CERTIFICATE_PATH", file.path())]);
+    shim.send(MAIL)
+        .begins("454 4.7.0 ", &["AADSTS700027", "The key was not found", "Upload the certificate"]);
 }
 
 #[test]
@@ -103,7 +81,7 @@ fn workload_identity_as_aks_injects_it() {
     let mut more: Vec<_> = injected.iter().map(|(name, value)| (*name, value.as_str())).collect();
     more.push(("AZURE_FEDERATED_TOKEN_FILE", file.path()));
     more.extend([("MAILSHIM_TENANT_ID", ""), ("MAILSHIM_CLIENT_ID", "")]);
-    assert_taken(&Shim::start(&office365, &more).send());
+    start(&office365, &more).send(MAIL).is(250);
     assert_lawful(&office365);
 }
 
@@ -122,12 +100,12 @@ fn a_federated_token_that_does_not_match() {
         let file = TempFile::new(office365.federated_token(&wrong, lives));
         // The one that is worth another attempt ends with the hold, and says so.
         let more = [("AZURE_FEDERATED_TOKEN_FILE", file.path()), ("MAILSHIM_HOLD", "1s")];
-        assert_says(&Shim::start(&office365, &more).send(), "45", &[code]);
+        start(&office365, &more).send(MAIL).begins("45", &[code]);
     }
     let another_cluster = Office365::start(Settings::default());
     let file = TempFile::new(another_cluster.federated_token(&credential(), 3600));
-    let shim = Shim::start(&office365, &[("AZURE_FEDERATED_TOKEN_FILE", file.path())]);
-    assert_says(&shim.send(), "454 4.7.0 ", &["AADSTS700027"]);
+    let shim = start(&office365, &[("AZURE_FEDERATED_TOKEN_FILE", file.path())]);
+    shim.send(MAIL).begins("454 4.7.0 ", &["AADSTS700027"]);
 }
 
 #[test]
@@ -144,19 +122,19 @@ fn managed_identity_of_a_machine_and_of_app_service() {
         &[app_service[0], app_service[1], ("MAILSHIM_MANAGED_IDENTITY", "system")],
         &[app_service[0], app_service[1], ("MAILSHIM_MANAGED_IDENTITY", &client_id)],
     ] {
-        assert_taken(&Shim::start(&office365, more).send());
+        start(&office365, more).send(MAIL).is(250);
     }
     let unknown = ("MAILSHIM_MANAGED_IDENTITY", "00000000-bbbb-cccc-dddd-eeeeeeeeeeee");
-    let reply = Shim::start(&office365, &[imds, unknown]).send();
-    assert_says(&reply, "454 4.7.0 ", &["Identity not found"]);
-    let reply = Shim::start(&office365, &[app_service[0], app_service[1], unknown]).send();
-    assert_says(&reply, "454 4.7.0 ", &["No User Assigned or Delegated Managed Identity"]);
-    let reply = Shim::start(
+    let reply = start(&office365, &[imds, unknown]).send(MAIL);
+    reply.begins("454 4.7.0 ", &["Identity not found"]);
+    let reply = start(&office365, &[app_service[0], app_service[1], unknown]).send(MAIL);
+    reply.begins("454 4.7.0 ", &["No User Assigned or Delegated Managed Identity"]);
+    let reply = start(
         &office365,
         &[app_service[0], ("IDENTITY_HEADER", "another"), ("MAILSHIM_MANAGED_IDENTITY", "system")],
     )
-    .send();
-    assert_says(&reply, "454 4.7.0 ", &["Invalid X-IDENTITY-HEADER"]);
+    .send(MAIL);
+    reply.begins("454 4.7.0 ", &["Invalid X-IDENTITY-HEADER"]);
     assert_lawful(&office365);
 }
 
@@ -164,7 +142,7 @@ fn managed_identity_of_a_machine_and_of_app_service() {
 fn a_person_s_refresh_token() {
     let office365 = Office365::start(Settings::default());
     let file = TempFile::new(office365.give_refresh_token());
-    assert_taken(&Shim::start(&office365, &[("MAILSHIM_REFRESH_TOKEN_FILE", file.path())]).send());
+    start(&office365, &[("MAILSHIM_REFRESH_TOKEN_FILE", file.path())]).send(MAIL).is(250);
     assert_lawful(&office365);
 }
 
@@ -172,6 +150,6 @@ fn a_person_s_refresh_token() {
 fn a_password() {
     let office365 = Office365::start(Settings::default());
     let password = Settings::default().password;
-    assert_taken(&Shim::start(&office365, &[("MAILSHIM_PASSWORD", &password)]).send());
+    start(&office365, &[("MAILSHIM_PASSWORD", &password)]).send(MAIL).is(250);
     assert_lawful(&office365);
 }

@@ -2,14 +2,14 @@
 //! simulator of the other tests has a thread and a clock of its own; four minutes there are four minutes.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use support::files::TempFile;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
@@ -44,25 +44,13 @@ pub struct Mailbox {
 pub struct Upstream {
     mailbox: Arc<Mutex<Mailbox>>,
     acceptor: TlsAcceptor,
-    ca_file: Arc<CaFile>,
-}
-
-struct CaFile(PathBuf);
-
-impl Drop for CaFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+    ca_file: Arc<TempFile>,
 }
 
 impl Upstream {
     pub fn new() -> Self {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec![HOST.to_string()]).unwrap().self_signed(&key).unwrap();
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("mailshim-pacing-{}-{number}.pem", std::process::id()));
-        std::fs::write(&path, certificate.pem()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .unwrap()
@@ -86,12 +74,12 @@ impl Upstream {
         Self {
             mailbox: Arc::new(Mutex::new(mailbox)),
             acceptor: TlsAcceptor::from(Arc::new(config)),
-            ca_file: Arc::new(CaFile(path)),
+            ca_file: Arc::new(TempFile::new(certificate.pem())),
         }
     }
 
     pub fn ca_file(&self) -> &Path {
-        &self.ca_file.0
+        self.ca_file.as_ref().as_ref()
     }
 
     pub fn mailbox(&self) -> MutexGuard<'_, Mailbox> {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use office365::{Fault, Stage, Times};
 
 use super::answered;
-use crate::client::Reply;
-use crate::setup::{Setup, plan, small};
+use support::client::Reply;
+use support::mails::small;
+use support::thread::{Setup, plan};
 
 /// Each app sends so many mails over one connection, one after the other; all replies.
 fn ten_apps(setup: &Setup, mails: usize) -> Vec<(usize, Reply)> {

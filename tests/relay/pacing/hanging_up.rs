@@ -1,7 +1,8 @@
 //! An app that hangs up while it waits for its turn; one that says goodbye after the dot.
 
-use crate::client::stuffed;
-use crate::setup::{PATIENCE, plan, small};
+use support::PATIENCE;
+use support::mails::{small, stuffed};
+use support::thread::plan;
 
 #[test]
 fn while_it_waits_for_its_turn_frees_its_place_and_sends_nothing() {

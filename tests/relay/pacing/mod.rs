@@ -10,22 +10,17 @@ mod breaker;
 mod hanging_up;
 
 use office365::Side;
-
-use crate::client::{Client, Reply, stuffed};
-use crate::setup::Setup;
+use support::client::{Client, Reply};
+use support::thread::Setup;
 
 /// A mail of this sender, in envelope and header.
 #[track_caller]
 fn send_as(client: &mut Client, sender: &str, number: usize) -> Reply {
-    client.command(&format!("MAIL FROM:<{sender}>")).is(250);
-    client.command("RCPT TO:<x@example.com>").is(250);
-    client.command("DATA").is(354);
-    client.send(stuffed(&from(sender, number)));
-    client.reply()
+    client.mail_as(sender, from(sender, number))
 }
 
 fn from(sender: &str, number: usize) -> Vec<u8> {
-    let mail = String::from_utf8(crate::setup::small(number)).unwrap();
+    let mail = String::from_utf8(support::mails::small(number)).unwrap();
     mail.replace("From: App <app@contoso.com>", &format!("From: The App <{sender}>")).into_bytes()
 }
 

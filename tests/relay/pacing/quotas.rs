@@ -3,14 +3,13 @@
 use office365::{Fault, Stage, Times, wording};
 
 use super::send_as;
-use crate::client::{Client, Reply, stuffed};
-use crate::setup::{plan, small};
+use support::client::{Client, Reply};
+use support::mails::small;
+use support::thread::plan;
 
 fn to_ten(client: &mut Client, number: usize) -> Reply {
     let recipients: Vec<_> = (0..10).map(|number| format!("x{number}@example.com")).collect();
-    client.envelope(&recipients.iter().map(String::as_str).collect::<Vec<_>>());
-    client.command("DATA").is(354);
-    client.send(stuffed(&small(number)));
+    client.submit(&recipients.iter().map(String::as_str).collect::<Vec<_>>(), small(number));
     client.reply()
 }
 

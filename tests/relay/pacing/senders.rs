@@ -1,7 +1,7 @@
 //! Office 365 enforces SendAs; the app sends as root@localhost and as a customer.
 
 use super::send_as;
-use crate::setup::plan;
+use support::thread::plan;
 
 const CUSTOMER: &str = "customer@fabrikam.com";
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use office365::{Fault, Stage, Times, wording};
 
 use super::answered;
-use crate::setup::{Setup, plan, small};
+use support::mails::small;
+use support::thread::{Setup, plan};
 
 /// A transaction takes long enough for others to begin inside it.
 const BUSY: Fault = Fault::DelayAt(Stage::Dot, Duration::from_millis(20));

@@ -15,10 +15,9 @@ use mailshim::transport::tls;
 use mailshim::upstream::Pool;
 use mailshim::upstream::connection::Connector;
 use office365::wording;
+use support::thread::deadlines;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-
-use crate::setup::deadlines;
 
 const SECOND: Duration = Duration::from_secs(1);
 pub const HOLD: Duration = Duration::from_secs(45);

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 
 use office365::{Office365, Settings, Taken};
+use support::PATIENCE;
+use support::thread::{Shim, assert_lawful, config};
 
-use super::shim::{Shim, WAIT, assert_lawful, assert_says, config};
+use super::{send, send_as};
 
 const ALL: (&str, &str) = ("MAILSHIM_LOGIN_AS_SENDER", "*@contoso.com");
 
@@ -23,9 +25,9 @@ fn each_mail_goes_through_its_senders_mailbox_and_one_token_serves_all() {
     let shim = Shim::start(&office365, &[ALL]);
     // The third in other capitals: the same mailbox, and the same connection.
     for sender in ["a@contoso.com", "b@contoso.com", "A@Contoso.com", "app@contoso.com", "b@contoso.com"] {
-        assert_says(&shim.send(sender), "250 ", &[]);
+        send(&shim, sender).is(250);
     }
-    let taken = office365.wait_taken(5, WAIT);
+    let taken = office365.wait_taken(5, PATIENCE);
     let through = ["a@contoso.com", "b@contoso.com", "a@contoso.com", "app@contoso.com", "b@contoso.com"];
     assert_eq!(mailboxes(&taken), through);
     let connections: Vec<_> = taken.iter().map(|mail| mail.connection).collect();
@@ -41,9 +43,9 @@ fn who_is_not_listed_goes_through_the_main_mailbox() {
     office365.grant_send_as("app@contoso.com", "b@contoso.com");
     let shim = Shim::start(&office365, &[("MAILSHIM_LOGIN_AS_SENDER", "a@contoso.com")]);
     for sender in ["a@contoso.com", "b@contoso.com", "root@localhost"] {
-        assert_says(&shim.send(sender), "250 ", &[]);
+        send(&shim, sender).is(250);
     }
-    let taken = office365.wait_taken(3, WAIT);
+    let taken = office365.wait_taken(3, PATIENCE);
     assert_eq!(mailboxes(&taken), ["a@contoso.com", "app@contoso.com", "app@contoso.com"]);
     assert!(taken[1].mail.starts_with("FROM:<b@contoso.com>"));
     assert!(taken[2].mail.starts_with("FROM:<app@contoso.com>"));
@@ -59,34 +61,34 @@ fn envelope_and_from_must_agree() {
         ("a@contoso.com", "someone@fabrikam.com"),
         ("someone@fabrikam.com", "a@contoso.com"),
     ] {
-        let reply = shim.send_as(envelope, from);
-        assert_says(&reply, "550 5.7.1 ", &["name different senders", "MAILSHIM_LOGIN_AS_SENDER"]);
+        let reply = send_as(&shim, envelope, from);
+        reply.begins("550 5.7.1 ", &["name different senders", "MAILSHIM_LOGIN_AS_SENDER"]);
     }
     assert_eq!((office365.taken_count(), office365.stats().auth_refused), (0, 0));
     // A display name and capitals make no other sender.
-    assert_says(&shim.send_as("a@contoso.com", "Ann <A@contoso.com>"), "250 ", &[]);
-    assert_eq!(mailboxes(&office365.wait_taken(1, WAIT)), ["a@contoso.com"]);
+    send_as(&shim, "a@contoso.com", "Ann <A@contoso.com>").is(250);
+    assert_eq!(mailboxes(&office365.wait_taken(1, PATIENCE)), ["a@contoso.com"]);
 }
 
 #[test]
 fn a_sender_that_may_not_sign_in_is_left_alone_and_the_others_go_on() {
     let office365 = tenant();
     let shim = Shim::start(&office365, &[ALL]);
-    assert_says(&shim.send("a@contoso.com"), "250 ", &[]);
-    let reply = shim.send("nobody@contoso.com");
-    assert_says(&reply, "454 4.7.", &["Authentication unsuccessful", "| Fix: "]);
+    send(&shim, "a@contoso.com").is(250);
+    let reply = send(&shim, "nobody@contoso.com");
+    reply.begins("454 4.7.", &["Authentication unsuccessful", "| Fix: "]);
     // With a token that had been used before, and with a new one.
     let refused = office365.stats().auth_refused;
     assert!((1..=2).contains(&refused), "{refused}");
     for _ in 0..3 {
-        let reply = shim.send("Nobody@contoso.com");
-        assert_says(&reply, "454 4.7.", &["Authentication unsuccessful"]);
+        let reply = send(&shim, "Nobody@contoso.com");
+        reply.begins("454 4.7.", &["Authentication unsuccessful"]);
     }
     assert_eq!(office365.stats().auth_refused, refused, "signed in again within 15 minutes");
     for sender in ["a@contoso.com", "b@contoso.com", "app@contoso.com"] {
-        assert_says(&shim.send(sender), "250 ", &[]);
+        send(&shim, sender).is(250);
     }
-    let taken = office365.wait_taken(4, WAIT);
+    let taken = office365.wait_taken(4, PATIENCE);
     assert_eq!(taken[0].connection, taken[1].connection, "another sender's refusal cost a connection");
     assert_lawful(&office365);
 }

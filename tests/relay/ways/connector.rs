@@ -3,8 +3,11 @@
 use office365::{Fault, Office365, Settings, Stage, Times, TlsSetup, wording};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use ring::digest::{SHA256, digest};
+use support::PATIENCE;
+use support::files::TempFile;
+use support::thread::{Shim, assert_lawful, config, said};
 
-use super::shim::{Shim, TempFile, WAIT, assert_lawful, assert_says, config, said};
+use super::{send, send_as};
 
 /// Without a mailbox and its credentials; a refusal is told at once, and what may pass is not waited for.
 const CONNECTOR: [(&str, &str); 8] = [
@@ -40,9 +43,9 @@ fn nobody_signs_in_and_the_null_sender_stays() {
     for (envelope, from) in
         [("root", "root"), ("erp@contoso.com", "erp@contoso.com"), ("", "erp@contoso.com")]
     {
-        assert_says(&shim.send_as(envelope, from), "250 ", &[]);
+        send_as(&shim, envelope, from).is(250);
     }
-    let taken = office365.wait_taken(3, WAIT);
+    let taken = office365.wait_taken(3, PATIENCE);
     let paths: Vec<_> = taken.iter().map(|mail| mail.mail.split(' ').next().unwrap()).collect();
     assert_eq!(paths, ["FROM:<alerts@contoso.com>", "FROM:<erp@contoso.com>", "FROM:<>"]);
     assert!(taken.iter().all(|mail| mail.mailbox.is_empty() && mail.tls.starts_with("TLSv1_")));
@@ -53,7 +56,7 @@ fn nobody_signs_in_and_the_null_sender_stays() {
 #[test]
 fn even_where_auth_is_offered_none_is_said() {
     let office365 = tenant(|settings| settings.auth = vec!["LOGIN", "XOAUTH2"]);
-    assert_says(&Shim::start(&office365, &CONNECTOR).send("alerts@contoso.com"), "250 ", &[]);
+    send(&Shim::start(&office365, &CONNECTOR), "alerts@contoso.com").is(250);
     nobody_signed_in(&office365);
 }
 
@@ -65,13 +68,13 @@ fn nothing_goes_without_tls_that_is_verified() {
         (TlsSetup::Expired, "expired"),
     ] {
         let office365 = tenant(|settings| settings.tls = tls);
-        assert_says(&Shim::start(&office365, &CONNECTOR).send("alerts@contoso.com"), "45", &[part]);
+        send(&Shim::start(&office365, &CONNECTOR), "alerts@contoso.com").begins("45", &[part]);
         assert_eq!(said(&office365, "MAIL"), 0, "{tls:?}");
         nobody_signed_in(&office365);
     }
     let office365 = tenant(|settings| settings.starttls = false);
-    let reply = Shim::start(&office365, &CONNECTOR).send("alerts@contoso.com");
-    assert_says(&reply, "45", &["STARTTLS"]);
+    let reply = send(&Shim::start(&office365, &CONNECTOR), "alerts@contoso.com");
+    reply.begins("45", &["STARTTLS"]);
     assert_eq!(said(&office365, "MAIL"), 0);
 }
 
@@ -110,12 +113,12 @@ fn the_client_certificate_goes_with_its_whole_chain() {
             settings.tls = tls;
         });
         let shim = Shim::start(&office365, &[&CONNECTOR[..], &files].concat());
-        assert_says(&shim.send("alerts@contoso.com"), "250 ", &[]);
+        send(&shim, "alerts@contoso.com").is(250);
         // A resumed session has shown its certificate, too.
         office365.close_idle();
-        assert!(office365.wait(WAIT, |stats| stats.connections_open == 0));
-        assert_says(&shim.send("alerts@contoso.com"), "250 ", &[]);
-        for mail in office365.wait_taken(2, WAIT) {
+        assert!(office365.wait(PATIENCE, |stats| stats.connections_open == 0));
+        send(&shim, "alerts@contoso.com").is(250);
+        for mail in office365.wait_taken(2, PATIENCE) {
             assert_eq!(mail.client_certificates, hashes, "{tls:?}");
         }
         nobody_signed_in(&office365);
@@ -149,7 +152,7 @@ fn a_refusal_of_the_connector_says_so_and_the_app_keeps_its_mail() {
     for refusal in refusals {
         for stage in [Stage::Mail, Stage::Rcpt, Stage::Dot] {
             office365.fault(Fault::ReplyAt(stage, refusal.to_string()), Times::Once);
-            let reply = shim.send("alerts@contoso.com");
+            let reply = send(&shim, "alerts@contoso.com");
             assert!(reply.starts_with('4'), "{stage:?}, {refusal}: {reply}");
             let hint = reply.split_once(" | Fix: ").map(|(_, hint)| hint).unwrap_or_default();
             assert!(hint.contains("connector"), "{stage:?}, {refusal}: {reply}");
@@ -160,6 +163,6 @@ fn a_refusal_of_the_connector_says_so_and_the_app_keeps_its_mail() {
     }
     assert_eq!(office365.taken_count(), 0);
     // Nothing of it was remembered against the next mail.
-    assert_says(&shim.send("alerts@contoso.com"), "250 ", &[]);
+    send(&shim, "alerts@contoso.com").is(250);
     nobody_signed_in(&office365);
 }

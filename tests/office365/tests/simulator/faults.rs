@@ -1,10 +1,8 @@
 //! Faults: each happens at its moment, as often as told, and is not held against the client.
 
-mod client;
-
 use std::time::Duration;
 
-use client::{Client, HEADER, MAIL, RCPT, ask, none, start, token, xoauth2};
+use crate::client::{Client, HEADER, MAIL, RCPT, ask, none, start, token, xoauth2};
 use office365::{Fault, Office365, Settings, Stage, Times, TlsSetup, wording};
 
 #[test]

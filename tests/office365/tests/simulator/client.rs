@@ -1,8 +1,5 @@
 //! A plain blocking client, written by hand: the simulator is not tested with the code that it is to test.
 
-// Each test binary uses a part of it.
-#![allow(dead_code)]
-
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;

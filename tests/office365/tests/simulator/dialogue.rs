@@ -1,10 +1,8 @@
-//! The simulator driven by a plain client: what it accepts, what it refuses and in which words, what it holds against a client.
-
-mod client;
+//! What it accepts, what it refuses and in which words, what it holds against a client.
 
 use std::time::Duration;
 
-use client::{Client, HEADER, MAIL, RCPT, ask, none, start, token, xoauth2};
+use crate::client::{Client, HEADER, MAIL, RCPT, ask, none, start, token, xoauth2};
 use office365::{Fault, Office365, Settings, Stage, Times, Via, wording};
 
 #[test]

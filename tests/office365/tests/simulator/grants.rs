@@ -1,15 +1,14 @@
 //! The token endpoint refuses what Entra refuses: each assertion here is wrong in one thing.
 
-mod client;
-
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
-use client::{SCOPE, post};
 use office365::{AppCertificate, Office365, Settings};
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::rsa;
 use ring::signature::RSA_PSS_SHA256;
 use serde_json::{Value, json};
+
+use crate::client::{SCOPE, post};
 
 const KIND: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
