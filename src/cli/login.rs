@@ -8,9 +8,10 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::USAGE;
-use crate::config::{self, Application, Login};
+use crate::config::{self, Login};
 use crate::deadlines::Deadlines;
 use crate::identity::grant::{self, Polled, Token};
+use crate::identity::sign_in::Application;
 use crate::identity::token_file;
 use crate::outcome::{Cause, Context, Fault, Judgement, Retry, Stage, TokenFault, judge};
 use crate::secret::Secret;

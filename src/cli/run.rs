@@ -50,7 +50,11 @@ pub(super) fn run() -> ExitCode {
 async fn serve(config: &Config) -> ExitCode {
     // Before a port is bound: whoever sees it open may signal at once.
     let stop = first_signal();
-    telemetry::started(&config.mailbox.to_string(), &config.upstream.to_string(), config.sign_in.name());
+    telemetry::started(
+        &config.identity.mailbox.to_string(),
+        &config.upstream.to_string(),
+        config.identity.sign_in.name(),
+    );
     config.warnings.iter().for_each(|warning| telemetry::configuration_warning(warning));
     let sockets = match serve::bind(config).await {
         Ok(sockets) => sockets,

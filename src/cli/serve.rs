@@ -8,12 +8,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::config::{Config, SignIn};
+use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
 use crate::delivery::directory::{Accounts, Allowance};
 use crate::delivery::relay::Relay;
 use crate::identity::Identity;
+use crate::identity::sign_in::SignIn;
 use crate::life::Life;
 use crate::message::Budget;
 use crate::message::policy::Policy;
@@ -93,7 +94,7 @@ pub async fn run(
     };
     let login_as_sender = config.login_as_sender.clone();
     let accounts =
-        Arc::new(Accounts::new(&config.mailbox.to_string(), connector, allowance, login_as_sender));
+        Arc::new(Accounts::new(&config.identity.mailbox.to_string(), connector, allowance, login_as_sender));
     let account = Arc::clone(accounts.main());
     let relay = Relay::new(Arc::clone(&accounts), config.hold, seen_life.clone());
     let sessions = Sessions {
@@ -154,13 +155,13 @@ pub fn policy(config: &Config) -> Policy {
     Policy {
         from_policy: config.from_policy,
         from: config.from.clone(),
-        null_sender_stays: config.sign_in == SignIn::None,
+        null_sender_stays: config.identity.sign_in == SignIn::None,
         allowed_senders: config.allowed_senders.clone(),
         allowed_recipients: config.allowed_recipients.clone(),
         login_as_sender: config.login_as_sender.clone(),
         redirect_to: config.redirect_to.clone(),
         hostname: config.hostname.clone(),
-        domain: config.mailbox.domain().to_string(),
+        domain: config.identity.mailbox.domain().to_string(),
     }
 }
 
@@ -185,14 +186,14 @@ pub fn upstream(
     let roots = config.ca_file.as_deref();
     // The token service is not shown the certificate: it is for the connector.
     let tls = tls::watched_client_config(roots, None, &watchers.token)?;
-    let upstream_tls = match &config.client_certificate {
+    let upstream_tls = match &config.connector_certificate {
         // One store of roots for both, where nobody watches: it takes memory.
         None if !watchers.upstream.is_somebody() => Arc::clone(&tls),
         certificate => tls::watched_client_config(roots, certificate.as_ref(), &watchers.upstream)?,
     };
     let dialer = Dialer::new(deadlines, config.egress_proxy.clone());
     let http = Http::new(dialer.watched_by(watchers.token.clone()), Arc::clone(&tls), deadlines);
-    let identity = Arc::new(Identity::new(config, http));
+    let identity = Arc::new(Identity::new(&config.identity, http));
     let connector = Connector {
         dialer: dialer.watched_by(watchers.upstream.clone()),
         tls: upstream_tls,

@@ -3,36 +3,11 @@
 use super::environment::Reader;
 use super::value::is_guid;
 use super::variables::RawEnv;
+use crate::identity::sign_in::{ManagedEndpoint, ManagedIdentity};
 use crate::names::LocalUrl;
-use crate::secret::SecretSource;
 
 /// Where IMDS is on every Azure machine.
 const IMDS: &str = "http://169.254.169.254";
-
-/// A token that the platform gives to whoever runs here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ManagedIdentity {
-    /// A user-assigned identity; `None` for the system-assigned one.
-    pub client_id: Option<String>,
-    /// Who is asked.
-    pub endpoint: ManagedEndpoint,
-    /// What the token is for, in version 1's form: no `.default`.
-    pub resource: String,
-}
-
-/// Who gives the token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ManagedEndpoint {
-    /// App Service, Functions, Container Apps.
-    AppService {
-        /// `IDENTITY_ENDPOINT`.
-        url: LocalUrl,
-        /// `IDENTITY_HEADER`.
-        header: SecretSource,
-    },
-    /// A virtual machine's metadata service, or what stands in for it.
-    Imds(LocalUrl),
-}
 
 pub(super) fn managed_identity(raw: &RawEnv, reader: &mut Reader) -> Option<ManagedIdentity> {
     const NAME: &str = "MAILSHIM_MANAGED_IDENTITY";

@@ -28,18 +28,19 @@ mod managed;
 mod tests;
 
 pub use cloud::{CLOUDS, Cloud};
-pub use managed::{ManagedEndpoint, ManagedIdentity};
-pub use network::ClientCertificate;
 pub use report::{Report, Row, report};
-pub use sign_in::{Application, Login, SignIn, TokenSource};
+pub use sign_in::Login;
 pub use variables::{DefaultValue, VARIABLES, Variable};
 
 use crate::credential::AppLogin;
+use crate::identity;
+use crate::identity::sign_in::{SignIn, TokenSource};
 use crate::message::sender::{self, AddressList, FromPolicy, Sender};
 use crate::names::{self, HostPort, Listen, Mailbox};
 use crate::smtp::path::Address;
-use crate::telemetry::AddressDetail;
+use crate::telemetry::{AddressDetail, LogConfig, LogFormat};
 use crate::transport::proxy::EgressProxy;
+use crate::transport::tls::ConnectorCertificate;
 use environment::{Environment, Reader};
 use value::{duration, number, size};
 use variables::RawEnv;
@@ -59,10 +60,8 @@ pub struct Config {
     pub max_sessions: usize,
     /// The login that the app must use; without it, any is accepted and none is needed.
     pub app_login: Option<AppLogin>,
-    /// The mailbox that signs in and sends.
-    pub mailbox: Mailbox,
-    /// How it signs in.
-    pub sign_in: SignIn,
+    /// The mailbox that signs in and sends, and how.
+    pub identity: identity::sign_in::Options,
     /// Whose defaults hold.
     pub cloud: &'static Cloud,
     /// Where mail is submitted.
@@ -70,7 +69,7 @@ pub struct Config {
     /// Extra roots: a file that could be read at start; its contents are not yet judged.
     pub ca_file: Option<PathBuf>,
     /// What a connector knows us by.
-    pub client_certificate: Option<ClientCertificate>,
+    pub connector_certificate: Option<ConnectorCertificate>,
     /// The proxy that SMTP and token traffic goes through.
     pub egress_proxy: Option<EgressProxy>,
     /// Senders that sign in as their own mailbox; nobody where it is not set.
@@ -107,28 +106,6 @@ pub struct Config {
     pub exec_on_failure: OnFailure,
     /// To be logged at start.
     pub warnings: Vec<String>,
-}
-
-/// What to log, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    /// Levels and `target=level` pairs, as `tracing_subscriber::filter::Targets` reads them.
-    pub filter: String,
-    /// How a line looks.
-    pub format: LogFormat,
-    /// How much of an address a line shows.
-    pub addresses: AddressDetail,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text on a terminal, else JSON.
-    Auto,
-    /// For people.
-    Text,
-    /// For machines.
-    Json,
 }
 
 /// What the shim's own death does to the app that `exec` started.
@@ -242,7 +219,7 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
     let mailbox = mailbox(raw, reader, sign_in.as_ref());
     let upstream = upstream(raw, reader);
     let ca_file = reader.value("MAILSHIM_CA_FILE", raw.mailshim_ca_file.as_deref(), value::readable_file);
-    let client_certificate = network::client_certificate(raw, reader);
+    let connector_certificate = network::connector_certificate(raw, reader);
     let egress_proxy = network::egress_proxy(raw, reader);
     let login_as_sender =
         reader.value("MAILSHIM_LOGIN_AS_SENDER", raw.mailshim_login_as_sender.as_deref(), AddressList::parse);
@@ -294,12 +271,11 @@ fn config(raw: &RawEnv, reader: &mut Reader) -> Option<Config> {
         max_recipients: max_recipients?,
         max_sessions: max_sessions?,
         app_login,
-        mailbox,
-        sign_in,
+        identity: identity::sign_in::Options { mailbox, sign_in, token_margin: reader.cloud.token_margin },
         cloud: reader.cloud,
         upstream: upstream?,
         ca_file,
-        client_certificate,
+        connector_certificate,
         egress_proxy,
         login_as_sender: login_as_sender.unwrap_or_default(),
         from: from?,

@@ -1,7 +1,5 @@
 //! The way out: the egress proxy, and the certificate that a connector knows us by.
 
-use std::path::PathBuf;
-
 use percent_encoding::percent_decode_str;
 
 use super::environment::Reader;
@@ -10,6 +8,7 @@ use super::variables::RawEnv;
 use crate::names::HostPort;
 use crate::secret::Secret;
 use crate::transport::proxy::{EgressProxy, Exceptions, Login, Protocol};
+use crate::transport::tls::ConnectorCertificate;
 
 const PROXY: &str = "MAILSHIM_EGRESS_PROXY";
 
@@ -63,17 +62,8 @@ fn parse(text: &str) -> Result<(Protocol, HostPort, Option<Login>), String> {
     Ok((protocol, address, login))
 }
 
-/// The files of a client certificate: `MAILSHIM_TLS_CERT_FILE` and `MAILSHIM_TLS_KEY_FILE`, both or neither. Their
-/// contents are judged when TLS is set up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClientCertificate {
-    /// PEM: the certificate, then its chain.
-    pub chain: PathBuf,
-    /// PEM: the key.
-    pub key: PathBuf,
-}
-
-pub(super) fn client_certificate(raw: &RawEnv, reader: &mut Reader) -> Option<ClientCertificate> {
+/// `MAILSHIM_TLS_CERT_FILE` and `MAILSHIM_TLS_KEY_FILE`, both or neither.
+pub(super) fn connector_certificate(raw: &RawEnv, reader: &mut Reader) -> Option<ConnectorCertificate> {
     const CERTIFICATE: &str = "MAILSHIM_TLS_CERT_FILE";
     const KEY: &str = "MAILSHIM_TLS_KEY_FILE";
     if reader.is_set(CERTIFICATE) {
@@ -87,7 +77,7 @@ pub(super) fn client_certificate(raw: &RawEnv, reader: &mut Reader) -> Option<Cl
     }
     let chain = reader.value(CERTIFICATE, raw.mailshim_tls_cert_file.as_deref(), value::readable_file);
     let key = reader.value(KEY, raw.mailshim_tls_key_file.as_deref(), value::readable_file);
-    Some(ClientCertificate { chain: chain?, key: key? })
+    Some(ConnectorCertificate { chain: chain?, key: key? })
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ fn row(variable: &'static Variable, env: &Environment, reader: &Reader, config: 
 fn derived(name: &str, config: &Config) -> Option<String> {
     match name {
         "MAILSHIM_HOSTNAME" => Some(config.hostname.clone()),
-        "MAILSHIM_AUTH" => Some(config.sign_in.name().to_string()),
+        "MAILSHIM_AUTH" => Some(config.identity.sign_in.name().to_string()),
         "MAILSHIM_FROM" => Some(config.from.address.to_string()),
         _ => None,
     }

@@ -7,53 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::environment::Reader;
-use super::managed::{ManagedIdentity, managed_identity};
+use super::managed::managed_identity;
 use super::network;
 use super::value::{self, is_guid};
 use super::variables::RawEnv;
 use crate::identity::certificate::{CertificateFile, WARN_BEFORE_END};
+use crate::identity::sign_in::{Application, SignIn, TokenSource};
 use crate::names::{Authority, is_dns_name};
-use crate::secret::{SecretSource, read_value_file};
+use crate::secret::read_value_file;
 use crate::transport::proxy::EgressProxy;
-
-/// How to sign in to Office 365.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SignIn {
-    /// XOAUTH2 with tokens.
-    Token(TokenSource),
-    /// AUTH LOGIN with the mailbox's password.
-    Password(SecretSource),
-    /// Not at all: a connector of the tenant knows us.
-    None,
-}
-
-/// Where access tokens come from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TokenSource {
-    /// Client credentials with a client secret.
-    Secret(Application, SecretSource),
-    /// Client credentials with an assertion that a certificate's key signs.
-    Certificate(Application, CertificateFile),
-    /// Client credentials with the assertion that the platform keeps in this file.
-    Workload(Application, PathBuf),
-    /// The platform's own endpoint.
-    Managed(ManagedIdentity),
-    /// The refresh token that is in this file.
-    Refresh(Application, PathBuf),
-}
-
-/// An app registration, the token service that knows it, and what is asked of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Application {
-    /// A GUID or a domain (delegated: also `organizations` and its like): fit for a URL's path as it is.
-    pub tenant: String,
-    /// A GUID.
-    pub client_id: String,
-    /// The token service.
-    pub authority: Authority,
-    /// What the token is asked for.
-    pub scope: String,
-}
 
 /// What `mailshim login` needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,21 +42,6 @@ pub(super) const LOGIN: [&str; 9] = [
     "MAILSHIM_REFRESH_TOKEN_FILE",
     "MAILSHIM_CA_FILE",
 ];
-
-impl SignIn {
-    /// Its name in `MAILSHIM_AUTH`.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Token(TokenSource::Secret(..)) => "secret",
-            Self::Token(TokenSource::Certificate(..)) => "certificate",
-            Self::Token(TokenSource::Workload(..)) => "workload",
-            Self::Token(TokenSource::Managed(_)) => "managed",
-            Self::Token(TokenSource::Refresh(..)) => "refresh",
-            Self::Password(_) => "password",
-            Self::None => "none",
-        }
-    }
-}
 
 /// A way to sign in, before it is known to be complete.
 #[derive(Clone, Copy, Debug, PartialEq)]

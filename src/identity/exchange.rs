@@ -9,8 +9,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::grant::{self, Assertion, Token, TokenRequest};
 use super::token_file;
-use crate::config::{Application, ManagedEndpoint, ManagedIdentity, TokenSource};
 use crate::identity::certificate::CertificateFile;
+use crate::identity::sign_in::{Application, ManagedEndpoint, ManagedIdentity, TokenSource};
 use crate::outcome::Cause;
 use crate::secret::{Secret, SecretSource};
 use crate::telemetry;

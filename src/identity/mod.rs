@@ -12,6 +12,7 @@
 pub mod grant;
 pub mod certificate;
 mod exchange;
+pub mod sign_in;
 pub mod token_file;
 
 use std::hash::{BuildHasher as _, RandomState};
@@ -21,10 +22,10 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use crate::config::{Config, SignIn};
 use crate::credential::Credential;
 use crate::identity::exchange::Exchange;
 use crate::identity::grant::Token;
+use crate::identity::sign_in::{Options, SignIn};
 use crate::outcome::{Cause, Fault, Stage, TokenFault};
 use crate::secret::{Secret, SecretSource};
 use crate::telemetry;
@@ -85,13 +86,13 @@ enum Method {
 }
 
 impl Identity {
-    /// The identity that the configuration says: the one place where a way to sign in becomes an identity.
-    pub fn new(config: &Config, http: Http) -> Self {
-        let user = config.mailbox.to_string();
-        match &config.sign_in {
+    /// The one place where a way to sign in becomes an identity.
+    pub fn new(options: &Options, http: Http) -> Self {
+        let user = options.mailbox.to_string();
+        match &options.sign_in {
             SignIn::Password(password) => Self { user, method: Method::Password(password.clone()) },
             SignIn::Token(source) => {
-                Self::tokens(user, config.cloud.token_margin, Exchange::new(source.clone(), http))
+                Self::tokens(user, options.token_margin, Exchange::new(source.clone(), http))
             }
             SignIn::None => Self { user, method: Method::Nobody },
         }

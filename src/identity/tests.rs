@@ -7,12 +7,17 @@ use tokio::task::JoinSet;
 use tokio::time::{advance, sleep};
 
 use super::*;
-use crate::config::CLOUDS;
 use crate::deadlines::Deadlines;
+use crate::identity::certificate::CertificateFile;
+use crate::identity::sign_in::{Application, TokenSource};
+use crate::names::{Authority, Mailbox};
 use crate::transport::dial::Dialer;
 use crate::transport::tls;
 
 const CANARY: &str = "canary-5up3r-s3cret";
+
+/// Of every cloud but high volume email.
+const MARGIN: Duration = Duration::from_secs(2 * 60);
 
 /// Each exchange takes a second and has the next result; after the last one, tokens of 100 minutes.
 #[derive(Clone, Default)]
@@ -41,11 +46,10 @@ impl Script {
 }
 
 fn identity(script: &Script) -> Arc<Identity> {
-    identity_in("worldwide", script)
+    identity_with(MARGIN, script)
 }
 
-fn identity_in(cloud: &str, script: &Script) -> Arc<Identity> {
-    let margin = CLOUDS.iter().find(|row| row.name == cloud).unwrap().token_margin;
+fn identity_with(margin: Duration, script: &Script) -> Arc<Identity> {
     Arc::new(Identity::tokens("app@contoso.com".to_string(), margin, Exchange::Scripted(script.clone())))
 }
 
@@ -195,7 +199,7 @@ async fn a_token_without_renewal_is_replaced_when_a_mail_needs_it() {
 #[tokio::test(start_paused = true)]
 async fn for_high_volume_email_no_token_is_used_in_its_last_ten_minutes() {
     let script = Script::of([lives_for(60), busy(None), lives_for(60)]);
-    let identity = identity_in("hve", &script);
+    let identity = identity_with(minutes(11), &script);
     identity.credential().await.unwrap();
     // The life counts from the request, which took a second.
     advance(minutes(49) - seconds(2)).await;
@@ -273,27 +277,32 @@ async fn an_exchange_that_panics_leaves_nobody_waiting() {
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, true));
 }
 
-/// An identity whose token service is a port where nobody listens.
-fn configured(changes: &[(&str, &str)]) -> Identity {
+/// An identity that signs in so.
+fn configured(sign_in: SignIn) -> Identity {
+    let deadlines = Deadlines::default();
+    let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
+    let mailbox = Mailbox::parse("app@contoso.com").unwrap();
+    Identity::new(&Options { mailbox, sign_in, token_margin: MARGIN }, http)
+}
+
+/// An application whose token service is a port where nobody listens.
+fn application() -> Application {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let authority = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
-    drop(listener);
-    let common = [("MAILSHIM_MAILBOX", "app@contoso.com"), ("AZURE_AUTHORITY_HOST", authority.as_str())];
-    let vars = common.iter().chain(changes).map(|(name, value)| (name.into(), value.into()));
-    let (config, deadlines) = (Config::from_env(vars).unwrap(), Deadlines::default());
-    let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
-    Identity::new(&config, http)
+    Application {
+        tenant: "contoso.com".to_string(),
+        client_id: "8c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60".to_string(),
+        authority: Authority::parse(&authority).unwrap(),
+        scope: "https://outlook.office365.com/.default".to_string(),
+    }
 }
 
 #[tokio::test]
 async fn it_tells_when_its_certificate_ends() {
     let path = std::env::temp_dir().join(format!("mailshim-identity-certificate-{}", std::process::id()));
     std::fs::write(&path, office365::AppCertificate::valid(-1, 40).pem()).unwrap();
-    let identity = configured(&[
-        ("MAILSHIM_TENANT_ID", "contoso.com"),
-        ("MAILSHIM_CLIENT_ID", "8c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60"),
-        ("MAILSHIM_CLIENT_CERTIFICATE_PATH", path.to_str().unwrap()),
-    ]);
+    let file = CertificateFile { path: path.clone(), password: None };
+    let identity = configured(SignIn::Token(TokenSource::Certificate(application(), file)));
     let days = || identity.certificate_expires_in(SystemTime::now()).map(|left| left.as_secs() / 86_400);
     assert_eq!(days(), None);
     let fault = identity.credential().await.unwrap_err();
@@ -306,13 +315,9 @@ async fn it_tells_when_its_certificate_ends() {
 async fn a_secret_file_that_cannot_be_read_is_a_set_up_fault_and_is_not_remembered() {
     let path = std::env::temp_dir().join(format!("mailshim-identity-{}", std::process::id()));
     std::fs::write(&path, CANARY).unwrap();
-    let file = path.display().to_string();
-    let password = configured(&[("MAILSHIM_PASSWORD_FILE", &file)]);
-    let token = configured(&[
-        ("MAILSHIM_TENANT_ID", "contoso.com"),
-        ("MAILSHIM_CLIENT_ID", "8c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60"),
-        ("MAILSHIM_CLIENT_SECRET_FILE", &file),
-    ]);
+    let file = SecretSource::File(path.clone());
+    let password = configured(SignIn::Password(file.clone()));
+    let token = configured(SignIn::Token(TokenSource::Secret(application(), file)));
     std::fs::remove_file(&path).unwrap();
     for identity in [&password, &token] {
         let fault = identity.credential().await.unwrap_err();

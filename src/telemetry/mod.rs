@@ -31,7 +31,7 @@ use crate::smtp::reply::Reply;
 pub use addresses::AddressDetail;
 pub use exec::{app_not_started, app_started, exec_news, not_hardened};
 pub use readiness::{NotReady, readiness};
-pub use setup::{init, raise_level};
+pub use setup::{LogConfig, LogFormat, init, raise_level};
 
 /// A warning of which identical ones are counted, not repeated.
 macro_rules! once_a_minute {

@@ -12,9 +12,30 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{Registry, reload};
 
-use super::addresses;
+use super::addresses::{self, AddressDetail};
 use super::metrics::metrics;
-use crate::config::{LogConfig, LogFormat};
+
+/// What to log, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Levels and `target=level` pairs, as `tracing_subscriber::filter::Targets` reads them.
+    pub filter: String,
+    /// How a line looks.
+    pub format: LogFormat,
+    /// How much of an address a line shows.
+    pub addresses: AddressDetail,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, else JSON.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
 
 /// The filter in force, to be changed while the program runs.
 static FILTER: OnceLock<(reload::Handle<Targets, Registry>, String, AtomicUsize)> = OnceLock::new();

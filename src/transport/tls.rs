@@ -2,7 +2,7 @@
 //! option that weakens this.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,6 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::config::ClientCertificate;
 use crate::outcome::{Cause, Fault, Stage};
 use crate::transport::watch::{ShowingVerifier, Watcher};
 
@@ -25,6 +24,15 @@ const RESUMED_SERVERS: usize = 4;
 /// Names of a wrong certificate that a fault lists.
 const MAX_NAMES: usize = 4;
 
+/// The files of the certificate that a connector knows us by. Their contents are judged when TLS is set up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectorCertificate {
+    /// PEM: the certificate, then its chain.
+    pub chain: PathBuf,
+    /// PEM: the key.
+    pub key: PathBuf,
+}
+
 /// The TLS configuration: Mozilla's roots, and those in `extra_roots` (`MAILSHIM_CA_FILE`, PEM); with the certificate
 /// that a connector knows us by, where there is one. Its whole chain is sent: without the intermediates Exchange
 /// Online answers `550 5.7.64 TenantAttribution` (Microsoft, "Configure a certificate-based connector to relay").
@@ -33,7 +41,7 @@ const MAX_NAMES: usize = 4;
 /// A sentence that names the file, when it cannot be read or holds nothing usable.
 pub fn client_config(
     extra_roots: Option<&Path>,
-    certificate: Option<&ClientCertificate>,
+    certificate: Option<&ConnectorCertificate>,
 ) -> Result<Arc<ClientConfig>, String> {
     watched_client_config(extra_roots, certificate, &Watcher::default())
 }
@@ -44,7 +52,7 @@ pub fn client_config(
 /// As those of [`client_config`].
 pub fn watched_client_config(
     extra_roots: Option<&Path>,
-    certificate: Option<&ClientCertificate>,
+    certificate: Option<&ConnectorCertificate>,
     watcher: &Watcher,
 ) -> Result<Arc<ClientConfig>, String> {
     let mut roots = RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -98,7 +106,7 @@ fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
 }
 
 fn chain_and_key(
-    certificate: &ClientCertificate,
+    certificate: &ConnectorCertificate,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
     let chain =
         CertificateDer::pem_file_iter(&certificate.chain).and_then(Iterator::collect::<Result<Vec<_>, _>>);

@@ -163,7 +163,7 @@ fn a_client_certificate_and_its_key_are_read_or_named() {
     let other = write("other.pem", &other.serialize_pem());
     let empty = write("empty.pem", "");
     let config = |chain: &Path, key: &Path| {
-        let certificate = crate::config::ClientCertificate { chain: chain.into(), key: key.into() };
+        let certificate = ConnectorCertificate { chain: chain.into(), key: key.into() };
         client_config(None, Some(&certificate)).map(|_| ())
     };
     assert_eq!(config(&chain, &key), Ok(()));

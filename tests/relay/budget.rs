@@ -59,7 +59,7 @@ fn sessions(budget: &Budget) -> (Sessions, watch::Sender<Life>) {
         host: "127.0.0.1".into(),
         port: closed.port(),
         hostname: "contoso.com".into(),
-        identity: Arc::new(Identity::new(&config(), http)),
+        identity: Arc::new(Identity::new(&config().identity, http)),
         deadlines: Arc::clone(&deadlines),
     };
     let (life, seen) = watch::channel(Life::Running);

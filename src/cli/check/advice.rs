@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::notes::{Certificate, Noted};
 use super::token::Claims;
-use crate::config::{Config, SignIn};
+use crate::config::Config;
+use crate::identity::sign_in::SignIn;
 use crate::outcome::{Cause, Class, Context, Fault, Stage, TokenFault, judge};
 use crate::smtp::reply::Reply;
 use crate::transport::tls;
@@ -44,7 +45,7 @@ pub(super) fn advise(fault: &Fault, known: &Known<'_>) -> (String, Option<String
         Some(why) => format!("{said}: {why}"),
         None => said.to_string(),
     };
-    let mailbox = known.config.mailbox.to_string();
+    let mailbox = known.config.identity.mailbox.to_string();
     let context = Context { from_is_ours: true, mailbox: &mailbox, spool: false };
     let judgement = judge(fault, &context);
     // The hints are for the app's reply and the log, whose readers have not come here yet.
@@ -262,16 +263,16 @@ fn auth(fault: &Fault, known: &Known<'_>) -> Refined {
     let Cause::Refused(reply) = &fault.cause else { return nothing() };
     // Where Office 365 says more than "unsuccessful", its own words decide.
     let is_bare = reply.code == 535 && reply.enhanced().is_some_and(|code| (code.1, code.2) == (7, 3));
-    if is_bare && matches!(known.config.sign_in, SignIn::Password(_)) {
+    if is_bare && matches!(known.config.identity.sign_in, SignIn::Password(_)) {
         return fix(format!(
             "Check MAILSHIM_MAILBOX and MAILSHIM_PASSWORD, and that SMTP AUTH is on: Set-CASMailbox {} \
              -SmtpClientAuthenticationDisabled $false. Do not try often: the account is locked. Better sign in with OAuth: \
              MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID and MAILSHIM_CLIENT_SECRET.",
-            known.config.mailbox
+            known.config.identity.mailbox
         ));
     }
     let Some(claims) = known.claims.as_ref().filter(|_| is_bare) else { return nothing() };
-    let mailbox = &known.config.mailbox;
+    let mailbox = &known.config.identity.mailbox;
     if let Some(aud) = claims.wrong_audience() {
         return both(
             format!("the token is for {aud}"),
@@ -314,7 +315,7 @@ pub(super) const fn may_be_tls(fault: &Fault) -> bool {
 
 /// What the sign-in is, in words.
 pub(super) fn sign_in(config: &Config) -> &'static str {
-    match &config.sign_in {
+    match &config.identity.sign_in {
         SignIn::Token(_) => "AUTH XOAUTH2",
         SignIn::Password(_) => "AUTH LOGIN with the mailbox's password",
         SignIn::None => "no sign-in: a connector knows us by address or certificate",

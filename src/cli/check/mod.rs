@@ -19,10 +19,11 @@ use clap::ArgMatches;
 
 use super::USAGE;
 use crate::cli::serve::{self, Watchers};
-use crate::config::{Config, ConfigErrors, ManagedEndpoint, SignIn, TokenSource};
+use crate::config::{Config, ConfigErrors};
 use crate::credential::Credential;
 use crate::deadlines::Deadlines;
 use crate::identity::Identity;
+use crate::identity::sign_in::{ManagedEndpoint, SignIn, TokenSource};
 use crate::message::Envelope;
 use crate::outcome::{Cause, Fault, Outcome, Stage};
 use crate::smtp::path::Address;
@@ -170,7 +171,7 @@ fn unusable(errors: &ConfigErrors) -> Rung {
 
 fn configuration(config: &Config, other_proxy: Option<&str>, send_to: Option<&Address>) -> Rung {
     let mut rung = Rung::new(RUNGS[0]);
-    let (mailbox, sign_in) = (config.mailbox.to_string(), config.sign_in.name());
+    let (mailbox, sign_in) = (config.identity.mailbox.to_string(), config.identity.sign_in.name());
     rung.see(format!("mailbox {mailbox}, sign-in {sign_in}, upstream {}", config.upstream));
     for (name, value) in [("mailbox", mailbox.as_str()), ("sign_in", sign_in)] {
         rung.fact(name, value);
@@ -275,8 +276,8 @@ impl Climber {
 
     async fn obtain_token<F: FnMut(&Rung)>(&self, ladder: &mut Ladder<F>) -> Result<Option<Claims>, Fallen> {
         let name = RUNGS[5];
-        if let SignIn::Password(_) | SignIn::None = self.config.sign_in {
-            let why = format!("{NEEDS_NOTHING}: sign-in {}", self.config.sign_in.name());
+        if let SignIn::Password(_) | SignIn::None = self.config.identity.sign_in {
+            let why = format!("{NEEDS_NOTHING}: sign-in {}", self.config.identity.sign_in.name());
             ladder.tell(&Rung::without(name, State::Skipped, &why));
             return Ok(None);
         }
@@ -326,7 +327,7 @@ impl Climber {
                 if let Some(reply) = self.upstream.so_far().reply(Stage::Auth) {
                     rung.see(reply.to_string());
                 }
-                if self.config.sign_in == SignIn::None {
+                if self.config.identity.sign_in == SignIn::None {
                     rung.state = State::Skipped;
                 }
                 ladder.tell(&rung);
@@ -411,7 +412,7 @@ const fn rung_of(stage: Stage, is_secured: bool) -> usize {
 
 /// Who gives the token.
 fn whom_to_ask(config: &Config) -> String {
-    match (&config.sign_in, token::application(config)) {
+    match (&config.identity.sign_in, token::application(config)) {
         (SignIn::Token(TokenSource::Managed(identity)), _) => match &identity.endpoint {
             ManagedEndpoint::AppService { url, .. } => format!("App Service's endpoint {url}"),
             ManagedEndpoint::Imds(url) => format!("IMDS at {url}"),

@@ -6,7 +6,8 @@ use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde_json::Value;
 
 use super::rung::Rung;
-use crate::config::{Application, Config, SignIn, TokenSource};
+use crate::config::Config;
+use crate::identity::sign_in::{Application, SignIn, TokenSource};
 use crate::secret::Secret;
 
 /// Longest claim that is shown.
@@ -102,7 +103,7 @@ impl Claims {
 
 /// The app registration that signs in, where one does.
 pub(super) const fn application(config: &Config) -> Option<&Application> {
-    match &config.sign_in {
+    match &config.identity.sign_in {
         SignIn::Token(
             TokenSource::Secret(application, _)
             | TokenSource::Certificate(application, _)

@@ -58,7 +58,7 @@ fn host_authority_and_scope_of_each_cloud() {
     for (name, upstream, authority, app_scope, delegated_scope) in rows {
         let config = in_cloud(name, &person).unwrap();
         assert_eq!(config.upstream.to_string(), upstream);
-        let SignIn::Token(TokenSource::Refresh(application, _)) = &config.sign_in else {
+        let SignIn::Token(TokenSource::Refresh(application, _)) = &config.identity.sign_in else {
             panic!("{config:?}")
         };
         assert_eq!(application.authority.to_string(), authority, "{name}");
@@ -124,7 +124,9 @@ fn outlook_com_knows_persons_only() {
     assert_eq!(tenant_of(&[("MAILSHIM_TENANT_ID", "common")]), "common");
     let mailbox = ("MAILSHIM_MAILBOX", "someone@outlook.com");
     let config = read(&[&vars[..], &[mailbox]].concat()).unwrap();
-    let SignIn::Token(TokenSource::Refresh(application, _)) = &config.sign_in else { panic!("{config:?}") };
+    let SignIn::Token(TokenSource::Refresh(application, _)) = &config.identity.sign_in else {
+        panic!("{config:?}")
+    };
     assert_eq!(application.tenant, "consumers");
 }
 
@@ -133,10 +135,10 @@ fn high_volume_email_has_limits_of_its_own() {
     let hve = in_cloud("hve", &[]).unwrap();
     assert_eq!((hve.max_recipients, hve.max_message_size, hve.messages_per_minute), (50, 10_000_000, 0));
     // Refused in the last ten minutes of a token's life, "501 5.5.127 … Token will expire soon".
-    assert_eq!(hve.cloud.token_margin, Duration::from_secs(11 * 60));
+    assert_eq!(hve.identity.token_margin, Duration::from_secs(11 * 60));
     let worldwide = in_cloud("worldwide", &[]).unwrap();
     assert_eq!((worldwide.max_recipients, worldwide.messages_per_minute), (500, 28));
-    assert_eq!(worldwide.cloud.token_margin, Duration::from_secs(2 * 60));
+    assert_eq!(worldwide.identity.token_margin, Duration::from_secs(2 * 60));
 }
 
 #[test]

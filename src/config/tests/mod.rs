@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::identity::sign_in::{Application, ManagedEndpoint};
 use crate::secret::SecretSource;
 use crate::telemetry::AddressDetail;
 
@@ -37,7 +38,7 @@ fn with<'a>(changes: &[(&'a str, &'a str)]) -> Result<Config, ConfigErrors> {
 }
 
 fn by_secret(config: &Config) -> (&Application, &SecretSource) {
-    match &config.sign_in {
+    match &config.identity.sign_in {
         SignIn::Token(TokenSource::Secret(application, secret)) => (application, secret),
         other => panic!("{other:?}"),
     }
@@ -88,7 +89,7 @@ fn four_variables_are_enough() {
     assert_eq!((application.tenant.as_str(), application.client_id.as_str()), (TENANT, CLIENT));
     assert_eq!(application.scope, "https://outlook.office365.com/.default");
     assert_eq!(config.hostname, "contoso.com");
-    assert_eq!(config.mailbox.to_string(), "noreply@contoso.com");
+    assert_eq!(config.identity.mailbox.to_string(), "noreply@contoso.com");
     assert_eq!(config.upstream.to_string(), "smtp.office365.com:587");
     assert_eq!((config.max_message_size, config.max_recipients, config.max_sessions), (36_700_160, 500, 64));
     assert_eq!((config.max_connections, config.hold), (3, Duration::from_secs(45)));

@@ -8,12 +8,12 @@ fn the_way_to_sign_in_is_deduced() {
     let no_secret = ("MAILSHIM_CLIENT_SECRET", "");
     // Another way's leftovers are not judged.
     let config = with(&[password, no_secret, ("MAILSHIM_TENANT_ID", "common")]).unwrap();
-    assert!(matches!(config.sign_in, SignIn::Password(_)));
+    assert!(matches!(config.identity.sign_in, SignIn::Password(_)));
     assert!(config.warnings[0].contains("December 2026"), "{:?}", config.warnings);
 
     assert_refused(&[password], "MAILSHIM_AUTH", "MAILSHIM_CLIENT_SECRET and MAILSHIM_PASSWORD are set");
     let from = ("MAILSHIM_FROM", "noreply@contoso.com");
-    let chosen = |way| with(&[password, from, ("MAILSHIM_AUTH", way)]).unwrap().sign_in;
+    let chosen = |way| with(&[password, from, ("MAILSHIM_AUTH", way)]).unwrap().identity.sign_in;
     assert!(matches!(chosen("password"), SignIn::Password(_)));
     assert_eq!(chosen("secret").name(), "secret");
     assert_refused(&[password, ("MAILSHIM_AUTH", "none")], "MAILSHIM_FROM", "is required");
@@ -23,9 +23,9 @@ fn the_way_to_sign_in_is_deduced() {
         ("MAILSHIM_MAILBOX", ""),
     ];
     let config = with(&connector).unwrap();
-    assert_eq!(config.sign_in, SignIn::None);
+    assert_eq!(config.identity.sign_in, SignIn::None);
     assert_eq!(
-        (config.mailbox.to_string().as_str(), config.hostname.as_str()),
+        (config.identity.mailbox.to_string().as_str(), config.hostname.as_str()),
         ("alerts@contoso.com", "contoso.com")
     );
 
@@ -45,7 +45,7 @@ const AKS: [(&str, &str); 4] = [
 ];
 
 fn name(result: Result<Config, ConfigErrors>) -> &'static str {
-    result.unwrap_or_else(|errors| panic!("{errors}")).sign_in.name()
+    result.unwrap_or_else(|errors| panic!("{errors}")).identity.sign_in.name()
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_pod_with_workload_identity_needs_the_mailbox_alone() {
     let file = TempFile::new(b"eyJ.eyJ.x");
     let token = ("AZURE_FEDERATED_TOKEN_FILE", file.path());
     let config = read(&[&AKS[..], &[token]].concat()).unwrap();
-    let SignIn::Token(TokenSource::Workload(application, path)) = &config.sign_in else {
+    let SignIn::Token(TokenSource::Workload(application, path)) = &config.identity.sign_in else {
         panic!("{config:?}")
     };
     assert_eq!((&application.client_id[..], &application.tenant[..], path), (CLIENT, TENANT, &file.0));
@@ -97,7 +97,7 @@ fn managed_identity() {
         // The first counts where a name stands twice.
         read(&[changes, &[FOUR[0], ("MAILSHIM_MANAGED_IDENTITY", "system")]].concat())
     };
-    let of = |changes: &[_]| match managed(changes).unwrap().sign_in {
+    let of = |changes: &[_]| match managed(changes).unwrap().identity.sign_in {
         SignIn::Token(TokenSource::Managed(identity)) => identity,
         other => panic!("{other:?}"),
     };
@@ -149,7 +149,9 @@ fn a_delegated_sign_in() {
         [FOUR[0], FOUR[2], ("MAILSHIM_TENANT_ID", tenant), ("MAILSHIM_REFRESH_TOKEN_FILE", path)]
     };
     let config = read(&vars(file.path(), "organizations")).unwrap();
-    let SignIn::Token(TokenSource::Refresh(application, _)) = &config.sign_in else { panic!("{config:?}") };
+    let SignIn::Token(TokenSource::Refresh(application, _)) = &config.identity.sign_in else {
+        panic!("{config:?}")
+    };
     assert_eq!(application.scope, "https://outlook.office.com/SMTP.Send offline_access");
     assert_eq!(application.tenant, "organizations");
     let refused = errors(read(&vars("/nowhere/token", TENANT)));

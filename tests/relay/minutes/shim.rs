@@ -46,7 +46,7 @@ impl Shim {
             host: HOST.into(),
             port: 587,
             hostname: "contoso.com".into(),
-            identity: Arc::new(Identity::new(&config, http)),
+            identity: Arc::new(Identity::new(&config.identity, http)),
             deadlines: Arc::clone(&deadlines),
         };
         let allowance = Allowance { connections: 3, messages_per_minute, recipients_per_day: 0 };

@@ -36,7 +36,7 @@ pub fn account(per_minute: usize) -> Arc<Account> {
         host: "127.0.0.1".into(),
         port: 9,
         hostname: "contoso.com".into(),
-        identity: Arc::new(Identity::new(&config, http)),
+        identity: Arc::new(Identity::new(&config.identity, http)),
         deadlines,
     };
     Arc::new(Account::new("app@contoso.com".into(), Pool::new(connector, 3), Limits::new(per_minute, 0, 3)))
