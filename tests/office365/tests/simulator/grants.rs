@@ -8,7 +8,7 @@ use ring::rsa;
 use ring::signature::RSA_PSS_SHA256;
 use serde_json::{Value, json};
 
-use crate::client::{SCOPE, post};
+use crate::client::{SCOPE, none, post, start};
 
 const KIND: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -91,7 +91,7 @@ fn an_assertion_is_checked_in_every_part() {
     ] {
         assert_eq!(ask(&assertion), (401, code), "{what}");
     }
-    assert_eq!(office365.violations(), client::none());
+    assert_eq!(office365.violations(), none());
     assert_eq!(ask(&good), (200, 0));
     assert_eq!(ask(&good), (401, 50_027), "the same jti again");
     assert_eq!(office365.violations().len(), 1);
@@ -99,7 +99,7 @@ fn an_assertion_is_checked_in_every_part() {
 
 #[test]
 fn refresh_tokens_are_replaced_at_each_use_and_end_after_90_days() {
-    let office365 = client::start();
+    let office365 = start();
     let Settings { tenant, client_id, .. } = Settings::default();
     let ask = |more: &[(&str, &str)]| {
         let form = [&[("grant_type", "refresh_token"), ("client_id", client_id.as_str())], more].concat();
