@@ -134,7 +134,7 @@ async fn wait_for_person(
 }
 
 fn judged(fault: &TokenFault) -> (String, Judgement) {
-    let fault = Fault { stage: Stage::Token, recipient: None, cause: Cause::Token(fault.clone()) };
+    let fault = Fault::new(Stage::Token, Cause::Token(fault.clone()));
     (fault.to_string(), judge(&fault, &Context::default()))
 }
 

@@ -13,8 +13,8 @@ use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
 use crate::delivery::directory::{Accounts, Allowance};
 use crate::delivery::relay::Relay;
-use crate::identity::Identity;
 use crate::identity::sign_in::SignIn;
+use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
 use crate::message::Budget;
 use crate::message::policy::Policy;
@@ -114,7 +114,7 @@ pub async fn run(
 
     // Each of these runs for as long as mail is taken; one that ends before has panicked.
     let mut vital: JoinSet<()> = JoinSet::new();
-    vital.spawn(async move { identity.keep_fresh(telemetry::renewal).await });
+    vital.spawn(async move { identity.keep_fresh(tell_renewal).await });
     let permits = Arc::new(Semaphore::new(config.max_sessions));
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
@@ -148,6 +148,15 @@ pub async fn run(
     let _ = timeout(last_words, accounts.close()).await;
     telemetry::stopped();
     Ok(())
+}
+
+fn tell_renewal(event: &RenewalEvent) {
+    match event {
+        RenewalEvent::Renewed { good_for, renew_in, .. } => telemetry::token_renewed(*good_for, *renew_in),
+        RenewalEvent::Failed { fault, again_in, still_good_for } => {
+            telemetry::token_not_renewed(fault, *again_in, *still_good_for);
+        }
+    }
 }
 
 /// The sender policy that the configuration asks for.

@@ -225,7 +225,7 @@ impl Account {
     /// None could be opened and signed in.
     pub fn sign_in_failed(&self, fault: &Fault) {
         // One address that may not sign in must not make an operator believe that no mail goes out.
-        match self.is_a_senders && fault.stage == Stage::Auth {
+        match self.is_a_senders && fault.stage() == Stage::Auth {
             true => telemetry::sender_refused(),
             false => telemetry::sign_in_failed(fault),
         }
@@ -244,7 +244,7 @@ impl Account {
         let mut limits = self.limits();
         limits.failed(now, sender, fault);
         self.pool.allow(limits.connections(now));
-        if limits.is_breaker_open() && matches!(fault.stage, Stage::Auth | Stage::Token) {
+        if limits.is_breaker_open() && matches!(fault.stage(), Stage::Auth | Stage::Token) {
             *lock(&self.refused_with) = self.pool.connector().identity.fingerprint();
         }
         drop(limits);
@@ -286,9 +286,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn remembered(fault: Fault, again: std::time::Instant, now: Instant) -> Fault {
-    let (stage, recipient) = (fault.stage, None);
     let again_in = again.saturating_duration_since(now.into_std());
-    Fault { stage, recipient, cause: Cause::Remembered(Arc::new(fault), again_in) }
+    Fault::new(fault.stage(), Cause::Remembered(Arc::new(fault), again_in))
 }
 
 fn used_up(opens_in: Duration) -> Fault {
@@ -296,5 +295,5 @@ fn used_up(opens_in: Duration) -> Fault {
 }
 
 fn waiting(cause: Cause) -> Fault {
-    Fault { stage: Stage::Wait, recipient: None, cause }
+    Fault::new(Stage::Wait, cause)
 }

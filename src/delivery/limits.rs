@@ -270,7 +270,7 @@ impl Limits {
         let judgement = judge(fault, &Context::default());
         match judgement.class {
             Class::Throttled(pause) if judgement.scope != Scope::Message => self.throttled(now, pause, fault),
-            Class::SetUp if matches!(fault.stage, Stage::Auth | Stage::Token) && is_definite(fault) => {
+            Class::SetUp if matches!(fault.stage(), Stage::Auth | Stage::Token) && is_definite(fault) => {
                 let last = self.breaker.take();
                 self.breaker = Some(remember(now, last, fault, self.breaker_lasts));
             }
@@ -333,13 +333,13 @@ fn remember(
 /// A refusal, not a network that failed on the way to one.
 fn is_definite(fault: &Fault) -> bool {
     use crate::outcome::TokenFault::Refused;
-    matches!(fault.cause, Cause::Refused(_) | Cause::Token(Refused { .. }))
+    matches!(fault.cause(), Cause::Refused(_) | Cause::Token(Refused { .. }))
 }
 
 /// Exchange throttles a whole mailbox for continuous SendAs and mailbox-full errors (Microsoft, "Continuous error
 /// throttling for SMTP AUTH submissions"). A refused recipient is not repeated: other mail of the sender is good.
 fn is_counted_by_exchange(fault: &Fault, judgement: &Judgement) -> bool {
-    let of_the_message = matches!(fault.stage, Stage::Mail | Stage::Content | Stage::Verdict);
+    let of_the_message = matches!(fault.stage(), Stage::Mail | Stage::Content | Stage::Verdict);
     of_the_message
         && is_definite(fault)
         && judgement.scope == Scope::Mailbox

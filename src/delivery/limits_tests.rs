@@ -7,7 +7,7 @@ use crate::smtp::reply::Reply;
 const SECOND: Duration = Duration::from_secs(1);
 
 fn refused(stage: Stage, code: u16, text: &str) -> Fault {
-    Fault { stage, recipient: None, cause: Cause::Refused(Reply::new(code, text)) }
+    Fault::new(stage, Cause::Refused(Reply::new(code, text)))
 }
 
 fn limits() -> Limits {
@@ -131,7 +131,7 @@ fn the_breaker_grows_lets_one_try_and_closes() {
 #[test]
 fn only_a_definite_refusal_of_the_sign_in_opens_the_breaker() {
     let (now, mut limits) = (Instant::now(), limits());
-    let fault = |cause| Fault { stage: Stage::Token, recipient: None, cause };
+    let fault = |cause| Fault::new(Stage::Token, cause);
     limits.failed(now, "a", &fault(Cause::Token(TokenFault::TimedOut(SECOND))));
     limits.failed(now, "a", &fault(Cause::SetUp("the secret file is empty".into())));
     limits.failed(now, "a", &refused(Stage::Auth, 454, "4.7.0 Temporary authentication failure"));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::delivery::relay::Relay;
 use crate::message::MessageId;
 use crate::message::repair::Note;
-use crate::message::{Envelope, Held, Why};
+use crate::message::{Abandoned, Envelope, HeldContent};
 use crate::outcome::{Context, Outcome};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
@@ -61,9 +61,9 @@ impl Delivery {
         &self,
         id: MessageId,
         envelope: &Envelope,
-        content: &mut Held<'_>,
+        content: &mut HeldContent<'_>,
         trail: &mut Trail,
-    ) -> Result<Outcome, Why> {
+    ) -> Result<Outcome, Abandoned> {
         match self {
             Self::Direct(relay) => relay.send(id, envelope, content, trail).await,
         }

@@ -11,7 +11,7 @@ use crate::delivery::account::Account;
 use crate::delivery::directory::Accounts;
 use crate::life::Life;
 use crate::message::MessageId;
-use crate::message::{Envelope, Held, Why};
+use crate::message::{Abandoned, Envelope, HeldContent};
 use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
 use crate::smtp::path::Address;
 use crate::telemetry;
@@ -51,9 +51,9 @@ impl Relay {
         &self,
         id: MessageId,
         envelope: &Envelope,
-        content: &mut Held<'_>,
+        content: &mut HeldContent<'_>,
         trail: &mut Trail,
-    ) -> Result<Outcome, Why> {
+    ) -> Result<Outcome, Abandoned> {
         let until = Instant::now() + self.hold;
         let Ok(account) = self.accounts.of(envelope.mail.reverse_path.as_ref()) else {
             return Ok(waited_in_vain(Cause::TooManySenders));
@@ -101,10 +101,10 @@ impl Relay {
         &self,
         account: &Account,
         envelope: &Envelope,
-        content: &mut Held<'_>,
+        content: &mut HeldContent<'_>,
         trail: &mut Trail,
         until: Instant,
-    ) -> Result<Attempt, Why> {
+    ) -> Result<Attempt, Abandoned> {
         let begun = Instant::now();
         let sender = trail.sender.clone();
         let streamed = !content.is_complete();
@@ -163,7 +163,7 @@ impl Relay {
             Outcome::Failed(fault) | Outcome::Unknown(fault) => account.failed(&sender, fault),
         }
         if let Outcome::Failed(fault) | Outcome::Unknown(fault) = &outcome
-            && matches!(fault.cause, Cause::TimedOut(_))
+            && matches!(fault.cause(), Cause::TimedOut(_))
         {
             // What swallowed this connection without a word has swallowed the idle ones too: another attempt on one of
             // them would only use up the hold.
@@ -206,5 +206,5 @@ enum Attempt {
 }
 
 fn waited_in_vain(cause: Cause) -> Outcome {
-    Outcome::Failed(Fault { stage: Stage::Wait, recipient: None, cause })
+    Outcome::Failed(Fault::new(Stage::Wait, cause))
 }

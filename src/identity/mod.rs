@@ -384,7 +384,7 @@ fn back_off(in_a_row: u32) -> Duration {
 }
 
 fn fault(cause: Cause) -> Fault {
-    Fault { stage: Stage::Token, recipient: None, cause }
+    Fault::new(Stage::Token, cause)
 }
 
 #[cfg(test)]

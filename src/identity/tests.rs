@@ -176,7 +176,7 @@ async fn an_old_token_serves_while_its_renewal_fails_but_not_in_its_last_two_min
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, false));
     sleep(seconds(50)).await;
     let fault = identity.credential().await.unwrap_err();
-    assert_eq!((fault.stage, Err(fault.cause)), (Stage::Token, busy(Some(3000))));
+    assert_eq!((fault.stage(), Err(fault.cause().clone())), (Stage::Token, busy(Some(3000))));
     assert_eq!(script.calls(), 4);
     sleep(minutes(5)).await;
     assert_eq!(generation(&identity.credential().await.unwrap()), (2, false));
@@ -206,7 +206,7 @@ async fn for_high_volume_email_no_token_is_used_in_its_last_ten_minutes() {
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, false));
     advance(seconds(1)).await;
     // Not even while there is no other.
-    assert_eq!(identity.credential().await.unwrap_err().stage, Stage::Token);
+    assert_eq!(identity.credential().await.unwrap_err().stage(), Stage::Token);
     advance(minutes(5)).await;
     assert_eq!(generation(&identity.credential().await.unwrap()), (2, true));
 }
@@ -233,11 +233,11 @@ async fn a_refusal_is_remembered_for_ten_seconds() {
     let identity = identity(&script);
     for wait in [0, 0, 9] {
         advance(seconds(wait)).await;
-        assert_eq!(Err(identity.credential().await.unwrap_err().cause), refusal());
+        assert_eq!(Err(identity.credential().await.unwrap_err().cause().clone()), refusal());
     }
     assert_eq!(script.calls(), 1);
     advance(seconds(1)).await;
-    assert_eq!(Err(identity.credential().await.unwrap_err().cause), busy(None));
+    assert_eq!(Err(identity.credential().await.unwrap_err().cause().clone()), busy(None));
     advance(seconds(1)).await;
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, true));
 }
@@ -248,7 +248,7 @@ async fn a_retry_after_is_honoured_by_mails_and_by_the_renewal() {
     let identity = identity(&script);
     let events = keep(&identity);
     sleep(seconds(119)).await;
-    assert_eq!(Err(identity.credential().await.unwrap_err().cause), busy(Some(120)));
+    assert_eq!(Err(identity.credential().await.unwrap_err().cause().clone()), busy(Some(120)));
     assert_eq!(script.calls(), 1);
     sleep(seconds(4)).await;
     assert_eq!(
@@ -273,7 +273,7 @@ async fn an_exchange_that_panics_leaves_nobody_waiting() {
     let script = Script::of([Err(Cause::Closed)]);
     let identity = identity(&script);
     let fault = identity.credential().await.unwrap_err();
-    assert!(matches!(fault.cause, Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
+    assert!(matches!(fault.cause(), Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, true));
 }
 
@@ -307,7 +307,7 @@ async fn it_tells_when_its_certificate_ends() {
     assert_eq!(days(), None);
     let fault = identity.credential().await.unwrap_err();
     std::fs::remove_file(&path).unwrap();
-    assert!(matches!(fault.cause, Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
+    assert!(matches!(fault.cause(), Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
     assert_eq!(days(), Some(39));
 }
 
@@ -322,7 +322,7 @@ async fn a_secret_file_that_cannot_be_read_is_a_set_up_fault_and_is_not_remember
     for identity in [&password, &token] {
         let fault = identity.credential().await.unwrap_err();
         assert!(
-            matches!(&fault.cause, Cause::SetUp(words) if words.contains("mailshim-identity")),
+            matches!(fault.cause(), Cause::SetUp(words) if words.contains("mailshim-identity")),
             "{fault:?}"
         );
     }
@@ -330,7 +330,7 @@ async fn a_secret_file_that_cannot_be_read_is_a_set_up_fault_and_is_not_remember
     let login = password.credential().await.unwrap();
     let fault = token.credential().await.unwrap_err();
     std::fs::remove_file(&path).unwrap();
-    assert!(matches!(fault.cause, Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
+    assert!(matches!(fault.cause(), Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
     assert!(matches!(&login, Credential::Login { password, .. } if password.expose() == CANARY));
     assert!(!password.refused(&login));
     assert!(!format!("{login:?} {fault:?}").contains(CANARY));

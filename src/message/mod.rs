@@ -11,7 +11,8 @@ pub mod policy;
 pub mod repair;
 
 pub use content::{
-    Budget, HeaderBlock, Held, MAX_HELD, MAX_HELD_TOGETHER, Next, Released, Source, Why, header_field,
+    Abandoned, Awaited, Budget, HeaderBlock, HeldContent, MAX_HELD, MAX_HELD_TOGETHER, Piece, Released,
+    Source, header_field,
 };
 pub use envelope::Envelope;
 pub use id::MessageId;

@@ -4,8 +4,9 @@
 //! (learn.microsoft.com/entra/identity-platform/reference-error-codes). So no row can make a token fault permanent for a
 //! message: the worst is that an administrator is asked to act.
 
-use super::TokenFault;
-use super::judge::{Class, Kind, Retry, Ruling, Scope};
+use super::fault::TokenFault;
+use super::network;
+use super::ruling::{Class, Kind, Retry, Ruling, Scope};
 
 struct Row {
     name: &'static str,
@@ -110,7 +111,7 @@ pub(super) fn rule_on(fault: &TokenFault) -> Ruling {
             Retry::Never,
             "Let the proxy or firewall pass HTTPS to the token service, or set MAILSHIM_EGRESS_PROXY.",
         ),
-        TokenFault::Proxy { is_set_up, .. } => super::judge::egress_proxy(*is_set_up),
+        TokenFault::Proxy { is_set_up, .. } => network::egress_proxy(*is_set_up),
         TokenFault::Unreachable(_) | TokenFault::TimedOut(_) => ruling(
             "token_unreachable",
             Class::Transient,

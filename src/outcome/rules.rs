@@ -9,8 +9,8 @@
 //! submission and on High Volume Email; Exchange Server's replies; logs of real sessions. Details that no page gives,
 //! such as which of 5.2.251 to 5.2.255 means what, decide nothing here.
 
-use super::Stage::{self, Auth, Connect, Content, Ehlo, Greeting, Mail, Rcpt, StartTls, Verdict};
-use super::judge::{
+use super::fault::Stage::{self, Auth, Connect, Content, Ehlo, Greeting, Mail, Rcpt, StartTls, Verdict};
+use super::ruling::{
     Class::{self, Permanent, SetUp, Throttled, Transient},
     Kind, Pause,
     Scope::{self, Connection, Mailbox, Message, Recipient, Service},

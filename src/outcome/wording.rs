@@ -3,8 +3,8 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
+use super::fault::{Cause, Fault, Outcome, Stage, TokenFault};
 use super::judge::{Context, judge};
-use super::{Cause, Fault, Outcome, Stage, TokenFault};
 use crate::secret::{printable, without_secrets};
 use crate::smtp::reply::{EnhancedCode, Reply};
 
@@ -37,7 +37,7 @@ const DUPLICATE: &str = " | Another attempt may deliver it twice.";
 
 fn refusal(fault: &Fault, context: &Context<'_>) -> Reply {
     let judgement = judge(fault, context);
-    let (who, words) = match &fault.cause {
+    let (who, words) = match fault.cause() {
         Cause::Refused(reply) if reply.code >= 400 => {
             let theirs = reply.enhanced();
             let same = reply.code == judgement.code && theirs.is_none_or(|code| code == judgement.enhanced);
@@ -54,8 +54,8 @@ fn refusal(fault: &Fault, context: &Context<'_>) -> Reply {
         _ => ("mailshim".to_string(), fault.to_string()),
     };
     let mut text = format!("{} {who}", judgement.enhanced);
-    let about_it = matches!(fault.cause, Cause::Refused(_) | Cause::ExtensionMissing(_));
-    if let Some(recipient) = fault.recipient.as_ref().filter(|_| about_it) {
+    let about_it = matches!(fault.cause(), Cause::Refused(_) | Cause::ExtensionMissing(_));
+    if let Some(recipient) = fault.recipient().filter(|_| about_it) {
         let _ = write!(text, " about <{}>", shorten(&plain(recipient), LONGEST_ADDRESS));
     }
     let _ = write!(text, ": {}", without_traces(&plain(&words)));
@@ -186,8 +186,8 @@ impl fmt::Display for Fault {
     /// One sentence for the log, with Office 365's whole text, as its support asks for the trace identifiers. The
     /// recipient is left to the log's own field, which knows how much of an address may be shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = self.stage;
-        match &self.cause {
+        let stage = self.stage();
+        match self.cause() {
             Cause::Refused(reply) if reply.code >= 400 => {
                 let text = without_command(&reply.text());
                 write!(f, "Office 365 refused {}: {} {}", request(stage), reply.code, printable(&text))

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::machine::{Ending, Guard, Limits, Machine, Step};
+use super::machine::{Ending, Guard, Limits, Machine, Notice, Step};
 use crate::credential::AppLogin;
 use crate::deadlines::Deadlines;
 use crate::delivery::{Delivery, Trail};
@@ -17,13 +17,13 @@ use crate::life::Life;
 use crate::message::MessageId;
 use crate::message::policy::Policy;
 use crate::message::repair::{self, Original, Refusal, Stamp};
-use crate::message::{Budget, Envelope, Held, Next, Source, Why, header_field};
+use crate::message::{Abandoned, Awaited, Budget, Envelope, HeldContent, Piece, Source, header_field};
 use crate::outcome::{Cause, Fault, Outcome, Stage};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::Login;
 use crate::telemetry;
-use crate::transport::wire::BoxedWire;
+use crate::wire::BoxedWire;
 
 /// Octets of one read of the socket.
 const READ: usize = 16 * 1024;
@@ -87,28 +87,30 @@ impl AppConnection {
     }
 
     /// The next piece of the content that [`Step::Begin`] announced; the socket is read only here.
-    pub async fn next_content(&mut self) -> Next {
+    async fn next_content(&mut self) -> Piece {
         loop {
             match self.machine.step() {
-                Step::Content(chunk) => return Next::Chunk(chunk),
-                Step::End => return Next::End,
-                Step::Abandoned(why) => return Next::Abandoned(why),
+                Step::Content(chunk) => return Piece::Chunk(chunk),
+                Step::End => return Piece::End,
+                Step::Abandoned(why) => return Piece::Abandoned(why),
                 Step::Reply(reply) => self.out.extend_from_slice(&reply),
-                Step::Notice(notice) => telemetry::app_notice(notice),
+                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
                 Step::NeedInput => self.read().await,
                 // The machine lets neither happen inside a message.
-                Step::Begin(_) | Step::SignIn(_) | Step::Close(_) => return Next::Abandoned(Why::HungUp),
+                Step::Begin(_) | Step::SignIn(_) | Step::Close(_) => {
+                    return Piece::Abandoned(Abandoned::HungUp);
+                }
             }
         }
     }
 
     /// Ends when the app has hung up without having said QUIT.
-    pub async fn hung_up(&mut self) -> Why {
+    async fn hung_up(&mut self) -> Abandoned {
         while !self.machine.has_quit() && self.machine.unread() < READ_AHEAD {
             match self.wire.read(&mut self.input).await {
                 Ok(0) | Err(_) => {
                     self.machine.eof();
-                    return Why::HungUp;
+                    return Abandoned::HungUp;
                 }
                 Ok(octets) => self.machine.received(&self.input[..octets]),
             }
@@ -156,6 +158,16 @@ impl AppConnection {
             self.out = BytesMut::new();
         }
         matches!(written, Ok(Ok(())))
+    }
+}
+
+impl Source for AppConnection {
+    fn next(&mut self) -> Awaited<'_, Piece> {
+        Box::pin(self.next_content())
+    }
+
+    fn gone(&mut self) -> Awaited<'_, Abandoned> {
+        Box::pin(self.hung_up())
     }
 }
 
@@ -213,7 +225,7 @@ impl Sessions {
                     connection.machine.signed_in(accepted);
                 }
                 Step::Begin(envelope) => self.message(&mut connection, envelope).await,
-                Step::Notice(notice) => telemetry::app_notice(notice),
+                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
                 Step::Close(ending) => {
                     connection.close(ending).await;
                     return ending;
@@ -229,7 +241,7 @@ impl Sessions {
         let id = MessageId::next();
         let begun = Instant::now();
         let mut trail = Trail::default();
-        let mut content = Held::new(Source::App(connection), self.budget.clone());
+        let mut content = HeldContent::new(&mut *connection, self.budget.clone());
         let filled = content.fill().await;
         trail.received = begun.elapsed();
         let prepared = match filled {
@@ -240,7 +252,7 @@ impl Sessions {
             Ok(Ok(())) => self.delivery.deliver(id, &envelope, &mut content, &mut trail).await,
             Ok(Err(refusal)) => {
                 let cause = Cause::Unsendable(refusal);
-                Ok(Outcome::Failed(Fault { stage: Stage::Content, recipient: None, cause }))
+                Ok(Outcome::Failed(Fault::new(Stage::Content, cause)))
             }
             Err(why) => Err(why),
         };
@@ -281,9 +293,9 @@ impl Sessions {
         &self,
         id: MessageId,
         envelope: &mut Envelope,
-        content: &mut Held<'_>,
+        content: &mut HeldContent<'_>,
         trail: &mut Trail,
-    ) -> Result<Result<(), Refusal>, Why> {
+    ) -> Result<Result<(), Refusal>, Abandoned> {
         let Some(block) = content.take_header_block().await? else {
             return Ok(Err(Refusal::HeaderTooLong));
         };

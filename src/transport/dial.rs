@@ -19,7 +19,7 @@ use crate::deadlines::Deadlines;
 use crate::outcome::{Cause, Fault, Stage};
 use crate::transport::proxy::EgressProxy;
 use crate::transport::watch::{Seen, Watcher};
-use crate::transport::wire::BoxedWire;
+use crate::wire::BoxedWire;
 
 /// The wait before the next address is tried beside the one under way (RFC 8305 section 5: 250 ms).
 const NEXT_ATTEMPT: Duration = Duration::from_millis(250);
@@ -116,7 +116,7 @@ impl Dialer {
         };
         // An operator's own name for the proxy may need the search domains.
         let socket = self.tcp(&proxy.host, proxy.port).await;
-        let socket = socket.map_err(|fault| match &fault.cause {
+        let socket = socket.map_err(|fault| match fault.cause() {
             Cause::Io(words) => proxy.failed(false, format_args!("it is not reached: {words}")),
             _ => proxy.failed(false, format_args!("it is not reached: {fault}")),
         })?;
@@ -293,7 +293,7 @@ fn sentence(failures: &[String]) -> String {
 }
 
 fn fault(stage: Stage, cause: Cause) -> Fault {
-    Fault { stage, recipient: None, cause }
+    Fault::new(stage, cause)
 }
 
 #[cfg(test)]
@@ -348,8 +348,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let fault = Dialer::new(&short(), None).connect_directly("127.0.0.1", port).await.unwrap_err();
-        assert_eq!(fault.stage, Stage::Connect);
-        let Cause::Io(text) = fault.cause else { panic!("{fault:?}") };
+        assert_eq!(fault.stage(), Stage::Connect);
+        let Cause::Io(text) = fault.cause() else { panic!("{fault:?}") };
         assert!(text.starts_with(&format!("127.0.0.1:{port}: Connection refused")), "{text}");
     }
 
@@ -388,8 +388,8 @@ mod tests {
         while let Some(fault) = waiters.join_next().await {
             let fault = fault.unwrap();
             assert_eq!(
-                (fault.stage, fault.cause),
-                (Stage::Resolve, Cause::TimedOut(Duration::from_millis(50)))
+                (fault.stage(), fault.cause()),
+                (Stage::Resolve, &Cause::TimedOut(Duration::from_millis(50)))
             );
         }
         let late = dialer.clone();
@@ -397,7 +397,7 @@ mod tests {
         tokio::task::yield_now().await;
         release.send(()).unwrap();
         let fault = late.await.unwrap();
-        assert_eq!(fault.cause, Cause::Io("cannot resolve smtp.test: no such name".to_string()));
+        assert_eq!(*fault.cause(), Cause::Io("cannot resolve smtp.test: no such name".to_string()));
         assert_eq!(lookups.load(Ordering::SeqCst), 1);
         assert!(dialer.shared.lookups().is_empty());
     }
@@ -413,7 +413,7 @@ mod tests {
         });
         let mut causes = Vec::new();
         for _ in 0..2 {
-            causes.push(dialer.connect_directly("smtp.test", 587).await.unwrap_err().cause);
+            causes.push(dialer.connect_directly("smtp.test", 587).await.unwrap_err().cause().clone());
         }
         assert_eq!(
             causes,

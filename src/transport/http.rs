@@ -20,7 +20,7 @@ use crate::outcome::{Cause, Fault, Stage, TokenFault};
 use crate::transport::dial::Dialer;
 use crate::transport::tls;
 use crate::transport::watch::{Seen, Watcher};
-use crate::transport::wire::HyperIo;
+use crate::wire::HyperIo;
 
 /// The largest body; a token response has 2 to 5 KB.
 const MAX_BODY: usize = 64 * 1024;
@@ -96,12 +96,12 @@ async fn connect_local(url: &LocalUrl) -> Result<TcpStream, TokenFault> {
 }
 
 fn unreachable(host: &str, port: u16, fault: &Fault) -> TokenFault {
-    let doing = match fault.stage {
+    let doing = match fault.stage() {
         Stage::Resolve => "resolving the name",
         Stage::Tls => "the TLS handshake",
         _ => "connecting",
     };
-    let why = match &fault.cause {
+    let why = match fault.cause() {
         Cause::TimedOut(within) => format!("no answer within {} s", within.as_secs_f32()),
         Cause::Closed => "the connection was closed".to_string(),
         Cause::Proxy { words, is_set_up } => {

@@ -19,7 +19,7 @@ use tokio_socks::tcp::Socks5Stream;
 
 use crate::outcome::{Cause, Fault, Stage};
 use crate::secret::Secret;
-use crate::transport::wire::{BoxedWire, HyperIo};
+use crate::wire::{BoxedWire, HyperIo};
 
 /// How the proxy is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +171,7 @@ impl EgressProxy {
     /// The fault, without the proxy's password.
     pub(super) fn failed(&self, is_set_up: bool, words: impl std::fmt::Display) -> Fault {
         let words = format!("the egress proxy {}:{}: {words}", self.host, self.port);
-        Fault { stage: Stage::Connect, recipient: None, cause: Cause::Proxy { words, is_set_up } }
+        Fault::new(Stage::Connect, Cause::Proxy { words, is_set_up })
     }
 }
 
@@ -283,15 +283,12 @@ mod tests {
             ("220 an SMTP server\r\n", "", false),
         ] {
             let (_, tunnel) = connect_with(answer, usize::MAX).await;
-            let Err(Fault {
-                stage: Stage::Connect, cause: Cause::Proxy { words: said, is_set_up: is }, ..
-            }) = tunnel
-            else {
-                panic!("{answer}")
-            };
+            let fault = tunnel.err().unwrap_or_else(|| panic!("{answer}"));
+            assert_eq!(fault.stage(), Stage::Connect);
+            let Cause::Proxy { words: said, is_set_up: is } = fault.cause() else { panic!("{answer}") };
             assert!(said.contains(words) && said.contains("127.0.0.1:"), "{said}");
             assert!(!said.contains("p w") && !said.contains("dXNlcjpwIHc="), "{said}");
-            assert_eq!(is, is_set_up, "{said}");
+            assert_eq!(*is, is_set_up, "{said}");
         }
     }
 

@@ -148,7 +148,7 @@ pub async fn handshake<IO>(
 where
     IO: AsyncRead + AsyncWrite + Unpin,
 {
-    let fault = |cause| Fault { stage: Stage::Tls, recipient: None, cause };
+    let fault = |cause| Fault::new(Stage::Tls, cause);
     let host = host.trim_end_matches('.');
     let name = ServerName::try_from(host.to_string())
         .map_err(|_| fault(Cause::Tls(format!("{host:?} is not a name that a certificate can hold"))))?;

@@ -63,8 +63,8 @@ async fn with_server(shown: &CertifiedKey<KeyPair>, trusted: bool) -> Result<(),
 
 async fn refusal(shown: &CertifiedKey<KeyPair>, trusted: bool) -> String {
     let fault = with_server(shown, trusted).await.unwrap_err();
-    assert_eq!((fault.stage, &fault.recipient), (Stage::Tls, &None));
-    let Cause::Tls(words) = fault.cause else { panic!("{fault:?}") };
+    assert_eq!((fault.stage(), fault.recipient()), (Stage::Tls, None));
+    let Cause::Tls(words) = fault.cause().clone() else { panic!("{fault:?}") };
     words
 }
 
@@ -77,7 +77,7 @@ async fn with_bytes(bytes: &[u8]) -> Cause {
         drop(peer);
     };
     let (result, ()) = tokio::join!(handshake(&config, "smtp.test", io, WITHIN), served);
-    result.map(drop).unwrap_err().cause
+    result.map(drop).unwrap_err().cause().clone()
 }
 
 #[tokio::test]
@@ -122,7 +122,7 @@ async fn silence_and_a_closed_connection_are_faults_of_their_own() {
     let (io, _peer) = duplex(4096);
     let fault =
         handshake(&client_config(None, None).unwrap(), "smtp.test", io, WITHIN).await.map(drop).unwrap_err();
-    assert_eq!(fault.cause, Cause::TimedOut(WITHIN));
+    assert_eq!(*fault.cause(), Cause::TimedOut(WITHIN));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use super::link::{Link, MAX_CHUNK, fault};
 use crate::credential::Credential;
 use crate::deadlines::Deadlines;
 use crate::identity::Identity;
-use crate::message::{Envelope, Held, Next, Why};
+use crate::message::{Abandoned, Envelope, HeldContent, Piece};
 use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
 use crate::smtp::data::DotStuffer;
 use crate::smtp::extension::Extensions;
@@ -119,7 +119,7 @@ enum Stopped {
     /// Office 365 has refused it meanwhile.
     Refused,
     /// The app went away.
-    Abandoned(Why),
+    Abandoned(Abandoned),
 }
 
 impl From<Fault> for Stopped {
@@ -216,7 +216,11 @@ impl Connection {
     ///
     /// # Errors
     /// The app went away before its content was whole: nothing was sent.
-    pub async fn send(&mut self, envelope: &Envelope, content: &mut Held<'_>) -> Result<Outcome, Why> {
+    pub async fn send(
+        &mut self,
+        envelope: &Envelope,
+        content: &mut HeldContent<'_>,
+    ) -> Result<Outcome, Abandoned> {
         // Until the dialogue has come to its end the connection is not to be used again, should this future be dropped.
         self.usable = false;
         (self.end_gathered, self.committed) = (false, false);
@@ -298,7 +302,7 @@ impl Connection {
     async fn content(
         &mut self,
         framing: Framing,
-        content: &mut Held<'_>,
+        content: &mut HeldContent<'_>,
         transaction: &mut Transaction<'_>,
     ) -> Result<(), Stopped> {
         if content.is_complete() {
@@ -315,12 +319,16 @@ impl Connection {
     }
 
     /// Content that is all in memory: one chunk, or one run of stuffed lines.
-    async fn whole_content(&mut self, framing: Framing, content: &mut Held<'_>) -> Result<(), Stopped> {
+    async fn whole_content(
+        &mut self,
+        framing: Framing,
+        content: &mut HeldContent<'_>,
+    ) -> Result<(), Stopped> {
         if framing == Framing::Bdat {
             self.link.out.extend_from_slice(format!("BDAT {} LAST\r\n", content.octets()).as_bytes());
         }
         let mut stuffer = DotStuffer::new();
-        while let Next::Chunk(chunk) = content.next().await {
+        while let Piece::Chunk(chunk) = content.next().await {
             match framing {
                 Framing::Bdat => self.link.out.extend_from_slice(&chunk),
                 Framing::Data => stuffer.stuff(&chunk, &mut self.link.out),
@@ -337,13 +345,13 @@ impl Connection {
         Ok(())
     }
 
-    async fn streamed_data(&mut self, content: &mut Held<'_>, pace: &mut Pace) -> Result<(), Stopped> {
+    async fn streamed_data(&mut self, content: &mut HeldContent<'_>, pace: &mut Pace) -> Result<(), Stopped> {
         let mut stuffer = DotStuffer::new();
         loop {
             match pace.next(content).await? {
-                Next::Chunk(chunk) => stuffer.stuff(&chunk, &mut self.link.out),
-                Next::End => break,
-                Next::Abandoned(why) => return Err(Stopped::Abandoned(why)),
+                Piece::Chunk(chunk) => stuffer.stuff(&chunk, &mut self.link.out),
+                Piece::End => break,
+                Piece::Abandoned(why) => return Err(Stopped::Abandoned(why)),
             }
             if self.link.out.len() >= MAX_CHUNK {
                 self.flush(Stage::Content).await?;
@@ -356,7 +364,7 @@ impl Connection {
     /// A chunk leaves when the next one has begun: the last one only after the app has ended its content.
     async fn streamed_chunks(
         &mut self,
-        content: &mut Held<'_>,
+        content: &mut HeldContent<'_>,
         pace: &mut Pace,
         transaction: &mut Transaction<'_>,
     ) -> Result<(), Stopped> {
@@ -364,7 +372,7 @@ impl Connection {
         let (mut pieces, mut octets, mut owed) = (Vec::new(), 0, 0);
         loop {
             match pace.next(content).await? {
-                Next::Chunk(piece) => {
+                Piece::Chunk(piece) => {
                     if octets + piece.len() > MAX_CHUNK {
                         self.gather_chunk(&mut pieces, octets, "");
                         self.flush(Stage::Content).await?;
@@ -374,11 +382,11 @@ impl Connection {
                     octets += piece.len();
                     pieces.push(piece);
                 }
-                Next::End => {
+                Piece::End => {
                     self.gather_chunk(&mut pieces, octets, " LAST");
                     return Ok(());
                 }
-                Next::Abandoned(why) => return Err(Stopped::Abandoned(why)),
+                Piece::Abandoned(why) => return Err(Stopped::Abandoned(why)),
             }
             while owed >= ahead {
                 let reply = self.exchange(Stage::Content).await?;
@@ -426,7 +434,7 @@ impl Connection {
             self.link.line(&line);
             let reply = self.link.reply(stage).await?;
             if !reply.is_positive() {
-                return Err(Fault { stage, recipient, cause: Cause::Refused(reply) });
+                return Err(Fault::refused(stage, &reply).about(recipient));
             }
             replies.push(reply);
         }
@@ -464,7 +472,7 @@ impl Pace {
     }
 
     /// The next piece of content.
-    async fn next(&mut self, content: &mut Held<'_>) -> Result<Next, Stopped> {
+    async fn next(&mut self, content: &mut HeldContent<'_>) -> Result<Piece, Stopped> {
         let begun = Instant::now();
         let until = (begun + self.window.saturating_sub(self.waited)).min(self.ends);
         let next = timeout_at(until, content.next()).await;
@@ -473,7 +481,7 @@ impl Pace {
             Ok(next) if Instant::now() < self.ends => next,
             _ => return Err(fault(Stage::Content, Cause::AppTooSlow).into()),
         };
-        if let Next::Chunk(chunk) = &next {
+        if let Piece::Chunk(chunk) = &next {
             self.octets += chunk.len() as u64;
         }
         if self.octets >= LEAST_SPEED * self.window.as_secs().max(1) {

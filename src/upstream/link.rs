@@ -14,7 +14,7 @@ use crate::smtp::reply::{Reply, ReplyReader};
 use crate::telemetry;
 use crate::transport::tls;
 use crate::transport::watch::{Seen, Watcher};
-use crate::transport::wire::BoxedWire;
+use crate::wire::BoxedWire;
 
 /// Octets that are gathered before they are written, and the size of a chunk of streamed content.
 pub(super) const MAX_CHUNK: usize = 64 * 1024;
@@ -137,7 +137,7 @@ impl Link {
 }
 
 pub(super) fn fault(stage: Stage, cause: Cause) -> Fault {
-    Fault { stage, recipient: None, cause }
+    Fault::new(stage, cause)
 }
 
 fn broken(error: &std::io::Error) -> Cause {

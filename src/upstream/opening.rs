@@ -102,11 +102,7 @@ impl<'a> Opening<'a> {
             (Phase::Greeting, _) => return Err(Fault::refused(Stage::Greeting, reply)),
             (Phase::PlainEhlo, 250) => {
                 if !Extensions::from_ehlo(reply).starttls {
-                    return Err(Fault {
-                        stage: Stage::StartTls,
-                        recipient: None,
-                        cause: Cause::StartTlsMissing,
-                    });
+                    return Err(Fault::new(Stage::StartTls, Cause::StartTlsMissing));
                 }
                 Phase::StartTls
             }
@@ -140,10 +136,6 @@ impl<'a> Opening<'a> {
             Some(Credential::Login { .. }) => self.extensions.login,
         };
         let cause = || Cause::NoUsableAuth(self.extensions.auth_line.clone());
-        usable.then_some(Phase::Auth).ok_or_else(|| Fault {
-            stage: Stage::Auth,
-            recipient: None,
-            cause: cause(),
-        })
+        usable.then_some(Phase::Auth).ok_or_else(|| Fault::new(Stage::Auth, cause()))
     }
 }

@@ -108,7 +108,7 @@ impl<'a> Transaction<'a> {
     pub fn new(envelope: &'a Envelope, extensions: &Extensions, plan: Plan) -> Result<Self, Fault> {
         if envelope.needs_smtputf8() && !extensions.smtputf8 {
             let cause = Cause::ExtensionMissing("SMTPUTF8");
-            return Err(Fault { stage: Stage::Mail, recipient: None, cause });
+            return Err(Fault::new(Stage::Mail, cause));
         }
         let framing = if extensions.chunking { Framing::Bdat } else { Framing::Data };
         let one_recipient = envelope.recipients.len() == 1;
@@ -200,7 +200,7 @@ impl<'a> Transaction<'a> {
             Some(Act::Rcpt(index)) if !is_good => {
                 let recipient =
                     self.envelope.recipients.get(index).map(|recipient| recipient.address.to_string());
-                self.refuse(Fault { stage: Stage::Rcpt, recipient, cause: Cause::Refused(reply.clone()) });
+                self.refuse(Fault::refused(Stage::Rcpt, reply).about(recipient));
             }
             Some(Act::Data) if reply.code == 354 => self.content_open = true,
             Some(Act::Data) => self.refuse(Fault::refused(Stage::Content, reply)),
@@ -242,11 +242,11 @@ impl<'a> Transaction<'a> {
     /// The first refusal is the verdict, but a recipient's 5xx wins over another's 4xx: the app must not be told to
     /// try again what will never pass. What follows a refused MAIL is only its echo.
     fn refuse(&mut self, fault: Fault) {
-        let is_5xx = |fault: &Fault| matches!(&fault.cause, Cause::Refused(reply) if reply.code >= 500);
+        let is_5xx = |fault: &Fault| matches!(fault.cause(), Cause::Refused(reply) if reply.code >= 500);
         let wins = match &self.refusal {
             None => true,
             Some(first) => {
-                let both_are_recipients = first.stage == Stage::Rcpt && fault.stage == Stage::Rcpt;
+                let both_are_recipients = first.stage() == Stage::Rcpt && fault.stage() == Stage::Rcpt;
                 (both_are_recipients && !is_5xx(first) && is_5xx(&fault))
                     || (!first.is_certain() && fault.is_certain())
             }
@@ -260,10 +260,10 @@ impl<'a> Transaction<'a> {
         let (verdict, stage) = match (self.refusal.take(), self.accepted.take()) {
             (Some(fault), Some(_)) => (Verdict::Contradiction(fault), None),
             (Some(fault), None) if fault.is_certain() => {
-                let stage = fault.stage;
+                let stage = fault.stage();
                 (Verdict::Refused(fault), Some(stage))
             }
-            (Some(fault), None) if self.content_ahead || fault.stage == Stage::Verdict => {
+            (Some(fault), None) if self.content_ahead || fault.stage() == Stage::Verdict => {
                 (Verdict::Contradiction(fault), None)
             }
             (Some(fault), None) => (Verdict::Refused(fault), None),
@@ -271,7 +271,7 @@ impl<'a> Transaction<'a> {
             (None, None) => {
                 // Only a 421 in place of a good reply ends without either; it is never good.
                 let cause = Cause::Closed;
-                (Verdict::Refused(Fault { stage: Stage::Content, recipient: None, cause }), None)
+                (Verdict::Refused(Fault::new(Stage::Content, cause)), None)
             }
         };
         let after = match stage {

@@ -31,7 +31,7 @@ pub(super) fn advise(fault: &Fault, known: &Known<'_>) -> (String, Option<String
     let said = fault.to_string();
     // What that sentence goes on to advise is advised below, with the name of the authority.
     let said = said.split("; where a firewall").next().unwrap_or_default();
-    let (why, fix) = match fault.stage {
+    let (why, fix) = match fault.stage() {
         Stage::Resolve => resolve(known),
         Stage::Connect => connect(fault, known),
         Stage::Greeting => greeting(fault, known),
@@ -96,14 +96,14 @@ const fn is_usual(port: u16) -> bool {
 }
 
 fn connect(fault: &Fault, known: &Known<'_>) -> Refined {
-    if let Cause::Proxy { words, .. } = &fault.cause {
+    if let Cause::Proxy { words, .. } = fault.cause() {
         return match words.contains("it is not reached") {
             true => fix("Correct host and port in MAILSHIM_EGRESS_PROXY."),
             false => nothing(),
         };
     }
     let upstream = &known.config.upstream;
-    let why = match fault.cause {
+    let why = match fault.cause() {
         Cause::TimedOut(_) => "something on the way, most likely a firewall, drops what is sent to this port",
         _ => "nothing listens there, or a firewall refuses in its place",
     };
@@ -145,7 +145,7 @@ fn greeting(fault: &Fault, known: &Known<'_>) -> Refined {
         );
     }
     let usual = "Let the firewall pass port 587 without SMTP inspection";
-    match &fault.cause {
+    match fault.cause() {
         Cause::BrokenReply(words) if words.contains("HTTP/") => both(
             "an HTTP server answers in Office 365's place",
             "Check host and port in MAILSHIM_UPSTREAM; where they are right, a captive portal or proxy answers: let it pass \
@@ -169,7 +169,7 @@ fn greeting(fault: &Fault, known: &Known<'_>) -> Refined {
 
 fn start_tls(fault: &Fault, known: &Known<'_>) -> Refined {
     let greeted = known.upstream.reply(Stage::Greeting).map(Reply::text).unwrap_or_default();
-    if fault.cause == Cause::StartTlsMissing && !greeted.contains("outlook.") {
+    if *fault.cause() == Cause::StartTlsMissing && !greeted.contains("outlook.") {
         return fix(format!(
             "Check MAILSHIM_UPSTREAM: the server does not introduce itself as Office 365; where the name is right, let the \
              firewall pass port {} without SMTP inspection.",
@@ -238,7 +238,7 @@ fn tls_failed(said: &str, noted: &Noted, config: &Config) -> Refined {
 }
 
 fn token(fault: &Fault, said: &str, known: &Known<'_>) -> Refined {
-    let Cause::Token(cause) = &fault.cause else { return nothing() };
+    let Cause::Token(cause) = fault.cause() else { return nothing() };
     match cause {
         TokenFault::Refused { codes, .. } => match known.token.clock_is_wrong() {
             // An assertion outside of its time.
@@ -260,7 +260,7 @@ fn token(fault: &Fault, said: &str, known: &Known<'_>) -> Refined {
 }
 
 fn auth(fault: &Fault, known: &Known<'_>) -> Refined {
-    let Cause::Refused(reply) = &fault.cause else { return nothing() };
+    let Cause::Refused(reply) = fault.cause() else { return nothing() };
     // Where Office 365 says more than "unsuccessful", its own words decide.
     let is_bare = reply.code == 535 && reply.enhanced().is_some_and(|code| (code.1, code.2) == (7, 3));
     if is_bare && matches!(known.config.identity.sign_in, SignIn::Password(_)) {
@@ -304,13 +304,15 @@ pub(super) async fn answers_tls(connector: &Connector, within: Duration) -> bool
     match tls::handshake(&connector.tls, &connector.host, wire, within).await {
         Ok(_) => true,
         // A certificate was shown, or an alert sent: it is TLS in any case.
-        Err(fault) => matches!(&fault.cause, Cause::Tls(words) if !words.contains("did not answer with TLS")),
+        Err(fault) => {
+            matches!(fault.cause(), Cause::Tls(words) if !words.contains("did not answer with TLS"))
+        }
     }
 }
 
 /// Whether a greeting that failed so is worth that question.
 pub(super) const fn may_be_tls(fault: &Fault) -> bool {
-    matches!(fault.stage, Stage::Greeting) && matches!(fault.cause, Cause::TimedOut(_) | Cause::Closed)
+    matches!(fault.stage(), Stage::Greeting) && matches!(fault.cause(), Cause::TimedOut(_) | Cause::Closed)
 }
 
 /// What the sign-in is, in words.
@@ -341,7 +343,7 @@ mod tests {
         let config = config(upstream);
         let (upstream, token) = (Noted::default(), Noted::default());
         let known = Known { config: &config, upstream, token, claims: None, other_proxy, speaks_tls: false };
-        let (cause, fix) = advise(&Fault { stage, recipient: None, cause }, &known);
+        let (cause, fix) = advise(&Fault::new(stage, cause), &known);
         format!("{cause} | {}", fix.unwrap_or_default())
     }
 

@@ -10,14 +10,14 @@ use crate::message::MessageId;
 use crate::message::address::written;
 use crate::message::header::append;
 use crate::message::repair::{self, Body, Original, Stamp};
-use crate::message::{Envelope, Held};
+use crate::message::{Envelope, HeldContent};
 use crate::session::unique;
 use crate::smtp::command::{Mail, Recipient};
 use crate::smtp::path::Address;
 
 pub(super) struct TestMail {
     pub envelope: Envelope,
-    pub content: Held<'static>,
+    pub content: HeldContent<'static>,
 }
 
 /// The mail that is asked about, and sent with `--send`: from MAILSHIM_FROM, by the sender policy, as an app's would be.
@@ -45,6 +45,6 @@ pub(super) fn test_mail(config: &Config, send_to: Option<&Address>) -> Result<Te
     let rewritten = repair::rewrite(&original, &policy, &stamp).map_err(|refusal| refusal.to_string())?;
     let body =
         "This mail was sent by `mailshim check --send`: the way from mailshim to Office 365 works.\r\n";
-    let content = Held::in_memory([Bytes::from(rewritten.block), Bytes::from_static(body.as_bytes())]);
+    let content = HeldContent::in_memory([Bytes::from(rewritten.block), Bytes::from_static(body.as_bytes())]);
     Ok(TestMail { envelope: rewritten.envelope, content })
 }

@@ -248,7 +248,7 @@ impl Climber {
                 connection.quit().await;
                 (usize::MAX, None)
             }
-            Err(fault) => (rung_of(fault.stage, self.upstream.so_far().secured), Some(fault)),
+            Err(fault) => (rung_of(fault.stage(), self.upstream.so_far().secured), Some(fault)),
         };
         let mut known = self.known(None);
         for (index, rung) in [
@@ -391,7 +391,7 @@ impl Climber {
                 fault
             }
             // It is in memory: no app can go away.
-            Err(_) => Fault { stage: Stage::Content, recipient: None, cause: Cause::AppTooSlow },
+            Err(_) => Fault::new(Stage::Content, Cause::AppTooSlow),
         };
         let (cause, fix) = advise(&fault, &self.known(None));
         rung.fail(cause, fix);

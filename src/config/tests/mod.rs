@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::identity::sign_in::{Application, ManagedEndpoint};
 use crate::secret::SecretSource;
-use crate::telemetry::AddressDetail;
+use crate::telemetry::{AddressDetail, LogConfig, LogFormat};
 
 mod clouds;
 mod names;

@@ -16,10 +16,10 @@ fn reply(line: &str) -> Reply {
 }
 
 fn shown(fault: &Fault) -> String {
-    let cause = match &fault.cause {
+    let cause = match fault.cause() {
         Cause::Refused(reply) => reply.to_string(),
         other => format!("{other:?}"),
     };
-    let about = fault.recipient.iter().map(|recipient| format!(" about {recipient}")).collect::<String>();
-    format!("{:?}{about}: {cause}", fault.stage)
+    let about = fault.recipient().iter().map(|recipient| format!(" about {recipient}")).collect::<String>();
+    format!("{:?}{about}: {cause}", fault.stage())
 }

@@ -409,11 +409,11 @@ fn chunks_owe_replies_before_the_verdict() {
         (["250 OK", "250 OK", "250 2.0.0 Done"], Verdict::Accepted(reply("250 2.0.0 Done"))),
         (["250 OK", "552 5.3.4 Big", "503 5.5.1 No"], {
             let cause = Cause::Refused(reply("552 5.3.4 Big"));
-            Verdict::Refused(Fault { stage: mailshim::outcome::Stage::Content, recipient: None, cause })
+            Verdict::Refused(Fault::new(mailshim::outcome::Stage::Content, cause))
         }),
         (["250 OK", "552 5.3.4 Big", "250 2.0.0 Done"], {
             let cause = Cause::Refused(reply("552 5.3.4 Big"));
-            Verdict::Contradiction(Fault { stage: mailshim::outcome::Stage::Content, recipient: None, cause })
+            Verdict::Contradiction(Fault::new(mailshim::outcome::Stage::Content, cause))
         }),
     ] {
         let mut transaction = Transaction::new(&envelope, &extensions, streamed).unwrap();

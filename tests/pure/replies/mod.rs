@@ -24,7 +24,7 @@ fn reply(line: &str) -> Reply {
 }
 
 fn fault(stage: Stage, cause: Cause) -> Fault {
-    Fault { stage, recipient: (stage == Stage::Rcpt).then(|| RECIPIENT.to_string()), cause }
+    Fault::new(stage, cause).about((stage == Stage::Rcpt).then(|| RECIPIENT.to_string()))
 }
 
 fn refused(stage: Stage, line: &str) -> Fault {
@@ -130,13 +130,13 @@ fn sections() -> Vec<(&'static str, Vec<Fault>)> {
 
 fn entry(document: &mut String, fault: &Fault, context: &Context<'_>, who: &str) {
     let is = judge(fault, context);
-    let upstream = match &fault.cause {
+    let upstream = match fault.cause() {
         Cause::Refused(reply) => reply.to_string(),
         _ => fault.to_string(),
     };
     let upstream = upstream.replace(cases::FRONT, " [...]").replace(cases::STORE, " [...]");
     let outcome = Outcome::Failed(fault.clone());
-    let (stage, name, reply) = (fault.stage.name(), outcome.name(context), outcome.to_reply(context));
+    let (stage, name, reply) = (fault.stage().name(), outcome.name(context), outcome.to_reply(context));
     let _ = writeln!(document, "{:<29} {stage:<9} {upstream}", is.rule);
     let (class, scope, retry) = (is.class.name(), is.scope.name(), is.retry.name());
     let _ = writeln!(document, "{:<29} {:<9} {class:<28} {scope:<11} {retry:<22} {name}{who}", "", "->");
@@ -226,13 +226,13 @@ fn everything(mut each: impl FnMut(&Fault, &Context<'_>, &Reply)) {
         + "\r\n250 2.0.0 OK \u{7}\u{202e}\u{e4}\u{1f4ee} [BeginDiagnosticData]";
     let tokens = tokens().into_iter().map(|(error, code)| token(error, code));
     for fault in sections().into_iter().flat_map(|(_, faults)| faults).chain(tokens) {
-        let mut hostile = fault.clone();
-        hostile.recipient = Some(strange.clone());
-        match &mut hostile.cause {
+        let mut cause = fault.cause().clone();
+        match &mut cause {
             Cause::Refused(reply) => reply.lines.extend([strange.clone(), strange.clone()]),
             Cause::Io(words) | Cause::Tls(words) | Cause::BrokenReply(words) => words.push_str(&strange),
             _ => {}
         }
+        let hostile = Fault::new(fault.stage(), cause).about(strange.clone());
         for fault in [fault, hostile] {
             for context in [APP, OURS, SPOOL, Context::default(), Context { mailbox: &long, ..APP }] {
                 for outcome in [Outcome::Failed(fault.clone()), Outcome::Unknown(fault.clone())] {
@@ -264,9 +264,9 @@ fn only_what_will_never_pass_is_5xx_and_the_hint_survives() {
         assert_eq!(is.code / 100 == 5, is.class == Class::Permanent, "{reply}");
         assert!(matches!(reply.code, 451 | 454 | 550..=554), "{reply}");
         assert!(reply.code < 500 || is.class == Class::Permanent, "{reply}");
-        let definite = matches!(&fault.cause, Cause::Refused(reply) if reply.code >= 500)
-            || matches!(&fault.cause, Cause::Refused(_) if is.rule == "too_many_recipients")
-            || matches!(&fault.cause, Cause::Unsendable(_))
+        let definite = matches!(fault.cause(), Cause::Refused(reply) if reply.code >= 500)
+            || matches!(fault.cause(), Cause::Refused(_) if is.rule == "too_many_recipients")
+            || matches!(fault.cause(), Cause::Unsendable(_))
             || is.rule == "smtputf8_missing";
         assert!(definite || reply.code < 500, "not a definite refusal: {reply}");
         if let (Some(hint), false) = (is.hint, reply.to_string().contains("may have this mail")) {
@@ -281,8 +281,8 @@ fn nothing_is_tried_again_that_could_double_or_cannot_pass() {
         let (retry, class) = (fault.retry(), judge(fault, context).class);
         assert_eq!(retry, judge(fault, context).retry);
         assert!(class != Class::Permanent || retry == Retry::Never);
-        let definite_4xx = matches!(&fault.cause, Cause::Refused(reply) if reply.code / 100 == 4);
-        assert!(fault.stage != Stage::Verdict || definite_4xx || retry == Retry::Never, "{fault}");
+        let definite_4xx = matches!(fault.cause(), Cause::Refused(reply) if reply.code / 100 == 4);
+        assert!(fault.stage() != Stage::Verdict || definite_4xx || retry == Retry::Never, "{fault}");
     });
 }
 

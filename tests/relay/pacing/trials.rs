@@ -15,7 +15,7 @@ async fn one_tries_and_if_it_is_dropped_before_the_next_one_does() {
     let turn = || account.turn("app@contoso.com", 1, Instant::now() + HOLD);
     account.sign_in_failed(&refused(Stage::Auth, REFUSED));
     let why = turn().await.err().expect("the breaker is open");
-    assert!(matches!(why.cause, Cause::Remembered(_, again_in) if again_in.as_secs() == 10), "{why:?}");
+    assert!(matches!(why.cause(), Cause::Remembered(_, again_in) if again_in.as_secs() == 10), "{why:?}");
     sleep(Duration::from_secs(10)).await;
     let tries = turn().await.expect("it may try");
     assert!(!account.is_held_up("app@contoso.com", &tries), "and goes on");

@@ -45,7 +45,7 @@ pub fn account(per_minute: usize) -> Arc<Account> {
 /// What Office 365 said.
 pub fn refused(stage: Stage, reply: &str) -> Fault {
     let (code, text) = reply.split_once(' ').unwrap();
-    Fault { stage, recipient: None, cause: Cause::Refused(Reply::new(code.parse().unwrap(), text)) }
+    Fault::new(stage, Cause::Refused(Reply::new(code.parse().unwrap(), text)))
 }
 
 /// When it had its turn, or why not and when it heard so.
@@ -124,7 +124,7 @@ async fn all_that_wait_hear_at_once_that_office_365_refuses_for_longer_than_thei
         for turn in &turns[28..] {
             let (when, why) = turn.as_ref().unwrap_err();
             assert_eq!((*when - start).as_secs(), 10, "{reply}");
-            let Cause::Remembered(cause, again_in) = &why.cause else { panic!("{why:?}") };
+            let Cause::Remembered(cause, again_in) = why.cause() else { panic!("{why:?}") };
             assert_eq!(**cause, fault);
             assert!(again_in.as_secs().abs_diff(lasts) <= 1, "{again_in:?}");
         }
@@ -152,9 +152,9 @@ async fn when_office_365_counts_as_we_do_the_pace_is_not_overrun() {
     assert!(turns[..28].iter().all(|turn| (*turn.as_ref().unwrap() - start).as_secs() == 3));
     for turn in &turns[28..] {
         let (when, why) = turn.as_ref().unwrap_err();
-        let Cause::Paced(again_in) = why.cause else { panic!("{why:?}") };
+        let Cause::Paced(again_in) = why.cause() else { panic!("{why:?}") };
         assert_eq!((*when - start).as_secs(), 45);
-        assert_eq!((*when + again_in - start).as_secs(), 63);
+        assert_eq!((*when + *again_in - start).as_secs(), 63);
     }
 }
 
@@ -191,7 +191,7 @@ async fn a_refused_sender_does_not_wait_behind_others_to_hear_it() {
     let denied = wording::send_as_denied("app@contoso.com", "b@example.com");
     account.failed("b@example.com", &refused(Stage::Verdict, &denied));
     let turn = account.turn("b@example.com", 1, Instant::now() + HOLD).await;
-    assert!(matches!(turn.err().unwrap().cause, Cause::Remembered(..)));
+    assert!(matches!(turn.err().unwrap().cause(), Cause::Remembered(..)));
     assert_eq!((Instant::now() - start).as_secs(), 1);
     waits.await.unwrap().unwrap();
 }

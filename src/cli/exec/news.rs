@@ -4,20 +4,15 @@ use std::io;
 
 use tracing::{error, info, warn};
 
-use crate::cli::{Ended, News};
-
-/// A measure against reading our memory is not to be had here.
-pub fn not_hardened(error: &io::Error) {
-    warn!(%error, "other programs of the same user may be able to read mailshim's secrets: the kernel refused to hide them");
-}
+use super::supervisor::{Ended, News};
 
 /// The shim listens, and the app runs.
-pub fn app_started(pid: i32, listen: &str) {
+pub(super) fn app_started(pid: i32, listen: &str) {
     info!(pid, listen, "the app starts");
 }
 
 /// It does not.
-pub fn app_not_started(program: &str, error: &io::Error) {
+pub(super) fn app_not_started(program: &str, error: &io::Error) {
     let hint = match error.kind() {
         io::ErrorKind::NotFound => {
             ": no such file, or the interpreter that it names (#! line, dynamic loader) is missing"
@@ -29,7 +24,7 @@ pub fn app_not_started(program: &str, error: &io::Error) {
 }
 
 /// A turn in the life of the two.
-pub fn exec_news(news: News) {
+pub(super) fn tell(news: News) {
     match news {
         News::ShimSilent(bound) => {
             error!(?bound, "the shim does not listen: it is ended, the app is not started");

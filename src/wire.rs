@@ -1,4 +1,4 @@
-//! The octet stream of either side: a socket, TLS over it, or a test's pipe.
+//! The octet stream of either side: a socket, TLS over it, or a test's pipe. It knows nothing of how one is opened.
 
 use std::io;
 use std::pin::Pin;

@@ -1,0 +1,238 @@
+//! What can go wrong on a message's way: where, why, and what that means, found once where the fault is made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ruling::{Retry, Ruling};
+use crate::message::repair::Refusal;
+use crate::smtp::reply::Reply;
+
+/// Where in a message's path it went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Waiting for a connection or for another attempt.
+    Wait,
+    /// Getting a token.
+    Token,
+    /// Resolving the upstream's name.
+    Resolve,
+    /// The TCP connection.
+    Connect,
+    /// The greeting.
+    Greeting,
+    /// EHLO, before or after STARTTLS.
+    Ehlo,
+    /// The STARTTLS command.
+    StartTls,
+    /// The TLS handshake.
+    Tls,
+    /// AUTH.
+    Auth,
+    /// MAIL.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA, or content that is not yet complete.
+    Content,
+    /// The answer to the end of the content.
+    Verdict,
+}
+
+impl Stage {
+    /// A stable word for logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::Token => "token",
+            Self::Resolve => "resolve",
+            Self::Connect => "connect",
+            Self::Greeting => "greeting",
+            Self::Ehlo => "ehlo",
+            Self::StartTls => "start_tls",
+            Self::Tls => "tls",
+            Self::Auth => "auth",
+            Self::Mail => "mail",
+            Self::Rcpt => "rcpt",
+            Self::Content => "content",
+            Self::Verdict => "verdict",
+        }
+    }
+}
+
+/// Why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Office 365 said so.
+    Refused(Reply),
+    /// Bytes that are no reply of RFC 5321, described.
+    BrokenReply(String),
+    /// No answer in this time.
+    TimedOut(Duration),
+    /// The peer closed the connection.
+    Closed,
+    /// The operating system's words.
+    Io(String),
+    /// The egress proxy did not open the tunnel.
+    Proxy {
+        /// Its reason, with its address.
+        words: String,
+        /// An administrator must act: it refuses us.
+        is_set_up: bool,
+    },
+    /// TLS failed: rustls' words.
+    Tls(String),
+    /// The server does not offer STARTTLS.
+    StartTlsMissing,
+    /// Bytes came in the clear behind the reply to STARTTLS (an injection, CVE-2011-0411's kind).
+    BytesAfterStartTls,
+    /// The server offers no AUTH mechanism that we can use; what it offers.
+    NoUsableAuth(String),
+    /// The message needs an extension that the server does not offer.
+    ExtensionMissing(&'static str),
+    /// The token service's answer.
+    Token(TokenFault),
+    /// Something on our side that an administrator must mend (an unreadable secret file).
+    SetUp(String),
+    /// The hold ended; the last fault met while waiting, if any.
+    HoldEnded(Duration, Option<Box<Fault>>),
+    /// Not tried: the same was refused a moment ago, and is not asked again for this long.
+    Remembered(Arc<Fault>, Duration),
+    /// More mail than Office 365 takes in a minute; the next turn comes in this time.
+    Paced(Duration),
+    /// Today's recipients are used up; more may be sent to in this time.
+    UsedUp(Duration),
+    /// More senders sign in as themselves at once than are kept (`MAILSHIM_LOGIN_AS_SENDER`).
+    TooManySenders,
+    /// The app sent its content slower than a connection can be kept for.
+    AppTooSlow,
+    /// What the app sent will never pass: Office 365 was not asked.
+    Unsendable(Refusal),
+    /// The shim is shutting down.
+    ShuttingDown,
+}
+
+/// Why no token could be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenFault {
+    /// OAuth's error response (RFC 6749 section 5.2), with Entra's own description and codes.
+    Refused {
+        /// HTTP status.
+        status: u16,
+        /// `error`.
+        error: String,
+        /// `error_description`, first line.
+        description: String,
+        /// `error_codes`: AADSTS numbers.
+        codes: Vec<u32>,
+    },
+    /// A status without an OAuth body (429, 5xx, a proxy's page), with Retry-After in seconds.
+    Status {
+        /// HTTP status.
+        status: u16,
+        /// Retry-After.
+        retry_after: Option<Duration>,
+    },
+    /// Not reached, or broken: a sentence.
+    Unreachable(String),
+    /// The egress proxy did not open the tunnel.
+    Proxy {
+        /// Its reason, with its address.
+        words: String,
+        /// An administrator must act: it refuses us.
+        is_set_up: bool,
+    },
+    /// An answer that is no token response: a sentence.
+    Garbage(String),
+    /// No answer in this time.
+    TimedOut(Duration),
+}
+
+/// Stage and cause of one failure, with the ruling that follows from them. Made by [`Fault::new`] alone, which stands
+/// beside the table; nothing of it changes afterwards, so that ruling and cause cannot differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    stage: Stage,
+    recipient: Option<String>,
+    cause: Cause,
+    /// Boxed: a fault is the error of nearly every function on a message's way.
+    ruling: Box<Ruling>,
+}
+
+impl Fault {
+    /// A fault whose ruling was found: for [`Fault::new`].
+    pub(super) fn ruled(stage: Stage, cause: Cause, ruling: Ruling) -> Self {
+        Self { stage, recipient: None, cause, ruling: Box::new(ruling) }
+    }
+
+    /// The same fault, about this recipient, as the app gave it; about none where there is none.
+    #[must_use]
+    pub fn about(self, recipient: impl Into<Option<String>>) -> Self {
+        Self { recipient: recipient.into(), ..self }
+    }
+
+    /// Where it went wrong.
+    pub const fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// The recipient it was about, as the app gave it.
+    pub fn recipient(&self) -> Option<&str> {
+        self.recipient.as_deref()
+    }
+
+    /// Why it went wrong.
+    pub const fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
+    /// What it means, before it is known what was sent.
+    pub(super) const fn ruling(&self) -> &Ruling {
+        &self.ruling
+    }
+
+    /// The row that decided, a stable word for logs and metrics.
+    pub const fn rule(&self) -> &'static str {
+        self.ruling.name
+    }
+
+    /// Whether and how the same message may be tried again within seconds. Never where Office 365 may have it already.
+    pub const fn retry(&self) -> Retry {
+        self.ruling.retry
+    }
+
+    /// [`Fault::retry`] is not [`Retry::Never`].
+    pub fn may_retry_now(&self) -> bool {
+        self.retry() != Retry::Never
+    }
+
+    /// Office 365 said no. Any other failure, a 2xx or 3xx out of place among them, says nothing of what it has.
+    pub const fn is_certain(&self) -> bool {
+        matches!(&self.cause, Cause::Refused(reply) if reply.code >= 400)
+    }
+
+    /// What the token service's Retry-After asks for.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match &self.cause {
+            Cause::Token(TokenFault::Status { retry_after, .. }) => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+/// What became of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Office 365 has it: its reply.
+    Accepted(Reply),
+    /// Office 365 does not have it, for certain.
+    Failed(Fault),
+    /// The content went out whole and no reply came: Office 365 may have it.
+    Unknown(Fault),
+}
+
+impl Outcome {
+    /// The app could not keep up with its connection: the end of its content is not waited for.
+    pub const fn is_app_too_slow(&self) -> bool {
+        matches!(self, Self::Failed(fault) if matches!(fault.cause, Cause::AppTooSlow))
+    }
+}
