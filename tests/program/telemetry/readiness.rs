@@ -67,7 +67,7 @@ fn a_sender_that_may_not_sign_in_does_not_make_the_others_unready() {
     let (shim, probes) = start(&office365, "127.0.0.1:0", &each_its_own);
     let send = |sender: &str| {
         let content = format!("From: {sender}\r\nSubject: x\r\n\r\ntext\r\n");
-        shim.client().mail_as(sender, content)
+        shim.client().mail_as(sender, &content)
     };
     send("app@contoso.com").is(250);
     assert!(office365.wait(PATIENCE, |stats| stats.auth_ok > 0));

@@ -16,7 +16,7 @@ use support::thread::Setup;
 /// A mail of this sender, in envelope and header.
 #[track_caller]
 fn send_as(client: &mut Client, sender: &str, number: usize) -> Reply {
-    client.mail_as(sender, from(sender, number))
+    client.mail_as(sender, &from(sender, number))
 }
 
 fn from(sender: &str, number: usize) -> Vec<u8> {

@@ -9,7 +9,7 @@ use support::thread::plan;
 
 fn to_ten(client: &mut Client, number: usize) -> Reply {
     let recipients: Vec<_> = (0..10).map(|number| format!("x{number}@example.com")).collect();
-    client.submit(&recipients.iter().map(String::as_str).collect::<Vec<_>>(), small(number));
+    client.submit(&recipients.iter().map(String::as_str).collect::<Vec<_>>(), &small(number));
     client.reply()
 }
 

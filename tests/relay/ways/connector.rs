@@ -97,8 +97,8 @@ fn certificate() -> (TempFile, TempFile, Vec<[u8; 32]>) {
     let leaf = named("mail.contoso.com").signed_by(&key, &Issuer::new(middle, middle_key)).unwrap();
     let hash = |der: &[u8]| digest(&SHA256, der).as_ref().try_into().unwrap();
     (
-        TempFile::new(&format!("{}{}", leaf.pem(), middle_signed.pem())),
-        TempFile::new(&key.serialize_pem()),
+        TempFile::new(format!("{}{}", leaf.pem(), middle_signed.pem())),
+        TempFile::new(key.serialize_pem()),
         vec![hash(leaf.der()), hash(middle_signed.der())],
     )
 }

@@ -15,5 +15,5 @@ fn send(shim: &Shim, sender: &str) -> Reply {
 fn send_as(shim: &Shim, envelope: &str, from: &str) -> Reply {
     let mut app = shim.client();
     app.command("HELO erp").is(250);
-    app.mail_as(envelope, format!("From: {from}\r\nSubject: x\r\n\r\ntext\r\n"))
+    app.mail_as(envelope, &format!("From: {from}\r\nSubject: x\r\n\r\ntext\r\n"))
 }

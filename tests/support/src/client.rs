@@ -160,20 +160,20 @@ impl Client {
 
     /// One mail with DATA, up to the dot; its answer is not waited for.
     #[track_caller]
-    pub fn submit(&mut self, recipients: &[&str], content: impl AsRef<[u8]>) {
+    pub fn submit(&mut self, recipients: &[&str], content: &(impl AsRef<[u8]> + ?Sized)) {
         self.begin(recipients);
         self.send(stuffed(content.as_ref()));
     }
 
     /// One mail with DATA.
     #[track_caller]
-    pub fn mail(&mut self, content: impl AsRef<[u8]>) -> Reply {
+    pub fn mail(&mut self, content: &(impl AsRef<[u8]> + ?Sized)) -> Reply {
         self.mail_as("app@contoso.com", content)
     }
 
     /// One mail with DATA and this reverse-path.
     #[track_caller]
-    pub fn mail_as(&mut self, sender: &str, content: impl AsRef<[u8]>) -> Reply {
+    pub fn mail_as(&mut self, sender: &str, content: &(impl AsRef<[u8]> + ?Sized)) -> Reply {
         self.envelope_of(sender, &[RECIPIENT]);
         self.command("DATA").is(354);
         self.send(stuffed(content.as_ref()));

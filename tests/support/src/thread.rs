@@ -105,7 +105,7 @@ impl Shim {
 
     /// One mail by an app of its own.
     #[track_caller]
-    pub fn send(&self, content: impl AsRef<[u8]>) -> Reply {
+    pub fn send(&self, content: &(impl AsRef<[u8]> + ?Sized)) -> Reply {
         let mut app = self.client();
         app.command("EHLO app").is(250);
         app.mail(content)
@@ -216,7 +216,7 @@ impl Setup {
 
     /// One mail by an app of its own.
     #[track_caller]
-    pub fn send(&self, content: impl AsRef<[u8]>) -> Reply {
+    pub fn send(&self, content: &(impl AsRef<[u8]> + ?Sized)) -> Reply {
         self.shim.send(content)
     }
 
