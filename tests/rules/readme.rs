@@ -8,10 +8,10 @@ use mailshim::config::{CLOUDS, DefaultValue, VARIABLES};
 use mailshim::deadlines::Deadlines;
 use mailshim::telemetry::metrics::metrics;
 
-const README: &str = include_str!("../README.md");
-const REFERENCE: &str = include_str!("../docs/reference.md");
-const AZURE: &str = include_str!("../examples/azure/README.md");
-const CHANGELOG: &str = include_str!("../CHANGELOG.md");
+const README: &str = include_str!("../../README.md");
+const REFERENCE: &str = include_str!("../../docs/reference.md");
+const AZURE: &str = include_str!("../../examples/azure/README.md");
+const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 
 /// The rows of the table under a heading whose first cell is code, cell by cell, as they are written.
 fn table(document: &'static str, heading: &str) -> Vec<Vec<&'static str>> {

@@ -1,6 +1,6 @@
 //! The man pages and completions in docs/ are those of today's arguments.
 
-#[path = "../examples/generate.rs"]
+#[path = "../../examples/generate.rs"]
 mod generate;
 
 use std::collections::BTreeSet;
