@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use office365::{Fault, Office365, Settings, Stage, Times};
 use support::client::RECIPIENT;
+use support::close_idle;
 use support::program::{Program, event};
 
 use super::MAIL;
@@ -108,7 +109,7 @@ fn no_secret_and_no_content_is_logged_even_at_trace_level() {
     // The sign-in is refused, and the token service: their words are logged, and must not say anything back.
     office365.revoke_tokens();
     office365.set_client_secret("another");
-    office365.close_idle();
+    close_idle(&office365);
     let answer = app.mail(MAIL);
     assert!(answer.starts_with("45"), "{answer}");
     shim.signal("TERM");

@@ -4,8 +4,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use office365::{AppCertificate, Fault, Office365, Settings, Stage, Times};
-use support::PATIENCE;
 use support::files::TempFile;
+use support::{PATIENCE, close_idle};
 
 use crate::process::MAIL;
 
@@ -89,7 +89,7 @@ fn a_token_that_a_mail_asked_for_is_told() {
     let first = value(&probes.ask("GET", "/metrics"), OBTAINED).expect("a time");
     assert!(first > now() - 600.0 && first <= now(), "{first}");
     office365.revoke_tokens();
-    office365.close_idle();
+    close_idle(&office365);
     let answer = shim.client().mail(MAIL);
     assert!(answer.starts_with("250 "), "{answer}");
     let answer = probes.ask("GET", "/metrics");

@@ -5,3 +5,4 @@ mod http;
 mod log;
 mod metrics;
 mod readiness;
+mod unread;

@@ -1,7 +1,7 @@
 //! `/readyz`: whether mail would go out, and why not.
 
 use office365::{Fault, Office365, Settings, Times};
-use support::PATIENCE;
+use support::{PATIENCE, close_idle};
 
 use crate::process::MAIL;
 
@@ -49,7 +49,7 @@ fn it_comes_back_with_the_next_sign_in() {
     let (shim, probes) = start(&office365, "127.0.0.1:0", &[]);
     probes.until("/readyz", |answer| answer.status == 200);
     office365.fault(Fault::StartTlsAbsent, Times::Once);
-    office365.close_idle();
+    close_idle(&office365);
     let mut app = shim.client();
     let answer = app.mail(MAIL);
     assert!(answer.starts_with("451 "), "{answer}");
@@ -75,8 +75,7 @@ fn a_sender_that_may_not_sign_in_does_not_make_the_others_unready() {
     let answer = probes.ask("GET", "/readyz");
     assert_eq!(answer.status, 200, "{}", answer.body);
     office365.set_mailboxes(&[]);
-    office365.close_idle();
-    assert!(office365.wait(PATIENCE, |stats| stats.connections_open == 0));
+    close_idle(&office365);
     send("app@contoso.com").is(454);
     let answer = probes.ask("GET", "/readyz");
     assert_eq!(answer.status, 503);

@@ -3,9 +3,9 @@
 use office365::{Fault, Office365, Settings, Stage, Times, TlsSetup, wording};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use ring::digest::{SHA256, digest};
-use support::PATIENCE;
 use support::files::TempFile;
 use support::thread::{Shim, assert_lawful, config, said};
+use support::{PATIENCE, close_idle};
 
 use super::{send, send_as};
 
@@ -115,8 +115,7 @@ fn the_client_certificate_goes_with_its_whole_chain() {
         let shim = Shim::start(&office365, &[&CONNECTOR[..], &files].concat());
         send(&shim, "alerts@contoso.com").is(250);
         // A resumed session has shown its certificate, too.
-        office365.close_idle();
-        assert!(office365.wait(PATIENCE, |stats| stats.connections_open == 0));
+        close_idle(&office365);
         send(&shim, "alerts@contoso.com").is(250);
         for mail in office365.wait_taken(2, PATIENCE) {
             assert_eq!(mail.client_certificates, hashes, "{tls:?}");

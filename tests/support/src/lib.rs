@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use office365::Office365;
+
 pub mod thread;
 pub mod program;
 pub mod process;
@@ -23,3 +25,11 @@ pub const SOON: Duration = Duration::from_millis(600);
 
 /// A word that the tests put into secrets: it may be printed nowhere.
 pub const CANARY: &str = "c4n4ry";
+
+/// Office 365 closes what is idle, and it is closed when this returns: a mail that is written meanwhile has no certain
+/// end, and is not what such a test is about.
+#[track_caller]
+pub fn close_idle(office365: &Office365) {
+    office365.close_idle();
+    assert!(office365.wait(PATIENCE, |stats| stats.connections_open == 0), "{:#?}", office365.stats());
+}
