@@ -20,7 +20,7 @@ const MAX_SENDERS: usize = 256;
 const FORGET_AFTER: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// What every mailbox is given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// `MAILSHIM_MAX_CONNECTIONS`.
     pub connections: usize,
@@ -39,7 +39,8 @@ impl Allowance {
 /// All of them.
 pub struct Accounts {
     main: Arc<Account>,
-    login_as_sender: AddressList,
+    /// Senders that sign in as their own mailbox; `None` for nobody.
+    login_as_sender: Option<AddressList>,
     connector: Connector,
     allowance: Allowance,
     senders: Mutex<HashMap<String, (Arc<Account>, Instant)>>,
@@ -61,7 +62,7 @@ impl Accounts {
         mailbox: &str,
         connector: Connector,
         allowance: Allowance,
-        login_as_sender: AddressList,
+        login_as_sender: Option<AddressList>,
     ) -> Self {
         let pool = Pool::new(connector.clone(), allowance.connections);
         let main = Arc::new(Account::new(mailbox.to_string(), pool, allowance.limits()));
@@ -78,7 +79,9 @@ impl Accounts {
     /// # Errors
     /// Too many at once.
     pub fn of(&self, sender: Option<&Address>) -> Result<Arc<Account>, TooMany> {
-        let Some(sender) = sender.filter(|sender| self.login_as_sender.names(sender)) else {
+        let signs_in =
+            |sender: &&Address| self.login_as_sender.as_ref().is_some_and(|list| list.holds(sender));
+        let Some(sender) = sender.filter(signs_in) else {
             return Ok(Arc::clone(&self.main));
         };
         let mailbox = sender.as_str().to_ascii_lowercase();

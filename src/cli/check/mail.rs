@@ -4,7 +4,6 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use crate::cli::serve;
 use crate::config::Config;
 use crate::message::MessageId;
 use crate::message::address::written;
@@ -22,8 +21,8 @@ pub(super) struct TestMail {
 
 /// The mail that is asked about, and sent with `--send`: from MAILSHIM_FROM, by the sender policy, as an app's would be.
 pub(super) fn test_mail(config: &Config, send_to: Option<&Address>) -> Result<TestMail, String> {
-    let policy = serve::policy(config);
-    let from = &config.from;
+    let policy = &config.policy;
+    let from = &policy.from;
     let to = send_to.unwrap_or(&from.address);
     if send_to.is_some() && !policy.judge_recipient(to) {
         return Err(format!("{to} is not in MAILSHIM_ALLOWED_RECIPIENTS"));
@@ -42,7 +41,7 @@ pub(super) fn test_mail(config: &Config, send_to: Option<&Address>) -> Result<Te
         Original { envelope: &envelope, fields: &fields, body: Body::BehindBlankLine, is_eight_bit: false };
     let id = MessageId::next().to_string();
     let stamp = Stamp { now: SystemTime::now(), id: &id, unique: &unique(&id) };
-    let rewritten = repair::rewrite(&original, &policy, &stamp).map_err(|refusal| refusal.to_string())?;
+    let rewritten = repair::rewrite(&original, policy, &stamp).map_err(|refusal| refusal.to_string())?;
     let body =
         "This mail was sent by `mailshim check --send`: the way from mailshim to Office 365 works.\r\n";
     let content = Held::in_memory([Bytes::from(rewritten.block), Bytes::from_static(body.as_bytes())]);
