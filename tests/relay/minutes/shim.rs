@@ -12,7 +12,7 @@ use mailshim::identity::Identity;
 use mailshim::life::Life;
 use mailshim::message::Budget;
 use mailshim::message::policy::Policy;
-use mailshim::message::sender::{AddressList, FromPolicy, Sender};
+use mailshim::message::sender::{FromPolicy, Sender};
 use mailshim::session::Sessions;
 use mailshim::session::machine::Limits;
 use mailshim::smtp::path::Address;
@@ -51,14 +51,14 @@ impl Shim {
         let allowance = Allowance { connections: 3, messages_per_minute, recipients_per_day: 0 };
         let (life, seen) = watch::channel(Life::Running);
         let identity = Arc::new(Identity::new(&config.identity, http));
-        let accounts = Accounts::new(identity, connector, allowance, AddressList::default(), seen.clone());
+        let accounts = Accounts::new(identity, connector, allowance, None, seen.clone());
         let policy = Policy {
             from_policy: FromPolicy::Repair,
             from: Sender { display: None, address: Address::parse("app@contoso.com").unwrap() },
             null_sender_stays: false,
-            allowed_senders: AddressList::default(),
-            allowed_recipients: AddressList::default(),
-            login_as_sender: AddressList::default(),
+            allowed_senders: None,
+            allowed_recipients: None,
+            login_as_sender: None,
             redirect_to: None,
             hostname: "contoso.com".into(),
             domain: "contoso.com".into(),
