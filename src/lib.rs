@@ -27,6 +27,7 @@ pub mod transport;
 pub mod outcome;
 pub mod message;
 pub mod smtp;
+pub mod wire;
 pub mod secret;
 pub mod credential;
 pub mod names;

@@ -18,8 +18,6 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-pub use exec::{Ended, News};
-
 /// Bad configuration or usage (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
 /// A part that everything needs has died (`EX_SOFTWARE` of sysexits.h).

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use super::connection::Sessions;
+use super::machine::Ending;
 use crate::names::{Listen, LoopbackAddr};
 use crate::smtp::reply::Reply;
 use crate::telemetry;
@@ -79,8 +80,20 @@ async fn serve(sessions: Sessions, socket: TcpStream, permit: OwnedSemaphorePerm
     // Replies are small and waited for.
     let _ = socket.set_nodelay(true);
     let ending = sessions.serve(Box::new(socket)).await;
-    telemetry::session_ended(ending);
+    tell(ending);
     drop(permit);
+}
+
+/// Tells how a session ended, and what that says about the app's set-up.
+fn tell(ending: Ending) {
+    telemetry::session_ended(ending.name());
+    match ending {
+        Ending::Http => telemetry::http_request_came(),
+        Ending::TlsHello => telemetry::tls_hello_came(),
+        Ending::TooManyErrors => telemetry::too_many_refused_commands(),
+        Ending::OutOfStep => telemetry::bdat_unreadable(),
+        Ending::Quit | Ending::HungUp | Ending::Idle | Ending::Cut | Ending::ShuttingDown => {}
+    }
 }
 
 /// RFC 5321 section 3.1 knows 554 here; 421 says that it may pass later.

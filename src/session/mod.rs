@@ -3,8 +3,8 @@
 pub mod accept;
 pub mod connection;
 pub mod machine;
+pub mod options;
 mod auth;
 mod incoming;
 
-pub(crate) use connection::unique;
 pub use connection::{AppConnection, Sessions};

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::metrics::{CONTENT_TYPE as OPENMETRICS, metrics};
 use super::readiness::{NotReady, readiness};
 use crate::message::Budget;
-use crate::transport::wire::HyperIo;
+use crate::wire::HyperIo;
 
 /// Requests at once; more wait in the socket's backlog.
 const MAX_CONNECTIONS: usize = 8;

@@ -2,12 +2,14 @@
 //! one place. Nothing here may hold a secret, content or a subject.
 
 mod addresses;
+mod filter;
 pub mod http;
 pub mod metrics;
 mod readiness;
 mod repeats;
 mod setup;
-mod exec;
+mod line;
+mod writer;
 
 use std::fmt;
 use std::io;
@@ -20,18 +22,16 @@ use tracing::{debug, error, info, trace, warn};
 use addresses::masked;
 use metrics::metrics;
 
-use crate::delivery::Trail;
-use crate::identity::RenewalEvent;
-use crate::message::{Envelope, MessageId, Why};
+use crate::message::{Abandoned, DeliveryRecord, Envelope, MessageId};
 use crate::outcome::{Context, Fault, Outcome, judge};
 use crate::secret::printable;
-use crate::session::machine::{Ending, Notice};
 use crate::smtp::reply::Reply;
 
 pub use addresses::AddressDetail;
-pub use exec::{app_not_started, app_started, exec_news, not_hardened};
+pub use filter::LogFilter;
 pub use readiness::{NotReady, readiness};
-pub use setup::{LogConfig, LogFormat, init, raise_level};
+pub use setup::{Log, LogConfig, LogFormat, before_the_log, init, raise_level};
+pub use writer::flush;
 
 /// A warning of which identical ones are counted, not repeated.
 macro_rules! once_a_minute {
@@ -92,6 +92,11 @@ pub fn probes_listening(address: SocketAddr) {
     info!(%address, "probes and metrics are served");
 }
 
+/// The kernel lets other programs of the same user read our memory.
+pub fn not_hardened(error: &io::Error) {
+    warn!(%error, "other programs of the same user may be able to read mailshim's secrets: the kernel refused to hide them");
+}
+
 /// It cannot start.
 pub fn start_failed(problem: &str) {
     error!("{problem}");
@@ -145,14 +150,12 @@ pub fn app_password_unreadable(problem: &str) {
     error!("the app's sign-in is refused: {problem} (MAILSHIM_APP_PASSWORD_FILE)");
 }
 
-/// The app's set-up asks for something that is not there.
-pub fn app_notice(notice: Notice) {
-    match notice {
-        Notice::StartTlsAsked => once_a_minute!(
-            "the app asked for STARTTLS, which is not offered on loopback: set its encryption to \"none\"; mailshim does \
-             TLS to Office 365"
-        ),
-    }
+/// The app asked for STARTTLS.
+pub fn starttls_asked() {
+    once_a_minute!(
+        "the app asked for STARTTLS, which is not offered on loopback: set its encryption to \"none\"; mailshim does \
+         TLS to Office 365"
+    );
 }
 
 /// A session of the app is open.
@@ -160,24 +163,36 @@ pub fn session_open() -> Counted {
     Counted::new(&metrics().sessions)
 }
 
-/// How a session ended, where that says something about the app's set-up.
-pub fn session_ended(ending: Ending) {
-    metrics().session_ended(ending.name());
-    match ending {
-        Ending::Http => once_a_minute!(
-            "an HTTP request came to the SMTP port and was cut off: point the app's mail settings, not a browser or a \
-             health check, at this port"
-        ),
-        Ending::TlsHello => once_a_minute!(
-            "a TLS hello came to the SMTP port and was cut off: set the app's encryption to \"none\" (not SMTPS, SSL or \
-             port 465); mailshim does TLS to Office 365"
-        ),
-        Ending::TooManyErrors => once_a_minute!("a session was ended after too many refused commands"),
-        Ending::OutOfStep => once_a_minute!("a session was ended: its BDAT command could not be read"),
-        Ending::Quit | Ending::HungUp | Ending::Idle | Ending::Cut | Ending::ShuttingDown => {
-            debug!(?ending, "session ended");
-        }
-    }
+/// A session of the app ended, by this word of how.
+pub fn session_ended(ending: &'static str) {
+    metrics().session_ended(ending);
+    debug!(ending, "session ended");
+}
+
+/// An HTTP request came where SMTP is spoken.
+pub fn http_request_came() {
+    once_a_minute!(
+        "an HTTP request came to the SMTP port and was cut off: point the app's mail settings, not a browser or a \
+         health check, at this port"
+    );
+}
+
+/// A TLS hello came where SMTP is spoken.
+pub fn tls_hello_came() {
+    once_a_minute!(
+        "a TLS hello came to the SMTP port and was cut off: set the app's encryption to \"none\" (not SMTPS, SSL or \
+         port 465); mailshim does TLS to Office 365"
+    );
+}
+
+/// The app did not stop sending what is refused.
+pub fn too_many_refused_commands() {
+    once_a_minute!("a session was ended after too many refused commands");
+}
+
+/// A BDAT command was lost, and with it where its content ends.
+pub fn bdat_unreadable() {
+    once_a_minute!("a session was ended: its BDAT command could not be read");
 }
 
 // --- a message ---
@@ -186,7 +201,7 @@ pub fn session_ended(ending: Ending) {
 pub fn message(
     id: MessageId,
     envelope: &Envelope,
-    trail: &Trail,
+    record: &DeliveryRecord,
     outcome: &Outcome,
     name: &'static str,
     reply: &Reply,
@@ -199,7 +214,7 @@ pub fn message(
         Outcome::Failed(fault) => fault.recipient().map(shown),
         _ => None,
     };
-    let changes: Vec<&str> = trail.changes.iter().map(|note| note.name()).collect();
+    let changes: Vec<&str> = record.changes.iter().map(|note| note.name()).collect();
     let changes = Some(changes.join(",")).filter(|changes| !changes.is_empty());
     macro_rules! line {
         ($level:ident) => {
@@ -207,18 +222,18 @@ pub fn message(
                 %id,
                 outcome = name,
                 stage,
-                message_id = trail.message_id.as_deref().map(printable),
+                message_id = record.message_id.as_deref().map(printable),
                 from = sender(envelope),
                 recipients = envelope.recipients.len(),
                 about = recipient,
                 changes,
-                octets = trail.octets,
-                attempts = trail.attempts,
-                receive_ms = milliseconds(trail.received),
-                wait_ms = milliseconds(trail.waited),
-                connect_ms = milliseconds(trail.connected),
-                send_ms = milliseconds(trail.sent),
-                total_ms = milliseconds(trail.total),
+                octets = record.octets,
+                attempts = record.attempts,
+                receive_ms = milliseconds(record.received),
+                wait_ms = milliseconds(record.waited),
+                connect_ms = milliseconds(record.connected),
+                send_ms = milliseconds(record.sent),
+                total_ms = milliseconds(record.total),
                 reply = shown(&reply.to_string()),
                 upstream,
                 "message"
@@ -228,13 +243,13 @@ pub fn message(
     let metrics = metrics();
     metrics.message(name, reply.enhanced().map(|code| code.to_string()));
     if let Outcome::Accepted(_) = outcome {
-        metrics.accepted(trail.octets, envelope.recipients.len());
+        metrics.accepted(record.octets, envelope.recipients.len());
     }
     let phases = [
-        ("receive", trail.received),
-        ("wait", trail.waited),
-        ("connect", trail.connected),
-        ("send", trail.sent),
+        ("receive", record.received),
+        ("wait", record.waited),
+        ("connect", record.connected),
+        ("send", record.sent),
     ];
     phases.into_iter().for_each(|(phase, time)| metrics.phase(phase, time));
     match outcome {
@@ -244,24 +259,24 @@ pub fn message(
 }
 
 /// A message that nobody waits for any more: no part of it was delivered.
-pub fn abandoned(id: MessageId, envelope: &Envelope, trail: &Trail, why: Why) {
+pub fn abandoned(id: MessageId, envelope: &Envelope, record: &DeliveryRecord, why: Abandoned) {
     metrics().message("abandoned", None);
     let reason = match why {
-        Why::HungUp => "the app closed the connection before its mail was answered",
-        Why::Idle => "the app stopped in the middle of its mail",
-        Why::TooBig => "larger than MAILSHIM_MAX_MESSAGE_SIZE",
-        Why::Reset => "the app took it back",
-        Why::ShuttingDown => "mailshim is shutting down",
+        Abandoned::HungUp => "the app closed the connection before its mail was answered",
+        Abandoned::Idle => "the app stopped in the middle of its mail",
+        Abandoned::TooBig => "larger than MAILSHIM_MAX_MESSAGE_SIZE",
+        Abandoned::Reset => "the app took it back",
+        Abandoned::ShuttingDown => "mailshim is shutting down",
     };
     warn!(
         %id,
         outcome = "abandoned",
-        message_id = trail.message_id.as_deref().map(printable),
+        message_id = record.message_id.as_deref().map(printable),
         from = sender(envelope),
         recipients = envelope.recipients.len(),
-        octets = trail.octets,
-        attempts = trail.attempts,
-        total_ms = milliseconds(trail.total),
+        octets = record.octets,
+        attempts = record.attempts,
+        total_ms = milliseconds(record.total),
         reason,
         "message"
     );
@@ -307,28 +322,27 @@ pub fn wire(side: char, line: &impl fmt::Display) {
     }
 }
 
-/// The token was renewed in the background, or not.
-pub fn renewal(event: &RenewalEvent) {
-    match event {
-        RenewalEvent::Renewed { good_for, renew_in, .. } => {
-            info!(good_for_s = good_for.as_secs(), renew_in_s = renew_in.as_secs(), "a token was obtained");
-        }
-        RenewalEvent::Failed { fault, again_in, still_good_for } => {
-            let rule = fault.rule();
-            // No sign-in was made that could be counted: that is told by whoever waits for the token to make one.
-            if still_good_for.is_none() {
-                not_ready(fault);
-            }
-            if let Some(repeated) = repeats::due(&format!("renewal {rule}")) {
-                warn!(
-                    again_in_s = again_in.as_secs(),
-                    still_good_for_s = still_good_for.map(|time| time.as_secs()),
-                    repeated = some(repeated),
-                    "no token could be obtained: {}",
-                    shown(&fault.to_string())
-                );
-            }
-        }
+/// The token was renewed in the background: how long the new one is handed out, and when it will be renewed.
+pub fn token_renewed(good_for: Duration, renew_in: Duration) {
+    info!(good_for_s = good_for.as_secs(), renew_in_s = renew_in.as_secs(), "a token was obtained");
+}
+
+/// The token could not be renewed in the background: when that is tried again, and how long the old one is still handed
+/// out, if there is one.
+pub fn token_not_renewed(fault: &Fault, again_in: Duration, still_good_for: Option<Duration>) {
+    // No sign-in was made that could be counted: that is told by whoever waits for the token to make one.
+    if still_good_for.is_none() {
+        not_ready(fault);
+    }
+    let rule = fault.rule();
+    if let Some(repeated) = repeats::due(&format!("renewal {rule}")) {
+        warn!(
+            again_in_s = again_in.as_secs(),
+            still_good_for_s = still_good_for.map(|time| time.as_secs()),
+            repeated = some(repeated),
+            "no token could be obtained: {}",
+            shown(&fault.to_string())
+        );
     }
 }
 

@@ -19,7 +19,7 @@ use crate::deadlines::Deadlines;
 use crate::outcome::{Cause, Fault, ProxyReason, Stage};
 use crate::transport::proxy::EgressProxy;
 use crate::transport::watch::{Seen, Watcher};
-use crate::transport::wire::BoxedWire;
+use crate::wire::BoxedWire;
 
 /// The wait before the next address is tried beside the one under way (RFC 8305 section 5: 250 ms).
 const NEXT_ATTEMPT: Duration = Duration::from_millis(250);

@@ -20,7 +20,7 @@ use crate::secret::Secret;
 use crate::transport::dial::Dialer;
 use crate::transport::tls;
 use crate::transport::watch::{Seen, Watcher};
-use crate::transport::wire::HyperIo;
+use crate::wire::HyperIo;
 
 /// The largest body; a token response has 2 to 5 KB.
 const MAX_BODY: usize = 64 * 1024;

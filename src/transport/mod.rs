@@ -5,4 +5,3 @@ pub mod proxy;
 pub mod tls;
 pub mod watch;
 pub mod http;
-pub mod wire;

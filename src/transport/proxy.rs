@@ -19,7 +19,7 @@ use tokio_socks::tcp::Socks5Stream;
 
 use crate::outcome::{Cause, Fault, ProxyFault, ProxyReason, Stage};
 use crate::secret::Secret;
-use crate::transport::wire::{BoxedWire, HyperIo};
+use crate::wire::{BoxedWire, HyperIo};
 
 /// How the proxy is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

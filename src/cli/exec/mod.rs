@@ -15,6 +15,7 @@
 //! where the shim died under the app, and the shim's own where it could not start.
 
 mod environment;
+mod news;
 mod ready;
 mod signals;
 mod supervisor;
@@ -38,11 +39,10 @@ use crate::deadlines::Deadlines;
 use crate::telemetry;
 use ready::Ready;
 use signals::Signals;
-use supervisor::{Event, Order, Supervisor, Times};
+use supervisor::{Ended, Event, Order, Supervisor, Times};
 use terminal::Terminal;
 
 pub(super) use ready::tell as tell_ready;
-pub use supervisor::{Ended, News};
 
 /// This program, whatever has become of the file that it was started from.
 const OURSELVES: &str = "/proc/self/exe";
@@ -63,11 +63,11 @@ pub(super) fn exec(arguments: &[OsString]) -> ExitCode {
     let config = match Config::from_env(std::env::vars_os()) {
         Ok(config) => config,
         Err(errors) => {
-            eprintln!("{errors}");
+            telemetry::before_the_log(&errors.to_string());
             return ExitCode::from(USAGE);
         }
     };
-    telemetry::init(&config.log);
+    let _log = telemetry::init(&config.log);
     if let Err(error) = hidden {
         telemetry::not_hardened(&error);
     }
@@ -198,7 +198,7 @@ impl Supervised {
                     let _ = kill_process(shim, signal);
                 }
             }
-            Order::Tell(news) => telemetry::exec_news(news),
+            Order::Tell(news) => news::tell(news),
             Order::Exit(_) => {}
         }
         None
@@ -222,11 +222,11 @@ impl Supervised {
                 let app = Pid::from_child(&child);
                 self.app = Some(app);
                 self.terminal.hand_over(app);
-                telemetry::app_started(app.as_raw_nonzero().get(), listen);
+                news::app_started(app.as_raw_nonzero().get(), listen);
                 Ok(())
             }
             Err(error) => {
-                telemetry::app_not_started(&self.command.get_program().to_string_lossy(), &error);
+                news::app_not_started(&self.command.get_program().to_string_lossy(), &error);
                 Err(Ended::Code(if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { CANNOT_RUN }))
             }
         }

@@ -18,7 +18,7 @@ use crate::deadlines::Deadlines;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub(super) enum Ended {
     /// By itself.
     Code(u8),
     /// By this signal.
@@ -72,7 +72,7 @@ pub(super) enum Order {
 
 /// What the log shall say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
+pub(super) enum News {
     /// It has not said that it listens for this long, and is ended.
     ShimSilent(Duration),
     /// It ended under a running app, which is asked to end too.
