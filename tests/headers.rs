@@ -13,7 +13,7 @@ use mailshim::config::Config;
 use mailshim::message::policy::Policy;
 use mailshim::message::repair::{self, Original, Rewritten, Stamp};
 use mailshim::message::sender::{AddressList, FromPolicy};
-use mailshim::message::{Envelope, Held, Next};
+use mailshim::message::{Envelope, HeldContent, Piece};
 use mailshim::smtp::command::{Body, Mail, Recipient};
 use mailshim::smtp::path::Address;
 
@@ -67,7 +67,7 @@ fn send(
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         // In pieces, as it comes from a socket.
-        let mut held = Held::in_memory(content.chunks(7).map(|piece| piece.to_vec().into()));
+        let mut held = HeldContent::in_memory(content.chunks(7).map(|piece| piece.to_vec().into()));
         let Some(block) = held.take_header_block().await.unwrap() else {
             return Err(repair::Refusal::HeaderTooLong);
         };
@@ -81,7 +81,7 @@ fn send(
         let rewritten = repair::rewrite(&original, policy, &stamp)?;
         held.put_header_block(rewritten.block.clone());
         let mut sent = Vec::new();
-        while let Next::Chunk(chunk) = held.next().await {
+        while let Piece::Chunk(chunk) = held.next().await {
             sent.extend_from_slice(&chunk);
         }
         assert_eq!(held.octets(), sent.len() as u64, "SIZE and BDAT would lie");

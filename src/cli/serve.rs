@@ -1,4 +1,5 @@
-//! The loopback sockets: binding, accepting, and the way from the first signal to the end.
+//! The running shim: every room wired to the next by what the configuration says, and the way from the first signal to
+//! the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,10 +87,11 @@ pub async fn run(
     let (connector, identity) = upstream(config, &deadlines, &Watchers::default()).map_err(Failed::SetUp)?;
     let login_as_sender = config.policy.login_as_sender.clone();
     let accounts = Arc::new(Accounts::new(
-        &config.identity.mailbox.to_string(),
+        Arc::clone(&identity),
         connector,
         config.allowance,
         login_as_sender,
+        seen_life.clone(),
     ));
     let account = Arc::clone(accounts.main());
     let relay = Relay::new(Arc::clone(&accounts), config.hold, seen_life.clone());
@@ -186,7 +188,6 @@ pub fn upstream(
         host: config.upstream.host.clone(),
         port: config.upstream.port,
         hostname: config.hostname.clone(),
-        identity: Arc::clone(&identity),
         deadlines: Arc::clone(deadlines),
     };
     Ok((connector, identity))

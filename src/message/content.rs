@@ -1,13 +1,13 @@
 //! Where the content of a message comes from, and how much of it is held.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
 use super::{header, repair};
-use crate::session::AppConnection;
 
 /// Content of one message that is held in memory, in octets; beyond it, content streams.
 pub const MAX_HELD: usize = 256 * 1024;
@@ -16,7 +16,7 @@ pub const MAX_HELD_TOGETHER: usize = 8 * 1024 * 1024;
 
 /// Why content did not become whole, or why nobody waits for the verdict any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum Abandoned {
     /// The app closed the connection.
     HungUp,
     /// The app was silent for too long.
@@ -31,29 +31,51 @@ pub enum Why {
 
 /// The next piece of content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum Piece {
     /// Canonical content.
     Chunk(Bytes),
     /// All of it has come.
     End,
     /// It will not become whole.
-    Abandoned(Why),
+    Abandoned(Abandoned),
 }
 
-/// Where content comes from.
-pub enum Source<'a> {
-    /// The app's socket; read only when a chunk is asked for.
-    App(&'a mut AppConnection),
-    /// Nothing more comes: all is held.
-    Memory,
+/// What a [`Source`] will have said, once it is awaited.
+pub type Awaited<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Where content comes from: the app's connection, memory, a file.
+///
+/// Its futures are boxed, so that whatever takes a message on its way is written and compiled once, not once for each
+/// source. That costs a small allocation for a piece of 16 KiB.
+pub trait Source: Send {
+    /// Reads the next piece. Nothing is read unless it is awaited: not asking is the back-pressure.
+    fn next(&mut self) -> Awaited<'_, Piece>;
+
+    /// Ends when nobody waits for the verdict any more; for ever pending where that cannot be known. It is asked once
+    /// all content has come: before that, [`Source::next`] tells of it.
+    fn gone(&mut self) -> Awaited<'_, Abandoned>;
 }
 
-impl Source<'_> {
-    async fn next(&mut self) -> Next {
-        match self {
-            Self::App(connection) => connection.next_content().await,
-            Self::Memory => Next::End,
-        }
+impl<S: Source + ?Sized> Source for &mut S {
+    fn next(&mut self) -> Awaited<'_, Piece> {
+        (**self).next()
+    }
+
+    fn gone(&mut self) -> Awaited<'_, Abandoned> {
+        (**self).gone()
+    }
+}
+
+/// The source of content that is held as a whole: nothing more comes, and nobody goes away.
+struct Memory;
+
+impl Source for Memory {
+    fn next(&mut self) -> Awaited<'_, Piece> {
+        Box::pin(std::future::ready(Piece::End))
+    }
+
+    fn gone(&mut self) -> Awaited<'_, Abandoned> {
+        Box::pin(std::future::pending())
     }
 }
 
@@ -81,10 +103,10 @@ impl Budget {
 /// A message's content: what is held of it, and the source of the rest.
 ///
 /// While all of it is held it can be sent again; once a chunk has been let go it cannot.
-pub struct Held<'a> {
+pub struct HeldContent<'a> {
     kept: VecDeque<Bytes>,
     position: usize,
-    source: Source<'a>,
+    source: Box<dyn Source + 'a>,
     complete: bool,
     released: bool,
     octets: u64,
@@ -110,19 +132,29 @@ pub struct HeaderBlock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Released;
 
-impl<'a> Held<'a> {
-    /// Content that the app is about to send.
-    pub fn new(source: Source<'a>, budget: Budget) -> Self {
+impl<'a> HeldContent<'a> {
+    /// Content that this source is about to give.
+    pub fn new(source: impl Source + 'a, budget: Budget) -> Self {
         let (kept, position, octets, reserved) = (VecDeque::new(), 0, 0, 0);
+        let source = Box::new(source);
         Self { kept, position, source, complete: false, released: false, octets, reserved, budget }
     }
 
     /// Content that is in memory as a whole.
-    pub fn in_memory(content: impl IntoIterator<Item = Bytes>) -> Held<'static> {
+    pub fn in_memory(content: impl IntoIterator<Item = Bytes>) -> HeldContent<'static> {
         let kept: VecDeque<Bytes> = content.into_iter().collect();
         let octets = kept.iter().map(|chunk| chunk.len() as u64).sum();
-        let (source, budget) = (Source::Memory, Budget::default());
-        Held { kept, position: 0, source, complete: true, released: false, octets, reserved: 0, budget }
+        let (source, budget) = (Box::new(Memory), Budget::default());
+        HeldContent {
+            kept,
+            position: 0,
+            source,
+            complete: true,
+            released: false,
+            octets,
+            reserved: 0,
+            budget,
+        }
     }
 
     /// Reads until all of it is held, or as much as may be. It takes no connection: an app that sends slowly costs
@@ -130,10 +162,10 @@ impl<'a> Held<'a> {
     ///
     /// # Errors
     /// The content will not become whole.
-    pub async fn fill(&mut self) -> Result<(), Why> {
+    pub async fn fill(&mut self) -> Result<(), Abandoned> {
         while !self.complete && self.reserved < MAX_HELD {
             match self.source.next().await {
-                Next::Chunk(chunk) => {
+                Piece::Chunk(chunk) => {
                     self.octets += chunk.len() as u64;
                     let size = chunk.len();
                     self.kept.push_back(chunk);
@@ -143,8 +175,8 @@ impl<'a> Held<'a> {
                     }
                     self.reserved += size;
                 }
-                Next::End => self.complete = true,
-                Next::Abandoned(why) => return Err(why),
+                Piece::End => self.complete = true,
+                Piece::Abandoned(why) => return Err(why),
             }
         }
         Ok(())
@@ -155,7 +187,7 @@ impl<'a> Held<'a> {
     ///
     /// # Errors
     /// The content will not become whole.
-    pub async fn take_header_block(&mut self) -> Result<Option<HeaderBlock>, Why> {
+    pub async fn take_header_block(&mut self) -> Result<Option<HeaderBlock>, Abandoned> {
         let mut octets = BytesMut::new();
         let mut finder = header::EndFinder::default();
         loop {
@@ -182,15 +214,15 @@ impl<'a> Held<'a> {
             let chunk = match self.kept.pop_front() {
                 Some(chunk) => chunk,
                 None => match self.source.next().await {
-                    Next::Chunk(chunk) => {
+                    Piece::Chunk(chunk) => {
                         self.octets += chunk.len() as u64;
                         chunk
                     }
-                    Next::End => {
+                    Piece::End => {
                         self.complete = true;
                         continue;
                     }
-                    Next::Abandoned(why) => return Err(why),
+                    Piece::Abandoned(why) => return Err(why),
                 },
             };
             if octets.is_empty() {
@@ -226,27 +258,27 @@ impl<'a> Held<'a> {
     }
 
     /// The next piece to send. While the content is complete in memory it stays there; otherwise it is let go.
-    pub async fn next(&mut self) -> Next {
+    pub async fn next(&mut self) -> Piece {
         if self.complete && !self.released {
             let chunk = self.kept.get(self.position).cloned();
             self.position += 1;
-            return chunk.map_or(Next::End, Next::Chunk);
+            return chunk.map_or(Piece::End, Piece::Chunk);
         }
         self.released = true;
         if let Some(chunk) = self.kept.pop_front() {
             let reserved = chunk.len().min(self.reserved);
             self.reserved -= reserved;
             self.budget.give_back(reserved);
-            return Next::Chunk(chunk);
+            return Piece::Chunk(chunk);
         }
         if self.complete {
-            return Next::End;
+            return Piece::End;
         }
         let next = self.source.next().await;
         match &next {
-            Next::Chunk(chunk) => self.octets += chunk.len() as u64,
-            Next::End => self.complete = true,
-            Next::Abandoned(_) => {}
+            Piece::Chunk(chunk) => self.octets += chunk.len() as u64,
+            Piece::End => self.complete = true,
+            Piece::Abandoned(_) => {}
         }
         next
     }
@@ -267,29 +299,26 @@ impl<'a> Held<'a> {
     ///
     /// # Errors
     /// The content will not become whole.
-    pub async fn drain(&mut self) -> Result<(), Why> {
+    pub async fn drain(&mut self) -> Result<(), Abandoned> {
         self.released = true;
         self.kept.clear();
         self.budget.give_back(std::mem::take(&mut self.reserved));
         while !self.complete {
-            if let Next::Abandoned(why) = self.next().await {
+            if let Piece::Abandoned(why) = self.next().await {
                 return Err(why);
             }
         }
         Ok(())
     }
 
-    /// Ends when the app has hung up without QUIT after its content was whole; never for a source that cannot. While
-    /// content is still to come the source tells of it itself.
-    pub async fn gone(&mut self) -> Why {
-        match &mut self.source {
-            Source::App(connection) if self.complete => connection.hung_up().await,
-            _ => std::future::pending().await,
-        }
+    /// Ends when nobody waits for the verdict any more, after the content was whole. While content is still to come the
+    /// source tells of it itself.
+    pub async fn gone(&mut self) -> Abandoned {
+        if self.complete { self.source.gone().await } else { std::future::pending().await }
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for HeldContent<'_> {
     fn drop(&mut self) {
         self.budget.give_back(self.reserved);
     }
@@ -323,9 +352,9 @@ pub fn header_field<'a>(content: impl Iterator<Item = &'a Bytes>, name: &str) ->
 mod tests {
     use super::*;
 
-    async fn all(held: &mut Held<'_>) -> Vec<u8> {
+    async fn all(held: &mut HeldContent<'_>) -> Vec<u8> {
         let mut content = Vec::new();
-        while let Next::Chunk(chunk) = held.next().await {
+        while let Piece::Chunk(chunk) = held.next().await {
             content.extend_from_slice(&chunk);
         }
         content
@@ -333,7 +362,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_held_can_be_sent_again() {
-        let mut held = Held::in_memory([Bytes::from_static(b"ab"), Bytes::from_static(b"c")]);
+        let mut held = HeldContent::in_memory([Bytes::from_static(b"ab"), Bytes::from_static(b"c")]);
         assert_eq!(all(&mut held).await, b"abc");
         assert_eq!(held.rewind(), Ok(()));
         assert_eq!(all(&mut held).await, b"abc");

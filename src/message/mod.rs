@@ -9,9 +9,14 @@ pub mod address;
 pub mod sender;
 pub mod policy;
 pub mod repair;
+pub mod prepare;
+pub mod record;
 
 pub use content::{
-    Budget, HeaderBlock, Held, MAX_HELD, MAX_HELD_TOGETHER, Next, Released, Source, Why, header_field,
+    Abandoned, Awaited, Budget, HeaderBlock, HeldContent, MAX_HELD, MAX_HELD_TOGETHER, Piece, Released,
+    Source, header_field,
 };
 pub use envelope::Envelope;
 pub use id::MessageId;
+pub use prepare::{Message, NotPrepared, Prepared, prepare};
+pub use record::DeliveryRecord;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::message::{Envelope, Why};
+use crate::message::{Abandoned, Envelope};
 use crate::smtp::command::{self, Command, Mail, Recipient, Refusal};
 use crate::smtp::data::ContentReader;
 use crate::smtp::path::Address;
@@ -62,7 +62,7 @@ pub enum Step {
     /// The content is whole; the driver owes [`Machine::answer`], and nothing is parsed before.
     End,
     /// The content will not become whole: no answer is owed.
-    Abandoned(Why),
+    Abandoned(Abandoned),
     /// Something an operator should hear of.
     Notice(Notice),
     /// Close the connection; there is no other step from here on.
@@ -212,12 +212,16 @@ impl Machine {
 
     /// The app was silent for too long.
     pub fn idle(&mut self) {
-        self.end(Why::Idle, Reply::new(421, "4.4.2 Idle for too long, closing"), Ending::Idle);
+        self.end(Abandoned::Idle, Reply::new(421, "4.4.2 Idle for too long, closing"), Ending::Idle);
     }
 
     /// The shim ends; call it between transactions.
     pub fn shutdown(&mut self) {
-        self.end(Why::ShuttingDown, Reply::new(421, "4.3.2 mailshim is shutting down"), Ending::ShuttingDown);
+        self.end(
+            Abandoned::ShuttingDown,
+            Reply::new(421, "4.3.2 mailshim is shutting down"),
+            Ending::ShuttingDown,
+        );
     }
 
     /// Answers content whose end is not waited for, and closes: what still comes could not be told from commands.
@@ -271,7 +275,7 @@ impl Machine {
                     State::Verdict => return Step::NeedInput,
                     _ if self.eof => {
                         if self.is_receiving() {
-                            self.steps.push_back(Step::Abandoned(Why::HungUp));
+                            self.steps.push_back(Step::Abandoned(Abandoned::HungUp));
                         }
                         self.close(Ending::HungUp);
                     }
@@ -334,7 +338,7 @@ impl Machine {
             && !self.dropping_line
             && matches!(self.input.first(), Some(0x16 | 0x80))
         {
-            self.abandon(Why::Reset);
+            self.abandon(Abandoned::Reset);
             self.close(Ending::TlsHello);
             return true;
         }
@@ -363,7 +367,7 @@ impl Machine {
                 Err(Refusal { reply, out_of_step }) => {
                     self.refuse(reply);
                     if out_of_step {
-                        self.abandon(Why::Reset);
+                        self.abandon(Abandoned::Reset);
                         self.close(Ending::OutOfStep);
                     }
                 }
@@ -375,11 +379,11 @@ impl Machine {
     fn command(&mut self, command: Command) {
         match command {
             Command::Ehlo => {
-                self.abandon(Why::Reset);
+                self.abandon(Abandoned::Reset);
                 self.ehlo();
             }
             Command::Helo => {
-                self.abandon(Why::Reset);
+                self.abandon(Abandoned::Reset);
                 let hostname = self.limits.hostname.clone();
                 self.reply(250, &hostname);
             }
@@ -400,7 +404,7 @@ impl Machine {
             Command::Data => self.data(),
             Command::Bdat { size, last } => self.bdat(size, last),
             Command::Rset => {
-                self.abandon(Why::Reset);
+                self.abandon(Abandoned::Reset);
                 self.reply(250, "2.0.0 Reset");
             }
             Command::Noop => self.reply(250, "2.0.0 OK"),
@@ -410,12 +414,12 @@ impl Machine {
             ),
             Command::Vrfy => self.reply(252, "2.1.5 Cannot verify, but will try to deliver"),
             Command::Quit => {
-                self.abandon(Why::Reset);
+                self.abandon(Abandoned::Reset);
                 self.reply(221, "2.0.0 Bye");
                 self.close(Ending::Quit);
             }
             Command::Http => {
-                self.abandon(Why::Reset);
+                self.abandon(Abandoned::Reset);
                 self.close(Ending::Http);
             }
         }
@@ -572,7 +576,7 @@ impl Machine {
 
     /// More than SIZE says: the rest is read and dropped, so that the dialogue stays in step.
     fn over_size(&mut self, whole: bool) {
-        self.steps.push_back(Step::Abandoned(Why::TooBig));
+        self.steps.push_back(Step::Abandoned(Abandoned::TooBig));
         self.transaction = None;
         let reply = self.too_big();
         match std::mem::replace(&mut self.state, State::Commands) {
@@ -600,14 +604,14 @@ impl Machine {
     }
 
     /// Drops the transaction; the driver hears of it if its content had begun.
-    fn abandon(&mut self, why: Why) {
+    fn abandon(&mut self, why: Abandoned) {
         if self.is_receiving() {
             self.steps.push_back(Step::Abandoned(why));
         }
         self.transaction = None;
     }
 
-    fn end(&mut self, why: Why, reply: Reply, ending: Ending) {
+    fn end(&mut self, why: Abandoned, reply: Reply, ending: Ending) {
         self.abandon(why);
         self.steps.push_back(Step::Reply(reply.encode()));
         self.close(ending);
@@ -630,7 +634,7 @@ impl Machine {
         self.errors += 1;
         self.steps.push_back(Step::Reply(reply.encode()));
         if self.errors >= MAX_ERRORS {
-            self.abandon(Why::Reset);
+            self.abandon(Abandoned::Reset);
             self.reply(421, "4.7.0 Too many errors on this connection, closing");
             self.close(Ending::TooManyErrors);
         }

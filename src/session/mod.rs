@@ -7,5 +7,4 @@ pub mod options;
 mod auth;
 mod incoming;
 
-pub(crate) use connection::unique;
 pub use connection::{AppConnection, Sessions};

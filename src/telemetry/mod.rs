@@ -8,6 +8,8 @@ pub mod metrics;
 mod readiness;
 mod repeats;
 mod setup;
+mod line;
+mod writer;
 
 use std::fmt;
 use std::io;
@@ -20,8 +22,7 @@ use tracing::{debug, error, info, trace, warn};
 use addresses::masked;
 use metrics::metrics;
 
-use crate::delivery::Trail;
-use crate::message::{Envelope, MessageId, Why};
+use crate::message::{Abandoned, DeliveryRecord, Envelope, MessageId};
 use crate::outcome::{Context, Fault, Outcome, judge};
 use crate::secret::printable;
 use crate::smtp::reply::Reply;
@@ -29,7 +30,8 @@ use crate::smtp::reply::Reply;
 pub use addresses::AddressDetail;
 pub use filter::LogFilter;
 pub use readiness::{NotReady, readiness};
-pub use setup::{LogConfig, LogFormat, init, raise_level};
+pub use setup::{Log, LogConfig, LogFormat, before_the_log, init, raise_level};
+pub use writer::flush;
 
 /// A warning of which identical ones are counted, not repeated.
 macro_rules! once_a_minute {
@@ -199,7 +201,7 @@ pub fn bdat_unreadable() {
 pub fn message(
     id: MessageId,
     envelope: &Envelope,
-    trail: &Trail,
+    record: &DeliveryRecord,
     outcome: &Outcome,
     name: &'static str,
     reply: &Reply,
@@ -212,7 +214,7 @@ pub fn message(
         Outcome::Failed(fault) => fault.recipient().map(shown),
         _ => None,
     };
-    let changes: Vec<&str> = trail.changes.iter().map(|note| note.name()).collect();
+    let changes: Vec<&str> = record.changes.iter().map(|note| note.name()).collect();
     let changes = Some(changes.join(",")).filter(|changes| !changes.is_empty());
     macro_rules! line {
         ($level:ident) => {
@@ -220,18 +222,18 @@ pub fn message(
                 %id,
                 outcome = name,
                 stage,
-                message_id = trail.message_id.as_deref().map(printable),
+                message_id = record.message_id.as_deref().map(printable),
                 from = sender(envelope),
                 recipients = envelope.recipients.len(),
                 about = recipient,
                 changes,
-                octets = trail.octets,
-                attempts = trail.attempts,
-                receive_ms = milliseconds(trail.received),
-                wait_ms = milliseconds(trail.waited),
-                connect_ms = milliseconds(trail.connected),
-                send_ms = milliseconds(trail.sent),
-                total_ms = milliseconds(trail.total),
+                octets = record.octets,
+                attempts = record.attempts,
+                receive_ms = milliseconds(record.received),
+                wait_ms = milliseconds(record.waited),
+                connect_ms = milliseconds(record.connected),
+                send_ms = milliseconds(record.sent),
+                total_ms = milliseconds(record.total),
                 reply = shown(&reply.to_string()),
                 upstream,
                 "message"
@@ -241,13 +243,13 @@ pub fn message(
     let metrics = metrics();
     metrics.message(name, reply.enhanced().map(|code| code.to_string()));
     if let Outcome::Accepted(_) = outcome {
-        metrics.accepted(trail.octets, envelope.recipients.len());
+        metrics.accepted(record.octets, envelope.recipients.len());
     }
     let phases = [
-        ("receive", trail.received),
-        ("wait", trail.waited),
-        ("connect", trail.connected),
-        ("send", trail.sent),
+        ("receive", record.received),
+        ("wait", record.waited),
+        ("connect", record.connected),
+        ("send", record.sent),
     ];
     phases.into_iter().for_each(|(phase, time)| metrics.phase(phase, time));
     match outcome {
@@ -257,24 +259,24 @@ pub fn message(
 }
 
 /// A message that nobody waits for any more: no part of it was delivered.
-pub fn abandoned(id: MessageId, envelope: &Envelope, trail: &Trail, why: Why) {
+pub fn abandoned(id: MessageId, envelope: &Envelope, record: &DeliveryRecord, why: Abandoned) {
     metrics().message("abandoned", None);
     let reason = match why {
-        Why::HungUp => "the app closed the connection before its mail was answered",
-        Why::Idle => "the app stopped in the middle of its mail",
-        Why::TooBig => "larger than MAILSHIM_MAX_MESSAGE_SIZE",
-        Why::Reset => "the app took it back",
-        Why::ShuttingDown => "mailshim is shutting down",
+        Abandoned::HungUp => "the app closed the connection before its mail was answered",
+        Abandoned::Idle => "the app stopped in the middle of its mail",
+        Abandoned::TooBig => "larger than MAILSHIM_MAX_MESSAGE_SIZE",
+        Abandoned::Reset => "the app took it back",
+        Abandoned::ShuttingDown => "mailshim is shutting down",
     };
     warn!(
         %id,
         outcome = "abandoned",
-        message_id = trail.message_id.as_deref().map(printable),
+        message_id = record.message_id.as_deref().map(printable),
         from = sender(envelope),
         recipients = envelope.recipients.len(),
-        octets = trail.octets,
-        attempts = trail.attempts,
-        total_ms = milliseconds(trail.total),
+        octets = record.octets,
+        attempts = record.attempts,
+        total_ms = milliseconds(record.total),
         reason,
         "message"
     );

@@ -33,8 +33,8 @@ fn envelope() -> Envelope {
     Envelope { mail, recipients: vec![Recipient { address, notify: None, orcpt: None }] }
 }
 
-fn content() -> Held<'static> {
-    Held::in_memory([Bytes::from_static(b"A: b\r\n\r\nc\r\n")])
+fn content() -> HeldContent<'static> {
+    HeldContent::in_memory([Bytes::from_static(b"A: b\r\n\r\nc\r\n")])
 }
 
 #[tokio::test(start_paused = true)]
