@@ -543,3 +543,7 @@ impl Pace {
 #[cfg(test)]
 #[path = "connection_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "one_reply_ahead_tests.rs"]
+mod one_reply_ahead;
