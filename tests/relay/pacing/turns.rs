@@ -8,7 +8,6 @@ use mailshim::delivery::limits::{Event, Limits};
 use mailshim::outcome::{Cause, Fault, Stage};
 use mailshim::smtp::reply::Reply;
 use office365::wording;
-use support::thread::deadlines;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
