@@ -7,6 +7,8 @@ pub mod metrics;
 mod readiness;
 mod repeats;
 mod setup;
+mod line;
+mod writer;
 
 use std::fmt;
 use std::io;
@@ -26,7 +28,8 @@ use crate::smtp::reply::Reply;
 
 pub use addresses::AddressDetail;
 pub use readiness::{NotReady, readiness};
-pub use setup::{LogConfig, LogFormat, init, raise_level};
+pub use setup::{Log, LogConfig, LogFormat, before_the_log, init, raise_level};
+pub use writer::flush;
 
 /// A warning of which identical ones are counted, not repeated.
 macro_rules! once_a_minute {

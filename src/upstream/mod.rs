@@ -6,6 +6,7 @@
 pub mod connection;
 pub mod opening;
 pub mod transaction;
+mod recipients;
 pub mod line;
 mod link;
 

@@ -19,12 +19,12 @@ use mailshim::transport::dial::Dialer;
 use mailshim::transport::http::Http;
 use mailshim::transport::tls;
 use mailshim::upstream::connection::Connector;
+use support::PATIENCE;
+use support::mails::{large, stuffed};
+use support::thread::deadlines;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 use tokio::time::timeout;
-
-use crate::client::stuffed;
-use crate::setup::{PATIENCE, deadlines, large};
 
 /// The least that signs in.
 fn config() -> Config {
