@@ -1,6 +1,7 @@
 //! One connection of the app: the socket and the deadlines around the pure [`machine`](super::machine).
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -238,13 +239,13 @@ impl Sessions {
 
     /// One message, from the first octet of its content to the answer.
     async fn message(&self, connection: &mut AppConnection, given: Envelope) {
-        let id = MessageId::next();
+        let id = MessageId::next(SystemTime::now());
         let begun = Instant::now();
         let mut content = HeldContent::new(&mut *connection, self.budget.clone());
         let filled = content.fill().await;
         let received = begun.elapsed();
         let prepared = match filled {
-            Ok(()) => prepare(id, &given, &mut content, &self.policy).await,
+            Ok(()) => prepare(id, &given, &mut content, &self.policy, SystemTime::now()).await,
             Err(why) => Err(why.into()),
         };
         let (verdict, record, prepared) = match prepared {
