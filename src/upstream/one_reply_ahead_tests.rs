@@ -11,13 +11,11 @@ use tokio::time::sleep;
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::identity::sign_in::{Options, SignIn};
 use crate::message::{Awaited, Budget, Source};
-use crate::names::Mailbox;
 use crate::secret::Secret;
 use crate::smtp::command::{Body, Mail, Recipient};
 use crate::smtp::path::Address;
-use crate::transport::{http::Http, tls};
+use crate::transport::tls;
 
 /// Where the reply comes twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,15 +196,8 @@ impl Trust {
             tokio::spawn(server.serve(theirs));
             Box::new(ours)
         });
-        let options = Options {
-            mailbox: Mailbox::parse("a@b.c").unwrap(),
-            sign_in: SignIn::None,
-            token_margin: Duration::ZERO,
-        };
-        let http = Http::new(dialer.clone(), Arc::clone(&tls), &deadlines);
-        let identity = Arc::new(Identity::new(&options, http));
         let (host, hostname) = ("smtp.test".into(), "b.c".into());
-        Connector { dialer, tls, host, port: 587, hostname, identity, deadlines }
+        Connector { dialer, tls, host, port: 587, hostname, deadlines }
     }
 }
 
@@ -266,7 +257,7 @@ fn content(size: Size) -> HeldContent<'static> {
 
 /// What came of it; `None` where the first mail, which the server took, was not known to be taken.
 async fn sent(connector: &Connector, case: Case) -> Option<Outcome> {
-    let mut connection = match connector.open_with(&credential()).await {
+    let mut connection = match connector.open(&credential()).await {
         Ok(connection) => connection,
         Err(fault) => return Some(Outcome::Failed(fault)),
     };
