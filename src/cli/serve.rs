@@ -12,16 +12,13 @@ use tokio::time::{sleep, timeout};
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
-use crate::delivery::directory::{Accounts, Allowance};
+use crate::delivery::directory::Accounts;
 use crate::delivery::relay::Relay;
-use crate::identity::sign_in::SignIn;
 use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
 use crate::message::Budget;
-use crate::message::policy::Policy;
 use crate::session::Sessions;
 use crate::session::accept::{self, accept};
-use crate::session::machine::Limits;
 use crate::telemetry;
 use crate::transport::dial::Dialer;
 use crate::transport::http::Http;
@@ -88,31 +85,21 @@ pub async fn run(
     let (life, seen_life) = watch::channel(Life::Running);
     let deadlines = Arc::new(deadlines);
     let (connector, identity) = upstream(config, &deadlines, &Watchers::default()).map_err(Failed::SetUp)?;
-    let allowance = Allowance {
-        connections: config.max_connections,
-        messages_per_minute: config.messages_per_minute,
-        recipients_per_day: config.recipients_per_day,
-    };
-    let login_as_sender = config.login_as_sender.clone();
+    let login_as_sender = config.policy.login_as_sender.clone();
     let accounts = Arc::new(Accounts::new(
         Arc::clone(&identity),
         connector,
-        allowance,
+        config.allowance,
         login_as_sender,
         seen_life.clone(),
     ));
     let account = Arc::clone(accounts.main());
     let relay = Relay::new(Arc::clone(&accounts), config.hold, seen_life.clone());
     let sessions = Sessions {
-        limits: Limits {
-            hostname: config.hostname.clone(),
-            max_message_size: config.max_message_size,
-            max_recipients: config.max_recipients,
-            login_required: config.app_login.is_some(),
-        },
-        app_login: config.app_login.clone(),
+        limits: config.session.limits.clone(),
+        app_login: config.session.app_login.clone(),
         delivery: Delivery::Direct(relay),
-        policy: Arc::new(policy(config)),
+        policy: Arc::new(config.policy.clone()),
         budget: Budget::default(),
         deadlines,
         life: seen_life,
@@ -121,7 +108,7 @@ pub async fn run(
     // Each of these runs for as long as mail is taken; one that ends before has panicked.
     let mut vital: JoinSet<()> = JoinSet::new();
     vital.spawn(async move { identity.keep_fresh(tell_renewal).await });
-    let permits = Arc::new(Semaphore::new(config.max_sessions));
+    let permits = Arc::new(Semaphore::new(config.session.max_sessions));
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
         // Somebody may ask whether mail would go out: it is found out at the start, not by the first mail.
@@ -143,13 +130,14 @@ pub async fn run(
     // Dropping the tasks closes the listeners: a new connection is refused from here on.
     vital.shutdown().await;
     life.send_replace(Life::Draining);
-    let all_sessions_ended = || permits.acquire_many(u32::try_from(config.max_sessions).unwrap_or(u32::MAX));
+    let all_sessions_ended =
+        || permits.acquire_many(u32::try_from(config.session.max_sessions).unwrap_or(u32::MAX));
     let last_words = (config.shutdown_grace / 10).min(Duration::from_secs(1));
     if timeout(config.shutdown_grace - last_words, all_sessions_ended()).await.is_err() {
         // What still waits is answered now.
         life.send_replace(Life::Ending);
         let left = timeout(last_words, all_sessions_ended()).await.is_err();
-        telemetry::grace_ended(left.then(|| config.max_sessions - permits.available_permits()));
+        telemetry::grace_ended(left.then(|| config.session.max_sessions - permits.available_permits()));
     }
     let _ = timeout(last_words, accounts.close()).await;
     telemetry::stopped();
@@ -162,21 +150,6 @@ fn tell_renewal(event: &RenewalEvent) {
         RenewalEvent::Failed { fault, again_in, still_good_for } => {
             telemetry::token_not_renewed(fault, *again_in, *still_good_for);
         }
-    }
-}
-
-/// The sender policy that the configuration asks for.
-pub fn policy(config: &Config) -> Policy {
-    Policy {
-        from_policy: config.from_policy,
-        from: config.from.clone(),
-        null_sender_stays: config.identity.sign_in == SignIn::None,
-        allowed_senders: config.allowed_senders.clone(),
-        allowed_recipients: config.allowed_recipients.clone(),
-        login_as_sender: config.login_as_sender.clone(),
-        redirect_to: config.redirect_to.clone(),
-        hostname: config.hostname.clone(),
-        domain: config.identity.mailbox.domain().to_string(),
     }
 }
 

@@ -16,12 +16,12 @@ pub struct Policy {
     pub from: Sender,
     /// Nobody signs in: a null reverse-path can stay one. A mailbox that signs in must be named.
     pub null_sender_stays: bool,
-    /// Who may send.
-    pub allowed_senders: AddressList,
-    /// Who may be sent to.
-    pub allowed_recipients: AddressList,
-    /// Senders that sign in as their own mailbox.
-    pub login_as_sender: AddressList,
+    /// Who may send; `None` for everybody.
+    pub allowed_senders: Option<AddressList>,
+    /// Who may be sent to; `None` for everybody.
+    pub allowed_recipients: Option<AddressList>,
+    /// Senders that sign in as their own mailbox; `None` for nobody.
+    pub login_as_sender: Option<AddressList>,
     /// Who gets everything instead.
     pub redirect_to: Option<Address>,
     /// The name in Received.
@@ -38,15 +38,15 @@ impl Policy {
     pub fn judge_sender(&self, sender: &Address) -> bool {
         let is_replaced = self.from_policy != FromPolicy::Keep && !is_usable(sender);
         let is_ours = same(&self.from.address, sender);
-        is_replaced || is_ours || self.allowed_senders.holds(sender)
+        is_replaced || is_ours || self.allowed_senders.as_ref().is_none_or(|list| list.holds(sender))
     }
 
     /// Whether envelope and From name different senders of which one would sign in as itself: signed in as the one, it
     /// would send as the other.
     pub(super) fn senders_differ(&self, verdict: &Verdict) -> bool {
-        let signs_in = |address: &Option<Address>| {
-            address.as_ref().is_some_and(|address| self.login_as_sender.names(address))
-        };
+        let Some(list) = &self.login_as_sender else { return false };
+        let signs_in =
+            |address: &Option<Address>| address.as_ref().is_some_and(|address| list.holds(address));
         match (&verdict.reverse_path, &verdict.author) {
             (Some(envelope), Some(author)) if same(envelope, author) => false,
             (envelope, author) => signs_in(envelope) || signs_in(author),
@@ -55,7 +55,7 @@ impl Policy {
 
     /// Whether the app may send to this recipient.
     pub fn judge_recipient(&self, recipient: &Address) -> bool {
-        self.allowed_recipients.holds(recipient)
+        self.allowed_recipients.as_ref().is_none_or(|list| list.holds(recipient))
     }
 
     /// The reply to a MAIL or RCPT that is not allowed.

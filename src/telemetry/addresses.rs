@@ -14,6 +14,21 @@ pub enum AddressDetail {
     None,
 }
 
+impl AddressDetail {
+    /// Reads `MAILSHIM_LOG_ADDRESSES`.
+    ///
+    /// # Errors
+    /// The rest of a sentence that begins with the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "full" => Ok(Self::Full),
+            "domain" => Ok(Self::Domain),
+            "none" => Ok(Self::None),
+            _ => Err("is not known: write full, domain or none".to_string()),
+        }
+    }
+}
+
 static DETAIL: OnceLock<AddressDetail> = OnceLock::new();
 
 /// Decides for this process; the first call counts.

@@ -2,6 +2,7 @@
 //! one place. Nothing here may hold a secret, content or a subject.
 
 mod addresses;
+mod filter;
 pub mod http;
 pub mod metrics;
 mod readiness;
@@ -27,6 +28,7 @@ use crate::secret::printable;
 use crate::smtp::reply::Reply;
 
 pub use addresses::AddressDetail;
+pub use filter::LogFilter;
 pub use readiness::{NotReady, readiness};
 pub use setup::{Log, LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use writer::flush;

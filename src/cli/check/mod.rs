@@ -190,7 +190,7 @@ fn configuration(config: &Config, other_proxy: Option<&str>, send_to: Option<&Ad
             "{variable} is set, and mailshim does not use it: where there is no other way out, set MAILSHIM_EGRESS_PROXY"
         ));
     }
-    if let (Some(wanted), Some(instead)) = (send_to, &config.redirect_to) {
+    if let (Some(wanted), Some(instead)) = (send_to, &config.policy.redirect_to) {
         rung.warnings.push(format!("MAILSHIM_REDIRECT_TO: the test mail for {wanted} goes to {instead}"));
     }
     rung
