@@ -19,6 +19,8 @@ use mailshim::smtp::path::Address;
 
 #[path = "headers/anything.rs"]
 mod anything;
+#[path = "headers/broken.rs"]
+mod broken;
 
 /// Tue, 24 Nov 2026 08:00:00 UTC.
 const NOW: Duration = Duration::from_secs(1_795_507_200);
@@ -81,12 +83,8 @@ fn send(
         let Some(block) = held.take_header_block().await.unwrap() else {
             return Err(repair::Refusal::HeaderTooLong);
         };
-        let original = Original {
-            envelope,
-            fields: &block.fields,
-            body: block.body,
-            is_eight_bit: held.kept().any(|chunk| !chunk.is_ascii()),
-        };
+        let original =
+            Original { envelope, header: &block, is_eight_bit: held.kept().any(|chunk| !chunk.is_ascii()) };
         let stamp = Stamp { now: SystemTime::UNIX_EPOCH + NOW, ..STAMP };
         let rewritten = repair::rewrite(&original, policy, &stamp)?;
         held.put_header_block(rewritten.block.clone());

@@ -8,7 +8,7 @@ use super::ConfigError;
 use super::cloud::Cloud;
 use super::unknown::{did_you_mean, is_service_link};
 use super::variables::{RawEnv, Variable, default_text, file_form, spellings, variable};
-use crate::secret::{Secret, SecretSource, read_value_file};
+use crate::secret::{Secret, SecretSource, bare, read_value_file};
 
 /// Variables with a value, by their exact names; the first counts where a name stands twice, as for getenv.
 pub(super) struct Environment(BTreeMap<OsString, OsString>);
@@ -184,7 +184,18 @@ impl Reader {
 
     /// A secret, by value or by the file to read it from at each use.
     pub fn secret(&mut self, name: &'static str, text: Option<&str>) -> Option<SecretSource> {
-        let text = text?;
+        let given = text?;
+        let text = bare(given);
+        if text.is_empty() {
+            self.refuse(name, "is empty");
+            return None;
+        }
+        if given != text {
+            let name = self.set_as(name).to_string();
+            self.warn(format!(
+                "{name}: its trailing line ends, or the byte order mark before it, are not taken as part of the secret"
+            ));
+        }
         if text.trim() != text {
             let name = self.set_as(name).to_string();
             self.warn(format!(

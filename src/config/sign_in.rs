@@ -14,7 +14,7 @@ use super::variables::RawEnv;
 use crate::identity::certificate::{CertificateFile, WARN_BEFORE_END};
 use crate::identity::sign_in::{Application, SignIn, TokenSource};
 use crate::names::{Authority, is_dns_name};
-use crate::secret::read_value_file;
+use crate::secret::{bare, oddity, read_value_file};
 use crate::transport::proxy::EgressProxy;
 
 /// What `mailshim login` needs to know.
@@ -150,6 +150,10 @@ fn client_secret(raw: &RawEnv, reader: &mut Reader) -> Option<TokenSource> {
     reader
         .require("MAILSHIM_CLIENT_SECRET", "set it to the Value of a client secret of the app registration");
     let secret = reader.secret("MAILSHIM_CLIENT_SECRET", raw.mailshim_client_secret.as_deref());
+    if let Some(odd) = raw.mailshim_client_secret.as_deref().and_then(|text| oddity(bare(text))) {
+        let name = reader.set_as("MAILSHIM_CLIENT_SECRET").to_string();
+        reader.warn(format!("{name}: the value {odd}; Entra's secrets look otherwise"));
+    }
     if raw.mailshim_client_secret.as_deref().is_some_and(is_guid) {
         let name = reader.set_as("MAILSHIM_CLIENT_SECRET").to_string();
         reader.warn(format!(

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use super::shim::PATIENCE;
 
-pub const MAIL: &str = "Subject: process\r\nFrom: app@contoso.com\r\nMessage-ID: <1@erp>\r\n\r\nbody\r\n";
+pub const MAIL: &str = "Subject: process\r\nFrom: <app@contoso.com>\r\nMessage-ID: <1@erp>\r\n\r\nbody\r\n";
 
 pub struct App(BufReader<TcpStream>);
 
