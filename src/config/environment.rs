@@ -8,7 +8,7 @@ use super::cloud::{self, Cloud};
 use super::error::{ConfigError, ConfigErrors};
 use super::unknown::{did_you_mean, is_service_link};
 use super::variables::{Variable, default_text, file_form, spellings, variable};
-use crate::secret::{Secret, SecretSource, read_value_file};
+use crate::secret::{Secret, SecretSource, bare, read_value_file};
 
 /// Variables with a value, by their exact names; the first counts where a name stands twice, as for getenv.
 pub(super) struct Environment(BTreeMap<OsString, OsString>);
@@ -206,8 +206,19 @@ impl Reader {
 
     /// A secret, by value or by the file to read it from at each use.
     pub fn secret(&mut self, name: &'static str) -> Option<SecretSource> {
-        let text = Secret::new(self.text(name)?.to_string());
-        if text.expose().trim() != text.expose() {
+        let given = Secret::new(self.text(name)?.to_string());
+        let text = bare(given.expose());
+        if text.is_empty() {
+            self.refuse(name, "is empty");
+            return None;
+        }
+        if given.expose() != text {
+            let name = self.set_as(name).to_string();
+            self.warn(format!(
+                "{name}: its trailing line ends, or the byte order mark before it, are not taken as part of the secret"
+            ));
+        }
+        if text.trim() != text {
             let name = self.set_as(name).to_string();
             self.warn(format!(
                 "{name}: begins or ends with white space, which is taken as part of the secret"
@@ -215,7 +226,7 @@ impl Reader {
         }
         Some(match self.sources.get(name).and_then(|source| source.file.clone()) {
             Some(path) => SecretSource::File(path),
-            None => SecretSource::Value(text),
+            None => SecretSource::Value(Secret::new(text.to_string())),
         })
     }
 

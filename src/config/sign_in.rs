@@ -12,7 +12,7 @@ use super::managed::managed_identity;
 use super::value::is_guid;
 use crate::identity::certificate::CertificateFile;
 use crate::identity::sign_in::{SignIn, TokenSource};
-use crate::secret::read_value_file;
+use crate::secret::{bare, oddity, read_value_file};
 
 /// A way to sign in, before it is known to be complete.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -121,6 +121,10 @@ fn client_secret(reader: &mut Reader) -> Option<TokenSource> {
     reader
         .require("MAILSHIM_CLIENT_SECRET", "set it to the Value of a client secret of the app registration");
     let secret = reader.secret("MAILSHIM_CLIENT_SECRET");
+    if let Some(odd) = reader.text("MAILSHIM_CLIENT_SECRET").and_then(|text| oddity(bare(text))) {
+        let name = reader.set_as("MAILSHIM_CLIENT_SECRET").to_string();
+        reader.warn(format!("{name}: the value {odd}; Entra's secrets look otherwise"));
+    }
     if reader.text("MAILSHIM_CLIENT_SECRET").is_some_and(is_guid) {
         let name = reader.set_as("MAILSHIM_CLIENT_SECRET").to_string();
         reader.warn(format!(

@@ -2,7 +2,10 @@
 //!
 //! Pure: what the app gave in, what is to be done out. `repair.rs` does it.
 
-use super::address::{List, Mailbox, phrase_of_text, written};
+use std::collections::HashSet;
+
+use super::address::{List, Mailbox, written};
+use super::phrase::{Form, phrase_of_text};
 use crate::message::sender::{AddressList, FromPolicy, Sender, is_usable};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
@@ -80,6 +83,8 @@ pub(super) struct Given {
     /// One for each Sender field.
     pub sender: Vec<List>,
     pub has_reply_to: bool,
+    /// A DKIM-Signature covers From.
+    pub from_is_signed: bool,
 }
 
 /// What is done about it.
@@ -109,8 +114,7 @@ struct Author<'a> {
     all: Vec<&'a Mailbox>,
     /// The one address, if it is usable.
     usable: Option<&'a Mailbox>,
-    /// It can stay as it is.
-    is_well_formed: bool,
+    form: Form,
 }
 
 impl<'a> Author<'a> {
@@ -123,8 +127,14 @@ impl<'a> Author<'a> {
         // The same address twice is one sender.
         let first = all.first().copied().filter(|first| all.iter().all(|other| alike(first, other)));
         let usable = first.filter(|mailbox| mailbox.address.as_ref().is_some_and(is_usable));
-        let is_well_formed = all.len() == 1 && fields.len() == 1 && fields[0].is_well_formed;
-        Self { all, usable, is_well_formed }
+        let form = if all.len() == 1 && fields.len() == 1 { fields[0].form } else { Form::Broken };
+        Self { all, usable, form }
+    }
+
+    /// Whether the field can stay as it is. Exchange wants quotes and brackets; under a signature that covers From it gets
+    /// what was signed.
+    fn stays(&self, given: &Given) -> bool {
+        self.form == Form::Good || (self.form == Form::Unquoted && given.from_is_signed)
     }
 
     /// The display name for this address: its own, or the only one there is.
@@ -159,7 +169,7 @@ impl Policy {
             [one] => one.mailboxes.len() == 1 && one.mailboxes[0].address.as_ref().is_some_and(is_usable),
             _ => false,
         };
-        let stays = written_as.is_some() && author.is_well_formed;
+        let stays = written_as.is_some() && author.stays(given);
         Verdict {
             reverse_path: self.reverse_path(given, enveloped.unwrap_or(chosen)),
             author: Some(chosen.clone()),
@@ -174,19 +184,18 @@ impl Policy {
     fn force(&self, given: &Given, author: &Author<'_>) -> Verdict {
         let ours = &self.from.address;
         let written_as = author.usable.and_then(|mailbox| mailbox.address.as_ref());
-        let stays = author.is_well_formed && written_as.is_some_and(|address| same(address, ours));
+        let stays = author.stays(given) && written_as.is_some_and(|address| same(address, ours));
         // Several authors are no From that Office 365 takes, but all of them can be answered.
-        let mut answerable: Vec<(&Address, String)> = Vec::new();
+        let mut known = HashSet::new();
+        let mut answerable: Vec<String> = Vec::new();
         for mailbox in &author.all {
             let Some(address) = mailbox.address.as_ref().filter(|address| is_usable(address)) else {
                 continue;
             };
-            let is_new = |(known, _): &(&Address, String)| !same(known, address);
-            if !same(address, ours) && answerable.iter().all(is_new) {
-                answerable.push((address, written(mailbox.phrase.as_deref(), address)));
+            if !same(address, ours) && known.insert(address.as_str().to_ascii_lowercase()) {
+                answerable.push(written(mailbox.phrase.as_deref(), address));
             }
         }
-        let answerable: Vec<String> = answerable.into_iter().map(|(_, text)| text).collect();
         let reply_to = Some(answerable.join(", ")).filter(|list| !list.is_empty() && !given.has_reply_to);
         Verdict {
             reverse_path: self.reverse_path(given, ours),

@@ -248,7 +248,11 @@ fn what_is_missing_is_named_one_by_one() {
 fn warnings() {
     for (name, value, part) in [
         ("MAILSHIM_CLIENT_SECRET", "0c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60", "what is needed is its Value"),
-        ("MAILSHIM_CLIENT_SECRET", "s3cret\n", "white space"),
+        ("MAILSHIM_CLIENT_SECRET", "s3cret\n", "its trailing line ends"),
+        ("MAILSHIM_CLIENT_SECRET", "\u{feff}s3cret", "the byte order mark"),
+        ("MAILSHIM_CLIENT_SECRET", "\"s3cret\"", "a quote at both ends"),
+        ("MAILSHIM_CLIENT_SECRET", "s3cr\u{e9}t", "beyond ASCII"),
+        ("MAILSHIM_CLIENT_SECRET", "s3 cret", "a blank"),
         ("MAILSHIM_MAX_CONNECTIONS", "4", "432 4.3.2"),
         ("MAILSHIM_UPSTREAM", "smtp.office365.com:465", "use 587"),
     ] {

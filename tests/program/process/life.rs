@@ -30,7 +30,7 @@ fn a_mail_in_hand_is_finished_after_sigterm() {
     let mut busy = shim.client();
     let mut idle = shim.client();
     busy.begin(&[RECIPIENT]);
-    busy.send("From: app@contoso.com\r\nSubject: half");
+    busy.send("From: <app@contoso.com>\r\nSubject: half");
     shim.signal("TERM");
     shim.wait_for(SHUTTING_DOWN);
     // An idle session ends at once. It ends after the listener, so that this is where no new one may begin.
@@ -43,7 +43,7 @@ fn a_mail_in_hand_is_finished_after_sigterm() {
     assert!(answer.starts_with("250 2.0.0 OK"), "{answer}");
     assert_eq!(busy.reply(), "421 4.3.2 mailshim is shutting down");
     assert_eq!(shim.wait().code(), Some(0));
-    let sent = b"From: app@contoso.com\r\nSubject: half a mail\r\n\r\nbody\r\n";
+    let sent = b"From: <app@contoso.com>\r\nSubject: half a mail\r\n\r\nbody\r\n";
     assert_eq!(office365.taken()[0].carries(sent), Ok(()));
     let goodbye = office365.wait(PATIENCE, |stats| stats.connections[0].end == Some("QUIT"));
     assert!(goodbye, "Office 365 hears QUIT: {:?}", office365.stats().connections);

@@ -12,7 +12,7 @@ fn a_message_arrives_with_its_envelope() {
         (mail.from.as_str(), mail.to.join(" ").as_str()),
         ("app@contoso.com", "ann@fabrikam.com bob@fabrikam.com")
     );
-    assert_eq!(mail.header, "From: app@contoso.com\r\nSubject: s\r\n");
+    assert_eq!(mail.header, "From: <app@contoso.com>\r\nSubject: s\r\n");
     mail.assert_body("body\r\n");
 }
 
@@ -39,7 +39,7 @@ fn a_missing_from_is_made_of_f_and_full_name() {
     let mail = shim.sent(&["-FCron Daemon", "-fapp@contoso.com", "ann@fabrikam.com"], b"Subject: s\n\nb\n");
     assert_eq!(mail.header, "From: Cron Daemon <app@contoso.com>\r\nSubject: s\r\n");
     let mail = shim.sent(&["-FX", "-fapp@contoso.com", "ann@fabrikam.com"], MAIL);
-    assert_eq!(mail.header, "From: app@contoso.com\r\nSubject: s\r\n", "one that is there stays");
+    assert_eq!(mail.header, "From: <app@contoso.com>\r\nSubject: s\r\n", "one that is there stays");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn any_line_end_and_a_mailbox_files_line() {
     let shim = Shim::start();
     let call = |text: &[u8]| shim.sent(&["-i", "-fapp@contoso.com", "ann@fabrikam.com"], text);
     let mail = call(b"From app Mon Jan  1 00:00:00 2026\nFrom: app@contoso.com\nSubject: lf\n\na\nno end");
-    assert_eq!(mail.header, "From: app@contoso.com\r\nSubject: lf\r\n");
+    assert_eq!(mail.header, "From: <app@contoso.com>\r\nSubject: lf\r\n");
     mail.assert_body("a\r\nno end\r\n");
     call(b"From: app@contoso.com\r\n\r\na\r\n.\r\nb\r\n").assert_body("a\r\n.\r\nb\r\n");
     // No header at all.

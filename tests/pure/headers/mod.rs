@@ -5,6 +5,7 @@
 //! that is not UTF-8.
 
 mod anything;
+mod broken;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -70,12 +71,8 @@ fn send(
         let Some(block) = held.take_header_block().await.unwrap() else {
             return Err(repair::Refusal::HeaderTooLong);
         };
-        let original = Original {
-            envelope,
-            fields: &block.fields,
-            body: block.body,
-            is_eight_bit: held.kept().any(|chunk| !chunk.is_ascii()),
-        };
+        let original =
+            Original { envelope, header: &block, is_eight_bit: held.kept().any(|chunk| !chunk.is_ascii()) };
         let stamp = Stamp { now: SystemTime::UNIX_EPOCH + NOW, ..STAMP };
         let rewritten = repair::rewrite(&original, policy, &stamp)?;
         held.put_header_block(rewritten.block.clone());

@@ -11,7 +11,7 @@ use mailshim::smtp::reply::Reply;
 /// Sections of each file; a file that is lost, or read as empty, must not pass.
 const FILES: [(&str, usize); 9] = [
     ("greeting", 12),
-    ("addresses", 8),
+    ("addresses", 10),
     ("parameters", 6),
     ("order", 6),
     ("limits", 13),
