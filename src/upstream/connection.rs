@@ -97,7 +97,7 @@ impl Connector {
     }
 }
 
-/// Abandoned content was not written to its end.
+/// Why content was not written to its end.
 enum Stopped {
     /// The connection, or the app's slowness.
     Fault(Fault),

@@ -401,12 +401,16 @@ fn what_comes_unasked_leaves_no_acceptance() {
     let refused = || fault(Stage::Rcpt, Cause::Refused(reply("550 5.1.1 No")));
     for (cause, ended, verdict) in [
         (stray(), false, Verdict::Refused(fault(Stage::Rcpt, stray()))),
-        (stray(), true, Verdict::Contradiction(fault(Stage::Rcpt, stray()))),
+        // In a flight: the chunk was not swallowed, and its lines are refused as commands.
+        (stray(), true, Verdict::Refused(refused())),
         (bye(), false, Verdict::Refused(refused())),
         (bye(), true, Verdict::Refused(refused())),
     ] {
         assert_eq!(Verdict::Refused(refused()).with_unasked(cause, ended), verdict);
     }
+    let at_the_end = Verdict::Refused(fault(Stage::Verdict, Cause::Refused(reply("554 5.2.0 Never"))));
+    let doubt = Verdict::Contradiction(fault(Stage::Verdict, stray()));
+    assert_eq!(at_the_end.with_unasked(stray(), true), doubt);
 }
 
 #[test]
