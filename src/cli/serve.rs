@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -108,7 +109,11 @@ pub async fn run(
     // Each of these runs for as long as mail is taken; one that ends before has panicked.
     let mut vital: JoinSet<()> = JoinSet::new();
     vital.spawn(async move { identity.keep_fresh(tell_renewal).await });
-    let permits = Arc::new(Semaphore::new(config.session.max_sessions));
+    let max_sessions = sessions_that_fit(config.session.max_sessions, getrlimit(Resource::Nofile).current);
+    if max_sessions < config.session.max_sessions {
+        telemetry::few_descriptors(max_sessions, config.session.max_sessions);
+    }
+    let permits = Arc::new(Semaphore::new(max_sessions));
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
         // Somebody may ask whether mail would go out: it is found out at the start, not by the first mail.
@@ -130,18 +135,29 @@ pub async fn run(
     // Dropping the tasks closes the listeners: a new connection is refused from here on.
     vital.shutdown().await;
     life.send_replace(Life::Draining);
-    let all_sessions_ended =
-        || permits.acquire_many(u32::try_from(config.session.max_sessions).unwrap_or(u32::MAX));
+    let all_sessions_ended = || permits.acquire_many(u32::try_from(max_sessions).unwrap_or(u32::MAX));
     let last_words = (config.shutdown_grace / 10).min(Duration::from_secs(1));
     if timeout(config.shutdown_grace - last_words, all_sessions_ended()).await.is_err() {
         // What still waits is answered now.
         life.send_replace(Life::Ending);
         let left = timeout(last_words, all_sessions_ended()).await.is_err();
-        telemetry::grace_ended(left.then(|| config.session.max_sessions - permits.available_permits()));
+        telemetry::grace_ended(left.then(|| max_sessions - permits.available_permits()));
     }
     let _ = timeout(last_words, accounts.close()).await;
     telemetry::stopped();
     Ok(())
+}
+
+/// Descriptors that are open when we listen: the streams of the process, the runtime's, the listeners.
+const OPEN_DESCRIPTORS: u64 = 16;
+/// What is kept for connections to Office 365 and the token service, look-ups, probes and files: an app that takes every
+/// descriptor for sessions must not keep its own mail from leaving.
+const KEPT_DESCRIPTORS: u64 = 16;
+
+/// The sessions at once that the limit on open files leaves room for; no limit is `None`.
+fn sessions_that_fit(wanted: usize, limit: Option<u64>) -> usize {
+    let room = limit.map(|limit| limit.saturating_sub(OPEN_DESCRIPTORS + KEPT_DESCRIPTORS).max(1));
+    room.and_then(|room| usize::try_from(room).ok()).map_or(wanted, |room| wanted.min(room))
 }
 
 fn tell_renewal(event: &RenewalEvent) {
@@ -191,4 +207,17 @@ pub fn upstream(
         deadlines: Arc::clone(deadlines),
     };
     Ok((connector, identity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_leave_descriptors_for_the_mail_to_leave_by() {
+        for (limit, sessions) in [(None, 64), (Some(1024), 64), (Some(96), 64), (Some(95), 63), (Some(10), 1)]
+        {
+            assert_eq!(sessions_that_fit(64, limit), sessions, "{limit:?}");
+        }
+    }
 }

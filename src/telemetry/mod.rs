@@ -80,6 +80,16 @@ pub fn configuration_warning(warning: &str) {
     warn!("{}", masked(warning));
 }
 
+/// The limit on open files leaves room for fewer sessions than are wanted.
+pub fn few_descriptors(sessions: usize, wanted: usize) {
+    warn!(
+        sessions,
+        wanted,
+        "the limit on open files leaves room for fewer sessions than MAILSHIM_MAX_SESSIONS: raise it (docker run \
+         --ulimit nofile=1024, LimitNOFILE= in systemd)"
+    );
+}
+
 /// A bound address.
 pub fn listening(address: SocketAddr) {
     info!(%address, "listening");

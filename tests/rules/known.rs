@@ -3,7 +3,6 @@
 
 /// A file, and the file that it must not import.
 pub const ARROWS: &[(&str, &str)] = &[
-    ("src/cli/run.rs", "src/cli/exec/ready.rs"),
     ("src/identity/grant/assertion.rs", "src/identity/certificate.rs"),
     ("src/transport/http.rs", "src/identity/grant/managed.rs"),
     ("src/transport/http.rs", "src/identity/grant/mod.rs"),

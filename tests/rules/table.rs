@@ -142,6 +142,8 @@ pub const RESERVED: &[Reserved] = &[
             ("src/cli/client/letter.rs", "/etc/passwd: who runs this program"),
             ("src/cli/send.rs", "how large standard input is, for a person who waits"),
             ("src/cli/exec/terminal.rs", "/dev/tty"),
+            ("src/cli/exec/mod.rs", "whether the app can read the program's own file"),
+            ("src/cli/handover.rs", "whether the shim is debugged: /proc/PID/status"),
         ],
     },
 ];

@@ -132,3 +132,19 @@ fn each_bound_address_is_logged_and_answers() {
         assert!(Client::connect(address).command("QUIT").starts_with("221 "));
     }
 }
+
+/// One session more than there is room for; the first then sends a mail, which needs descriptors of our own.
+#[test]
+fn few_descriptors_are_not_all_given_to_sessions() {
+    let office365 = Office365::start(Settings::default());
+    let mut command = Command::new("bash");
+    command.args(["-c", "ulimit -n 40 && exec \"$0\"", program()]);
+    let mut shim = Program::start_by(command, &office365, &[]);
+    let mut apps: Vec<Client> = (0..8).map(|_| shim.client()).collect();
+    Client::dial(shim.address).reply().begins("421 4.3.2 ", &[]);
+    apps[0].command("EHLO app").is(250);
+    apps[0].mail(b"From: app@contoso.com\r\nSubject: few\r\n\r\n").is(250);
+    shim.signal("TERM");
+    assert!(shim.wait().success());
+    assert!(shim.log.iter().any(|line| line.contains("the limit on open files")), "{:?}", shim.log);
+}
