@@ -10,7 +10,6 @@ pub const ARROWS: &[(&str, &str)] = &[
     ("src/telemetry/mod.rs", "src/delivery/mod.rs"),
     ("src/transport/http.rs", "src/identity/grant/managed.rs"),
     ("src/transport/http.rs", "src/identity/grant/mod.rs"),
-    ("src/upstream/connection.rs", "src/identity/mod.rs"),
 ];
 
 /// A file, and the crate that it must not name.
