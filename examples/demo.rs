@@ -95,7 +95,7 @@ fn demo() -> Result<(), String> {
     String::from_utf8_lossy(&mail.content).lines().for_each(|line| println!("  | {line}"));
 
     title("mailshim's log of it");
-    println!("  {}", shim.wait_for("\"message\":\"message\""));
+    println!("  {}", shim.wait_for("\"message\":\"mail "));
     // As an orchestrator ends it.
     shim.signal("TERM");
     let status = shim.wait();

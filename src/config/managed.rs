@@ -21,7 +21,7 @@ pub(super) fn managed_identity(reader: &mut Reader) -> Option<ManagedIdentity> {
         ),
     });
     let resource = reader.value("MAILSHIM_OAUTH_SCOPE", |text| {
-        super::sign_in::app_scope(text).map(|scope| scope.trim_end_matches(".default").to_string())
+        super::application::app_scope(text).map(|scope| scope.trim_end_matches(".default").to_string())
     });
     let endpoint = if reader.is_set("IDENTITY_ENDPOINT") {
         reader.require("IDENTITY_HEADER", "IDENTITY_ENDPOINT is set, and the platform sets both");

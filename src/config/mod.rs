@@ -5,7 +5,7 @@
 //! 1. `environment.rs`: which variables are set, by value or by `X_FILE`, under which name; envy makes one map of them.
 //!    `unknown.rs` judges the names that are not in the table.
 //! 2. `whole.rs`, and for the single commands `partial.rs`: each variable is visited once, with its parser, and fills
-//!    the options of the room that uses it. What takes more than a line stands in `app.rs`, `sign_in.rs`, `managed.rs`,
+//!    the options of the room that uses it. What takes more than a line stands in `app.rs`, `application.rs`, `sign_in.rs`, `managed.rs`,
 //!    `network.rs` and `policy.rs`; plain values are parsed by `value.rs`, the others by their own types.
 //!
 //! A value is repeated in an error only where it cannot be a secret.
@@ -17,6 +17,7 @@ mod cloud;
 mod environment;
 mod value;
 mod app;
+mod application;
 mod managed;
 mod sign_in;
 mod network;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::environment::Environment;
 use super::error::ConfigErrors;
 use super::variables::variable;
-use super::{app, network, sign_in, value};
+use super::{app, application, network, value};
 use crate::credential::AppLogin;
 use crate::identity::sign_in::Application;
 use crate::names::Listen;
@@ -98,7 +98,7 @@ pub fn login(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Log
     let mut reader = env.read(names.into_iter().filter_map(variable));
     reader.refuse_unknown(&env);
     reader.choose_cloud();
-    let application = sign_in::delegated(&mut reader);
+    let application = application::delegated(&mut reader);
     reader.require(FILE, "set it to the path where the sign-in is to be kept, on a volume that stays");
     let ca_file = network::ca_file(&mut reader);
     let egress_proxy = network::egress_proxy(&mut reader);

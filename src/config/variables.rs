@@ -295,7 +295,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "MAILSHIM_LOG_FORMAT",
         default: Text("auto"),
-        summary: "text or json; auto is text on a terminal",
+        summary: "text or json; auto is json under Kubernetes, else text",
         ..ECHOED
     },
     Variable {

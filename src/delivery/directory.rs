@@ -93,10 +93,9 @@ impl Accounts {
 
     /// The sender, if it signs in as itself, through a mailbox that is not the configured one.
     fn own_mailbox<'a>(&self, sender: Option<&'a Address>) -> Option<&'a Address> {
+        let list = self.login_as_sender.as_ref()?;
         let is_main = |sender: &Address| sender.as_str().eq_ignore_ascii_case(self.main.mailbox());
-        let signs_in =
-            |sender: &Address| self.login_as_sender.as_ref().is_some_and(|list| list.holds(sender));
-        sender.filter(|sender| signs_in(sender) && !is_main(sender))
+        sender.filter(|sender| list.holds(sender) && !is_main(sender))
     }
 
     /// The mailbox that a mail of this sender is sent through.

@@ -13,9 +13,9 @@ use tracing_subscriber::{Registry, reload};
 
 use super::addresses::{self, AddressDetail};
 use super::filter::LogFilter;
-use super::line::{Line, Look};
+use super::line::{LEVELS, Line, Look};
 use super::metrics::metrics;
-use super::writer::{self, Dropped, LEVELS};
+use super::writer::{self, Dropped};
 
 /// What to log, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +66,15 @@ struct Lines;
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         write(&Line::of(event));
+    }
+}
+
+/// Whether a line of ours of this level is written.
+pub(super) fn lets_through(level: Level) -> bool {
+    match level {
+        Level::INFO => tracing::enabled!(target: "mailshim::telemetry", Level::INFO),
+        Level::WARN => tracing::enabled!(target: "mailshim::telemetry", Level::WARN),
+        _ => tracing::enabled!(target: "mailshim::telemetry", Level::DEBUG),
     }
 }
 

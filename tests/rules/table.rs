@@ -59,6 +59,7 @@ pub const ROWS: &[Row] = &[
 /// What `config/` may name of the rooms above the ground, besides types whose names end in `Options`: it fills them and
 /// knows nothing else.
 pub const CONFIG_FILLS: &[(&str, &str)] = &[
+    ("delivery", "Allowance"),
     ("identity", "Application"),
     ("identity", "CertificateFile"),
     ("identity", "ManagedEndpoint"),
@@ -67,10 +68,13 @@ pub const CONFIG_FILLS: &[(&str, &str)] = &[
     ("identity", "TokenSource"),
     ("message", "AddressList"),
     ("message", "FromPolicy"),
+    ("message", "Policy"),
     ("message", "Sender"),
+    ("session", "Limits"),
     ("smtp", "Address"),
     ("telemetry", "AddressDetail"),
     ("telemetry", "LogConfig"),
+    ("telemetry", "LogFilter"),
     ("telemetry", "LogFormat"),
     ("transport", "ConnectorCertificate"),
     ("transport", "EgressProxy"),

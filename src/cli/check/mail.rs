@@ -1,5 +1,7 @@
 //! The test mail.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 
 use crate::config::Config;
@@ -36,7 +38,8 @@ pub(super) async fn test_mail(config: &Config, send_to: Option<&Address>) -> Res
     let body =
         "This mail was sent by `mailshim check --send`: the way from mailshim to Office 365 works.\r\n";
     let mut content = HeldContent::in_memory([Bytes::from(fields), Bytes::from_static(body.as_bytes())]);
-    match prepare(MessageId::next(), &envelope, &mut content, policy).await {
+    let now = SystemTime::now();
+    match prepare(MessageId::next(now), &envelope, &mut content, policy, now).await {
         Ok(prepared) => Ok(TestMail { envelope: prepared.message.envelope, content }),
         Err(NotPrepared::Unsendable(refusal)) => Err(refusal.to_string()),
         // It is in memory: nothing can be missing.

@@ -44,9 +44,15 @@ impl Probes {
     /// One request.
     #[track_caller]
     pub fn ask(self, method: &str, path: &str) -> Answer {
+        self.ask_with(method, path, "Host: localhost")
+    }
+
+    /// One request with these header lines.
+    #[track_caller]
+    fn ask_with(self, method: &str, path: &str, headers: &str) -> Answer {
         let mut socket = TcpStream::connect(self.0).expect("the probes listen");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        write!(socket, "{method} {path} HTTP/1.1\r\nHost: probes\r\nContent-Length: 0\r\n\r\n")
+        write!(socket, "{method} {path} HTTP/1.1\r\n{headers}\r\nContent-Length: 0\r\n\r\n")
             .expect("it reads");
         let mut text = String::new();
         socket.read_to_string(&mut text).expect("it answers and closes");
@@ -78,19 +84,11 @@ fn get_and_head_only_and_nothing_is_logged() {
     shim.wait_for("signed in to Office 365");
     let get = probes.ask("GET", "/metrics");
     assert_eq!(get.status, 200);
-    assert!(
-        get.head.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"),
-        "{}",
-        get.head
-    );
+    assert!(get.head.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{}", get.head);
     assert!(get.head.contains("cache-control: no-store"), "{}", get.head);
     let head = probes.ask("HEAD", "/metrics");
     assert_eq!((head.status, head.body.as_str()), (200, ""));
-    assert!(
-        head.head.contains("content-length: ") && head.head.contains("openmetrics-text"),
-        "{}",
-        head.head
-    );
+    assert!(head.head.contains("content-length: ") && head.head.contains("version=0.0.4"), "{}", head.head);
     for path in ["/livez", "/readyz", "/metrics", "/"] {
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             let refused = probes.ask(method, path);
@@ -106,4 +104,48 @@ fn get_and_head_only_and_nothing_is_logged() {
     for word in ["livez", "/metrics", "GET", "probes\""] {
         assert!(!log.contains(word), "{word} in the log:\n{log}");
     }
+}
+
+#[test]
+fn openmetrics_where_it_is_asked_for_and_each_outcome_from_the_start() {
+    let office365 = Office365::start(Settings::default());
+    let (_shim, probes) = start(&office365, "127.0.0.1:0", &[]);
+    let accept = "Host: localhost\r\nAccept: application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
+    let openmetrics = probes.ask_with("GET", "/metrics", accept);
+    assert!(openmetrics.head.contains("content-type: application/openmetrics-text; version=1.0.0"));
+    assert!(openmetrics.body.contains("# TYPE mailshim_messages counter"), "{}", openmetrics.body);
+    let plain = probes.ask("GET", "/metrics").body;
+    assert!(plain.contains("# TYPE mailshim_messages_total counter") && !plain.contains("# EOF"), "{plain}");
+    for outcome in ["accepted", "refused", "deferred", "unknown", "abandoned"] {
+        let born = format!("mailshim_messages_total{{outcome=\"{outcome}\",code=\"\"}} 0");
+        assert!(plain.lines().any(|line| line == born), "{born}\n{plain}");
+    }
+}
+
+#[test]
+fn another_name_than_localhost_is_refused() {
+    let office365 = Office365::start(Settings::default());
+    let (_shim, probes) = start(&office365, "127.0.0.1:0", &[]);
+    for path in ["/", "/livez", "/readyz", "/metrics"] {
+        assert_eq!(probes.ask_with("GET", path, "Host: rebound.example").status, 421, "{path}");
+    }
+    assert_eq!(probes.ask_with("GET", "/livez", "Host: 127.0.0.1:9025").status, 200);
+}
+
+#[test]
+fn silent_connections_keep_nobody_from_being_answered() {
+    let office365 = Office365::start(Settings::default());
+    let (_shim, probes) = start(&office365, "127.0.0.1:0", &[]);
+    let mut silent: Vec<_> = (0..24).map(|_| TcpStream::connect(probes.0).expect("it listens")).collect();
+    let begun = Instant::now();
+    assert_eq!(probes.ask("GET", "/livez").status, 200);
+    // Before any of them has used up its two seconds.
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    // The oldest were closed at once, the last after its time.
+    for index in [0, 23] {
+        let socket = &mut silent[index];
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        assert!(matches!(socket.read(&mut [0]), Ok(0) | Err(_)));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }

@@ -12,7 +12,7 @@ fn sigusr1_raises_the_level_and_sighup_is_harmless() {
     let mut app = shim.client();
     shim.signal("HUP");
     assert!(app.mail(MAIL).starts_with("250 "));
-    let before = shim.wait_for("\"message\":\"message\"");
+    let before = shim.wait_for("\"message\":\"mail ");
     assert!(!shim.log.join("\n").contains("\"DEBUG\""), "{before}");
     shim.signal("USR1");
     let line = shim.wait_for("the log level was changed by SIGUSR1");
@@ -28,7 +28,7 @@ fn sigusr1_raises_the_level_and_sighup_is_harmless() {
     shim.signal("HUP");
     let lines = shim.log.len();
     assert!(app.mail(MAIL).starts_with("250 "));
-    shim.wait_for("\"message\":\"message\"");
+    shim.wait_for("\"message\":\"mail ");
     let trace =
         shim.log[lines..].iter().find(|line| line.contains("\"TRACE\"") || line.contains("\"DEBUG\""));
     assert_eq!(trace, None, "the level is what was configured");
@@ -44,7 +44,7 @@ fn addresses_are_masked_wherever_they_stand() {
         let mut shim = Program::start(&office365, &more);
         let mut app = shim.client();
         assert!(app.mail(MAIL).starts_with("250 "));
-        let line = event(&shim.wait_for("\"message\":\"message\""));
+        let line = event(&shim.wait_for("\"message\":\"mail "));
         assert_eq!(line["from"], shown);
         let start = shim.log.iter().find(|line| line.contains("mailshim starts")).expect("the first line");
         assert_eq!(event(start)["mailbox"], shown);

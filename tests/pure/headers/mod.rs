@@ -4,6 +4,8 @@
 //! A file holds settings, `--- app`, the message, and for each policy `--- <policy>` with the outcome. `\xNN` is an octet
 //! that is not UTF-8.
 
+mod anything;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};

@@ -77,6 +77,24 @@ pub const REPLIES: &[Case] = &[
     (&[Verdict], "550 5.1.8 Access denied, bad outbound sender"),
     (&[Verdict], "550 5.1.20 Multiple From addresses are not allowed without Sender address"),
     (&[Verdict], "550 5.7.512 Access denied, message must be RFC 5322 section 3.6.2 compliant"),
+    (&[], "Words of the table in addresses that a refusal says back: they decide nothing"),
+    (
+        &[Verdict],
+        "554 5.2.252 SendAsDenied; app@contoso.com not allowed to send as submissionquotaexceeded@fabrikam.com; STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied; Failed",
+    ),
+    (
+        &[Verdict],
+        "554 5.2.252 SendAsDenied; app@contoso.com not allowed to send as \"sender throttled\"@fabrikam.com",
+    ),
+    (
+        &[Mail, Rcpt, Verdict],
+        "550 5.1.1 \"STOREDRV.Submission.Exception:OutboundSpamException; mailbox logon failure\"@fabrikam.com: User unknown",
+    ),
+    (
+        &[Rcpt],
+        "550 5.1.10 Recipient \"message submission rate\"@fabrikam.com not found by SMTP address lookup",
+    ),
+    (&[Rcpt], "550 5.2.252 Sender throttled due to continuous send as denied errors"),
     (&[], "The mailbox"),
     (
         &[Verdict],

@@ -78,7 +78,23 @@ fn others() -> Vec<Fault> {
     let alert = |name: &str, is_about_our_certificate| {
         Cause::Tls(TlsFault::Alert(Alert { name: name.into(), is_about_our_certificate }))
     };
-    all.push(fault(Stage::Tls, handshake(TlsReason::UnknownIssuer)));
+    let day = second(86_400);
+    for reason in [
+        TlsReason::UnknownIssuer,
+        TlsReason::WrongName { names: vec!["a.example".into(), "b.example".into()], and_more: true },
+        TlsReason::WrongName { names: Vec::new(), and_more: false },
+        TlsReason::Expired { ago: day * 40 },
+        TlsReason::NotYetValid { wait: day },
+        TlsReason::Certificate("invalid peer certificate: Revoked".into()),
+        TlsReason::NoName,
+        TlsReason::TooOld,
+        TlsReason::NotTls("received corrupt message of type InvalidContentType".into()),
+        TlsReason::Alert(Alert { name: "HandshakeFailure".into(), is_about_our_certificate: false }),
+        TlsReason::Alert(Alert { name: "BadCertificate".into(), is_about_our_certificate: true }),
+        TlsReason::Other("peer misbehaved".into()),
+    ] {
+        all.push(fault(Stage::Tls, handshake(reason)));
+    }
     all.push(fault(Stage::Tls, alert("HandshakeFailure", false)));
     all.push(fault(Stage::Ehlo, alert("UnknownCA", true)));
     all.push(fault(Stage::StartTls, Cause::StartTlsMissing));
