@@ -25,7 +25,7 @@ use crate::transport::dial::Dialer;
 use crate::transport::http::Http;
 use crate::transport::tls;
 use crate::transport::watch::Watcher;
-use crate::upstream::connection::Connector;
+use crate::upstream::connector::Connector;
 
 /// Why the process cannot go on.
 #[derive(Debug)]

@@ -14,7 +14,8 @@ use crate::life::{Life, ending};
 use crate::message::{Abandoned, DeliveryRecord, HeldContent, Message};
 use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
 use crate::telemetry;
-use crate::upstream::connection::{Connection, Connector};
+use crate::upstream::connection::Connection;
+use crate::upstream::connector::Connector;
 use crate::upstream::{Lease, Pool};
 
 /// One mailbox.

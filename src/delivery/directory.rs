@@ -16,7 +16,7 @@ use crate::message::sender::AddressList;
 use crate::outcome::Fault;
 use crate::smtp::path::Address;
 use crate::upstream::Pool;
-use crate::upstream::connection::Connector;
+use crate::upstream::connector::Connector;
 
 /// Mailboxes of senders that are kept at once, each with its connections and its limits.
 const MAX_SENDERS: usize = 256;

@@ -2,13 +2,16 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex,
 };
 
 use super::*;
+use crate::deadlines::Deadlines;
 use crate::secret::Secret;
 use crate::smtp::command::{Body, Mail, Recipient};
 use crate::smtp::path::Address;

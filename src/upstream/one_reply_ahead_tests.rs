@@ -2,16 +2,23 @@
 //! accepted, whatever it says of other things.
 
 use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, BufReader, DuplexStream, duplex};
-use tokio::time::sleep;
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+    DuplexStream, duplex,
+};
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::message::{Awaited, Budget, Source};
+use crate::message::{Abandoned, Awaited, Budget, Envelope, HeldContent, Piece, Source};
+use crate::outcome::{Cause, Outcome};
 use crate::secret::Secret;
 use crate::smtp::command::{Body, Mail, Recipient};
 use crate::smtp::path::Address;

@@ -18,7 +18,7 @@ use mailshim::smtp::path::Address;
 use mailshim::transport::dial::Dialer;
 use mailshim::transport::http::Http;
 use mailshim::transport::tls;
-use mailshim::upstream::connection::Connector;
+use mailshim::upstream::connector::Connector;
 use support::PATIENCE;
 use support::mails::{large, stuffed};
 use support::thread::deadlines;

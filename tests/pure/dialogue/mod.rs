@@ -5,6 +5,7 @@
 mod opening;
 mod transaction;
 mod recipients;
+mod out_of_step;
 
 use mailshim::outcome::{Cause, Fault};
 use mailshim::smtp::reply::{Reply, ReplyReader};

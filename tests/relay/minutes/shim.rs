@@ -19,7 +19,7 @@ use mailshim::smtp::path::Address;
 use mailshim::transport::dial::Dialer;
 use mailshim::transport::http::Http;
 use mailshim::transport::tls;
-use mailshim::upstream::connection::Connector;
+use mailshim::upstream::connector::Connector;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use tokio::sync::watch;
 
