@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::exit::{SOFTWARE, USAGE};
 use super::handover::Starter;
-use super::{SOFTWARE, USAGE, hardening, notify};
+use super::{hardening, notify};
 use crate::cli::serve::{self, Failed};
 use crate::config::Config;
 use crate::deadlines::Deadlines;
