@@ -35,3 +35,4 @@ pub mod names;
 pub mod deadlines;
 pub mod life;
 pub mod durable;
+pub mod single_flight;

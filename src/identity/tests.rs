@@ -1,16 +1,20 @@
 //! The token cache over a paused clock, with scripted exchanges.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::JoinSet;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 use crate::deadlines::Deadlines;
 use crate::identity::certificate_file::CertificateFile;
+use crate::identity::grant::Token;
 use crate::identity::sign_in::{Application, TokenSource};
 use crate::names::{Authority, Mailbox};
+use crate::outcome::{Stage, TokenFault};
+use crate::secret::Secret;
 use crate::transport::dial::Dialer;
 use crate::transport::tls;
 

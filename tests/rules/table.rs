@@ -138,7 +138,7 @@ pub const RESERVED: &[Reserved] = &[
                 "whether a file that a variable names can be read, before a port is bound",
             ),
             ("src/identity/certificate_file.rs", "the certificate's file, read with a cap when it is used"),
-            ("src/transport/dial.rs", "/etc/hosts, which glibc does not read for an absolute name"),
+            ("src/transport/resolve.rs", "/etc/hosts, which glibc does not read for an absolute name"),
             ("src/cli/client/letter.rs", "/etc/passwd: who runs this program"),
             ("src/cli/send.rs", "how large standard input is, for a person who waits"),
             ("src/cli/exec/terminal.rs", "/dev/tty"),
