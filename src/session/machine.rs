@@ -478,11 +478,11 @@ impl Machine {
         }
         if mail.size.is_some_and(|size| size > self.limits.max_message_size) {
             let reply = self.too_big();
-            return self.refuse(reply);
+            return self.decline(&reply);
         }
         let judged = self.guard.as_ref().and_then(|guard| guard.refuse_sender(mail.reverse_path.as_ref()));
         if let Some(reply) = judged {
-            return self.refuse(reply);
+            return self.decline(&reply);
         }
         self.transaction = Some(Transaction::Open(Envelope { mail, recipients: Vec::new() }));
         self.reply(250, "2.1.0 Sender OK");
@@ -497,12 +497,12 @@ impl Machine {
             None => return self.refuse(Reply::new(503, "5.5.1 Need MAIL before RCPT")),
         };
         if recipients.len() >= self.limits.max_recipients {
-            // RFC 5321 section 4.5.3.1.10: not counted as an error, the client sends the others in another transaction.
+            // RFC 5321 section 4.5.3.1.10: the client sends the others in another transaction.
             return self.reply(452, "4.5.3 Too many recipients");
         }
         let judged = self.guard.as_ref().and_then(|guard| guard.refuse_recipient(&recipient.address));
         if let Some(reply) = judged {
-            return self.refuse(reply);
+            return self.decline(&reply);
         }
         recipients.push(recipient);
         self.reply(250, "2.1.5 Recipient OK");
@@ -651,6 +651,12 @@ impl Machine {
 
     fn reply(&mut self, code: u16, text: &str) {
         self.steps.push_back(Step::Reply(Reply::new(code, text).encode()));
+    }
+
+    /// A command that was understood and is not granted. No error: twenty recipients that may not be sent to must not end
+    /// the mail of the one that may.
+    fn decline(&mut self, reply: &Reply) {
+        self.steps.push_back(Step::Reply(reply.encode()));
     }
 
     /// A refused command.

@@ -5,7 +5,10 @@
 mod transcript;
 mod properties;
 
-use mailshim::session::machine::{Limits, Machine, Step};
+use std::sync::Arc;
+
+use mailshim::session::machine::{Guard, Limits, Machine, Step};
+use mailshim::smtp::path::Address;
 use mailshim::smtp::reply::Reply;
 
 /// Sections of each file; a file that is lost, or read as empty, must not pass.
@@ -123,4 +126,44 @@ fn nothing_of_a_sign_in_is_printed() {
             assert!(!printed.contains(secret), "{printed}");
         }
     }
+}
+
+/// A reply that is given for as long as it is asked for.
+#[derive(Debug)]
+struct OnlyAllowed;
+
+impl Guard for OnlyAllowed {
+    fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply> {
+        sender.filter(|sender| sender.as_str() != "app@b").map(|_| Reply::new(550, "5.7.1 not this sender"))
+    }
+
+    fn refuse_recipient(&self, recipient: &Address) -> Option<Reply> {
+        (recipient.as_str() != "allowed@d").then(|| Reply::new(550, "5.7.1 not this recipient"))
+    }
+}
+
+#[test]
+fn what_the_policy_refuses_is_no_error_of_the_apps() {
+    let mut machine = Machine::new(limits());
+    machine.guard(Arc::new(OnlyAllowed));
+    let mut says = |line: &str, code: &str| {
+        machine.received(line.as_bytes());
+        let step = machine.step();
+        let Step::Reply(reply) = &step else { panic!("{line}: {step:?}") };
+        assert!(reply.starts_with(code.as_bytes()), "{line}: {}", String::from_utf8_lossy(reply));
+    };
+    says("", "220 ");
+    for _ in 0..50 {
+        says("MAIL FROM:<ceo@b>\r\n", "550 5.7.1 ");
+        says("MAIL FROM:<app@b> SIZE=1001\r\n", "552 5.3.4 ");
+    }
+    says("MAIL FROM:<app@b>\r\n", "250 ");
+    for _ in 0..50 {
+        says("RCPT TO:<other@d>\r\n", "550 5.7.1 ");
+    }
+    says("RCPT TO:<allowed@d>\r\n", "250 ");
+    for _ in 0..19 {
+        says("NONSENSE\r\n", "500 ");
+    }
+    says("NOOP\r\n", "250 ");
 }
