@@ -46,6 +46,15 @@ pub struct Sockets {
     pub http: Option<TcpListener>,
 }
 
+/// When the first sign-in is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstSignIn {
+    /// At the start: what is wrong is told before the first mail finds it.
+    AtStart,
+    /// With the first mail, for tests that count connections.
+    WithFirstMail,
+}
+
 /// Binds every address.
 ///
 /// # Errors
@@ -82,6 +91,7 @@ pub async fn run(
     config: &Config,
     deadlines: Deadlines,
     sockets: Sockets,
+    first_sign_in: FirstSignIn,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failed> {
     let (life, seen_life) = watch::channel(Life::Running);
@@ -117,7 +127,9 @@ pub async fn run(
     let places = Places::new(max_sessions, deadlines.app_silence);
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
-        // Somebody may ask whether mail would go out: it is found out at the start, not by the first mail.
+    }
+    // The log tells whether mail would go out, whether or not anybody can ask over HTTP.
+    if first_sign_in == FirstSignIn::AtStart {
         vital.spawn(async move { account.keep_ready().await });
     }
     for listener in sockets.smtp {
