@@ -159,6 +159,7 @@ fn others() -> Vec<Fault> {
         Refusal::BccShown,
         Refusal::SenderUnclear("Sender"),
         Refusal::NoSender,
+        Refusal::SendersDiffer,
     ] {
         all.push(fault(Stage::Content, Cause::Unsendable(refusal)));
     }

@@ -12,7 +12,7 @@ use mailshim::smtp::path::Address;
 use mailshim::smtp::reply::Reply;
 
 /// Sections of each file; a file that is lost, or read as empty, must not pass.
-const FILES: [(&str, usize); 9] = [
+const FILES: [(&str, usize); 10] = [
     ("greeting", 12),
     ("addresses", 10),
     ("parameters", 6),
@@ -22,6 +22,7 @@ const FILES: [(&str, usize); 9] = [
     ("content", 10),
     ("chunks", 16),
     ("endings", 28),
+    ("places", 7),
 ];
 
 #[test]
@@ -52,6 +53,36 @@ fn limits() -> Limits {
         max_recipients: 3,
         login_required: false,
     }
+}
+
+#[test]
+fn a_command_line_that_has_begun_is_the_same_until_it_ends() {
+    let mut machine = Machine::new(limits());
+    let mut seen = Vec::new();
+    for octets in ["", "NO", "OP", "\r\n", "NOOP\r\nNO", "OP\r\nN", "x"] {
+        machine.received(octets.as_bytes());
+        while machine.step() != Step::NeedInput {}
+        seen.push(machine.unfinished_line());
+    }
+    assert_eq!(seen, [None, Some(0), Some(0), None, Some(2), Some(3), Some(3)]);
+    // One that is too long has not ended either.
+    machine.received(&[b'x'; 20_000]);
+    while machine.step() != Step::NeedInput {}
+    assert_eq!(machine.unfinished_line(), Some(3));
+}
+
+#[test]
+fn between_transactions_is_neither_in_an_envelope_nor_in_content_nor_before_the_verdict() {
+    let mut machine = Machine::new(limits());
+    let mut seen = Vec::new();
+    for octets in ["EHLO x\r\n", "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", "BDAT 1\r\nx", "BDAT 0 LAST\r\n"] {
+        machine.received(octets.as_bytes());
+        while machine.step() != Step::NeedInput {}
+        seen.push((machine.is_between_transactions(), machine.is_in_envelope()));
+    }
+    assert_eq!(seen, [(true, false), (false, true), (false, false), (false, false)]);
+    machine.answer(&Reply::new(250, "2.0.0 OK"));
+    assert!(machine.is_between_transactions());
 }
 
 /// A machine that owes its verdict.
