@@ -16,6 +16,10 @@ use crate::telemetry;
 /// A token is renewed this long before its end at the latest (Exchange's high volume endpoint refuses it from there on),
 /// where it lives for at least twice as long; and else at 70 % of its life.
 const RENEW_BEFORE_END: Duration = Duration::from_secs(10 * 60);
+/// A token that lives no longer than this is used to its end.
+const SHORT_LIFE: Duration = Duration::from_secs(60);
+/// A token is not renewed before this, however short its life: each renewal may bring what is left of the same one.
+const SOONEST_RENEWAL: Duration = Duration::from_secs(10);
 
 /// A definite refusal is remembered this long, so that a burst of mails is one request.
 const REMEMBER_REFUSAL: Duration = Duration::from_secs(10);
@@ -56,7 +60,8 @@ type Exchanging = Flight<Result<HeldToken, Fault>>;
 /// The token cache. The lock is never held across an await.
 pub(super) struct Tokens {
     pub(super) exchange: Exchange,
-    /// A token is not handed out in this last part of its life: a mail that waits and streams must not outlive it.
+    /// A token is not handed out in this last part of its life, unless it lives hardly longer: a mail that waits and
+    /// streams must not outlive it.
     margin: Duration,
     state: Mutex<State>,
 }
@@ -190,7 +195,7 @@ impl State {
                 let held = HeldToken {
                     token: token.access_token,
                     generation: self.generation,
-                    good_until: asked + token.expires_in.saturating_sub(margin),
+                    good_until: asked + good_for(token.expires_in, margin),
                     renew_at: asked + renew_after(token.expires_in),
                 };
                 self.held = Some(held.clone());
@@ -241,8 +246,14 @@ impl State {
 }
 
 fn renew_after(life: Duration) -> Duration {
-    let share = life * 7 / 10;
+    let share = (life * 7 / 10).max(SOONEST_RENEWAL);
     if life < 2 * RENEW_BEFORE_END { share } else { share.min(life - RENEW_BEFORE_END) }
+}
+
+/// How long a token is handed out. Its last part is left alone; but of a life that is not much longer than that part
+/// (a platform's cache gives what is left of a token) a minute is used, or all of it: a short token is a token.
+fn good_for(life: Duration, margin: Duration) -> Duration {
+    life.saturating_sub(margin).max(life.min(SHORT_LIFE))
 }
 
 fn remember_for(cause: &Cause) -> Duration {

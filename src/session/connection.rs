@@ -94,7 +94,7 @@ impl AppConnection {
                 Step::End => return Piece::End,
                 Step::Abandoned(why) => return Piece::Abandoned(why),
                 Step::Reply(reply) => self.out.extend_from_slice(&reply),
-                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
+                Step::Notice(notice) => tell(notice),
                 Step::NeedInput => self.read().await,
                 // The machine lets neither happen inside a message.
                 Step::Begin(_) | Step::SignIn(_) | Step::Close(_) => {
@@ -239,7 +239,7 @@ impl Sessions {
                     connection.machine.signed_in(accepted);
                 }
                 Step::Begin(envelope) => self.message(&mut connection, envelope).await,
-                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
+                Step::Notice(notice) => tell(notice),
                 Step::Close(ending) => {
                     connection.close(ending).await;
                     return ending;
@@ -325,6 +325,13 @@ impl Sessions {
         let username_is_right = equal(login.username.expose(), expected.username.as_bytes());
         let password_is_right = equal(login.password.expose(), password.expose().as_bytes());
         username_is_right & password_is_right
+    }
+}
+
+fn tell(notice: Notice) {
+    match notice {
+        Notice::StartTlsAsked => telemetry::starttls_asked(),
+        Notice::EndNotSeen => telemetry::end_not_seen(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::smtp::command::{self, Command, Mail, Recipient, Refusal};
 use crate::smtp::data::ContentReader;
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
-use crate::smtp::sasl::Login;
+use crate::smtp::sasl::{self, Login};
 
 use super::auth::{Exchange, Progress};
 use super::incoming::{Incoming, MAX_PIECE};
@@ -74,6 +74,8 @@ pub enum Step {
 pub enum Notice {
     /// The app asked for STARTTLS.
     StartTlsAsked,
+    /// The app ended its content with a dot between line ends that are no CRLFs, and then waited in vain.
+    EndNotSeen,
 }
 
 /// Why a session ended.
@@ -152,6 +154,8 @@ pub struct Machine {
     state: State,
     transaction: Option<Transaction>,
     signed_in: bool,
+    /// Credentials that nobody needs were just accepted: what comes next may be the rest of them.
+    behind_auth: bool,
     errors: u32,
     input: BytesMut,
     /// In the middle of a line that is too long.
@@ -169,6 +173,7 @@ impl Machine {
             state: State::Greeting,
             transaction: None,
             signed_in: false,
+            behind_auth: false,
             errors: 0,
             input: BytesMut::new(),
             dropping_line: false,
@@ -274,9 +279,7 @@ impl Machine {
                     State::Closed(ending) => return Step::Close(ending),
                     State::Verdict => return Step::NeedInput,
                     _ if self.eof => {
-                        if self.is_receiving() {
-                            self.steps.push_back(Step::Abandoned(Abandoned::HungUp));
-                        }
+                        self.abandon(Abandoned::HungUp);
                         self.close(Ending::HungUp);
                     }
                     _ => return Step::NeedInput,
@@ -360,9 +363,15 @@ impl Machine {
         while let Some(shorter) = line.strip_suffix(b"\r") {
             line = shorter;
         }
+        let behind_auth = std::mem::take(&mut self.behind_auth);
         match std::mem::replace(&mut self.state, State::Commands) {
             State::Sasl(exchange) => self.sasl(exchange.respond(line)),
             _ => match command::parse(line) {
+                // An app that spreads its credentials over two lines whatever it is answered waits for a reply to each; one
+                // that takes a 500 for a refused password would never send.
+                Err(_) if behind_auth && !line.is_empty() && sasl::decode(line).is_some() => {
+                    self.signed_in(true);
+                }
                 Ok(command) => self.command(command),
                 Err(Refusal { reply, out_of_step }) => {
                     self.refuse(reply);
@@ -448,7 +457,10 @@ impl Machine {
                 self.reply(334, prompt);
             }
             Progress::Refused(reply) => self.refuse(reply),
-            Progress::Login(_) if !self.limits.login_required => self.signed_in(true),
+            Progress::Login(_) if !self.limits.login_required => {
+                self.signed_in(true);
+                self.behind_auth = true;
+            }
             Progress::Login(login) => {
                 self.state = State::SigningIn;
                 self.steps.push_back(Step::SignIn(login));
@@ -603,8 +615,20 @@ impl Machine {
             || matches!(self.transaction, Some(Transaction::Chunked(_)))
     }
 
+    /// The content ends where this app's end is no end to us: it waits for a reply, and we for more.
+    const fn has_unseen_end(&self) -> bool {
+        match &self.state {
+            State::Data(incoming) => incoming.looks_ended(),
+            State::DropData(reader, _) => reader.looks_ended(),
+            _ => false,
+        }
+    }
+
     /// Drops the transaction; the driver hears of it if its content had begun.
     fn abandon(&mut self, why: Abandoned) {
+        if self.has_unseen_end() {
+            self.steps.push_back(Step::Notice(Notice::EndNotSeen));
+        }
         if self.is_receiving() {
             self.steps.push_back(Step::Abandoned(why));
         }

@@ -6,6 +6,7 @@
 
 mod anything;
 mod broken;
+mod rule;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -36,6 +37,7 @@ fn policy(settings: &BTreeMap<&str, &str>, from_policy: &str) -> Policy {
     let more = [
         set("MAILSHIM_FROM", "from"),
         set("MAILSHIM_ALLOWED_SENDERS", "allowed senders"),
+        set("MAILSHIM_LOCAL_TO", "local to"),
         set("MAILSHIM_REDIRECT_TO", "redirect to"),
     ];
     let variables = variables.chain(more.into_iter().flatten());

@@ -15,10 +15,10 @@ const FILES: [(&str, usize); 9] = [
     ("parameters", 6),
     ("order", 6),
     ("limits", 13),
-    ("sign_in", 17),
+    ("sign_in", 20),
     ("content", 10),
     ("chunks", 16),
-    ("endings", 25),
+    ("endings", 28),
 ];
 
 #[test]
