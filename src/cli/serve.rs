@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
@@ -20,6 +20,7 @@ use crate::life::Life;
 use crate::message::Budget;
 use crate::session::Sessions;
 use crate::session::accept::{self, accept};
+use crate::session::places::Places;
 use crate::telemetry;
 use crate::transport::dial::Dialer;
 use crate::transport::http::Http;
@@ -112,7 +113,7 @@ pub async fn run(
         delivery: Delivery::Direct(relay),
         policy: Arc::new(config.policy.clone()),
         budget: Budget::default(),
-        deadlines,
+        deadlines: Arc::clone(&deadlines),
         life: seen_life,
     };
 
@@ -123,7 +124,7 @@ pub async fn run(
     if max_sessions < config.session.max_sessions {
         telemetry::few_descriptors(max_sessions, config.session.max_sessions);
     }
-    let permits = Arc::new(Semaphore::new(max_sessions));
+    let places = Places::new(max_sessions, deadlines.app_silence);
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
     }
@@ -132,7 +133,7 @@ pub async fn run(
         vital.spawn(async move { account.keep_ready().await });
     }
     for listener in sockets.smtp {
-        vital.spawn(accept(listener, sessions.clone(), Arc::clone(&permits)));
+        vital.spawn(accept(listener, sessions.clone(), Arc::clone(&places)));
     }
     let stop = async {
         stop.await;
@@ -147,13 +148,12 @@ pub async fn run(
     // Dropping the tasks closes the listeners: a new connection is refused from here on.
     vital.shutdown().await;
     life.send_replace(Life::Draining);
-    let all_sessions_ended = || permits.acquire_many(u32::try_from(max_sessions).unwrap_or(u32::MAX));
     let last_words = (config.shutdown_grace / 10).min(Duration::from_secs(1));
-    if timeout(config.shutdown_grace - last_words, all_sessions_ended()).await.is_err() {
+    if timeout(config.shutdown_grace - last_words, places.all_free()).await.is_err() {
         // What still waits is answered now.
         life.send_replace(Life::Ending);
-        let left = timeout(last_words, all_sessions_ended()).await.is_err();
-        telemetry::grace_ended(left.then(|| max_sessions - permits.available_permits()));
+        let left = timeout(last_words, places.all_free()).await.is_err();
+        telemetry::grace_ended(left.then(|| places.taken()));
     }
     let _ = timeout(last_words, accounts.close()).await;
     telemetry::stopped();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ruling::{Retry, Ruling};
-use crate::message::repair::Refusal;
+use crate::message::refusal::Refusal;
 use crate::secret::Looks;
 use crate::smtp::reply::Reply;
 

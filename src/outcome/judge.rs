@@ -3,7 +3,7 @@
 use super::fault::{Cause, Fault, Outcome, Stage, TokenFault};
 use super::ruling::{Class, Kind, Pause, Retry, Ruling, Scope, set_up, transient};
 use super::{entra, network, rules};
-use crate::message::repair::Refusal;
+use crate::message::refusal::Refusal;
 use crate::message::sender::is_usable;
 use crate::secret::Looks;
 use crate::smtp::path::Address;
@@ -184,7 +184,7 @@ fn rule_on(stage: Stage, cause: &Cause) -> Ruling {
         Cause::Token(fault) => entra::rule_on(fault),
         Cause::SetUp(_) => set_up("set_up", (3, 5)),
         Cause::HoldEnded(_, last) => held(last.as_deref()),
-        Cause::Remembered(fault, _) => Ruling { retry: Retry::Never, ..*fault.ruling() },
+        Cause::Remembered(fault, _) => remembered(fault.ruling()),
         Cause::Paced(_) => Ruling {
             kind: Kind::Always(Class::Throttled(Pause::NextMinute)),
             scope: Scope::Mailbox,
@@ -231,11 +231,17 @@ const fn unsendable(refusal: &Refusal) -> Ruling {
             (7, 1),
             "Give the app one sender, or leave it out of MAILSHIM_LOGIN_AS_SENDER.",
         ),
-        Refusal::SenderNotAllowed => (
+        Refusal::SenderNotAllowed(_) => (
             "sender_not_allowed",
             550,
             (7, 1),
             "Change the app's From, or add it to MAILSHIM_ALLOWED_SENDERS.",
+        ),
+        Refusal::SenderUnclear(_) | Refusal::NoSender => (
+            "sender_unclear",
+            550,
+            (7, 1),
+            "Let the app write one address there, such as Name <app@contoso.com>.",
         ),
     };
     let kind = Kind::Always(Class::Permanent);
@@ -263,6 +269,22 @@ fn by_reply(stage: Stage, reply: &Reply) -> Ruling {
     Ruling { name, kind, scope, retry, hint, enhanced, code: reply.code }
 }
 
+/// A refusal that is repeated from memory. Never a 5xx: what was refused then may have been granted since.
+fn remembered(ruling: &Ruling) -> Ruling {
+    let kind = unless_permanent(ruling.kind);
+    let enhanced = if kind == ruling.kind { ruling.enhanced } else { (7, 1) };
+    Ruling { kind, enhanced, retry: Retry::Never, ..*ruling }
+}
+
+const fn unless_permanent(kind: Kind) -> Kind {
+    match kind {
+        Kind::Always(Class::Permanent) | Kind::Sender | Kind::RecipientCount => {
+            Kind::Always(Class::Transient)
+        }
+        Kind::Always(_) => kind,
+    }
+}
+
 /// The hold's end says nothing new: the last fault met while waiting does. What was tried again was not permanent.
 fn held(last: Option<&Fault>) -> Ruling {
     let Some(last) = last else {
@@ -272,11 +294,5 @@ fn held(last: Option<&Fault>) -> Ruling {
         };
     };
     let last = *last.ruling();
-    let kind = match last.kind {
-        Kind::Always(Class::Permanent) | Kind::Sender | Kind::RecipientCount => {
-            Kind::Always(Class::Transient)
-        }
-        kind @ Kind::Always(_) => kind,
-    };
-    Ruling { kind, retry: Retry::Never, ..last }
+    Ruling { kind: unless_permanent(last.kind), retry: Retry::Never, ..last }
 }

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
-use mailshim::message::repair::{Note, Refusal};
+use mailshim::message::refusal::Refusal;
+use mailshim::message::repair::Note;
 use mailshim::smtp::data::{ContentReader, DotStuffer};
 
 use super::{envelope, policy, rule, send};

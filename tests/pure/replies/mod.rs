@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailshim::message::repair::Refusal;
+use mailshim::message::refusal::Refusal;
 use mailshim::outcome::{
     Alert, Cause, Class, Context, Fault, Judgement, Outcome, ProxyFault, ProxyReason, Retry, Scope, Stage,
     TlsFault, TlsReason, TokenFault, judge,
@@ -138,6 +138,16 @@ fn others() -> Vec<Fault> {
     ] {
         all.push(fault(Stage::Wait, Cause::HoldEnded(second(45), last(cause))));
     }
+    for cause in [
+        refused(
+            Stage::Verdict,
+            "554 5.2.252 SendAsDenied; a@contoso.com not allowed to send as b@contoso.com",
+        ),
+        refused(Stage::Verdict, "554 5.2.2 mailbox full; STOREDRV"),
+        refused(Stage::Auth, "535 5.7.3 Authentication unsuccessful"),
+    ] {
+        all.push(fault(cause.stage(), Cause::Remembered(Arc::new(cause), second(59))));
+    }
     all.push(fault(Stage::Content, Cause::AppTooSlow));
     all.push(fault(Stage::Wait, Cause::ShuttingDown));
     for refusal in [
@@ -145,8 +155,10 @@ fn others() -> Vec<Fault> {
         Refusal::TooManyHops(101),
         Refusal::Loop,
         Refusal::Partial,
-        Refusal::SenderNotAllowed,
+        Refusal::SenderNotAllowed("From"),
         Refusal::BccShown,
+        Refusal::SenderUnclear("Sender"),
+        Refusal::NoSender,
         Refusal::SendersDiffer,
     ] {
         all.push(fault(Stage::Content, Cause::Unsendable(refusal)));
@@ -313,6 +325,7 @@ fn only_what_will_never_pass_is_5xx_and_the_hint_survives() {
         assert_eq!(is.code / 100 == 5, is.class == Class::Permanent, "{reply}");
         assert!(matches!(reply.code, 451 | 454 | 550..=554), "{reply}");
         assert!(reply.code < 500 || is.class == Class::Permanent, "{reply}");
+        assert!(reply.code < 500 || !matches!(fault.cause(), Cause::Remembered(..)), "from memory: {reply}");
         let definite = matches!(fault.cause(), Cause::Refused(reply) if reply.code >= 500)
             || matches!(fault.cause(), Cause::Refused(_) if is.rule == "too_many_recipients")
             || matches!(fault.cause(), Cause::Unsendable(_))
