@@ -17,11 +17,8 @@ pub mod repair;
 pub mod prepare;
 pub mod record;
 
-pub use content::{
-    Abandoned, Awaited, Budget, HeaderBlock, HeldContent, MAX_HELD, MAX_HELD_TOGETHER, Piece, Released,
-    Source, header_field,
-};
+pub use content::{Abandoned, Awaited, Budget, HeaderBlock, HeldContent, Piece, Source};
 pub use envelope::Envelope;
 pub use id::MessageId;
-pub use prepare::{Message, NotPrepared, Prepared, prepare};
+pub use prepare::{Message, NotPrepared, prepare};
 pub use record::DeliveryRecord;

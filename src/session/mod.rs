@@ -8,4 +8,4 @@ pub mod places;
 mod auth;
 mod incoming;
 
-pub use connection::{AppConnection, Sessions};
+pub use connection::Sessions;
