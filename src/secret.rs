@@ -135,34 +135,6 @@ pub(crate) fn read_value_file(path: &Path) -> Result<String, String> {
     if text.is_empty() { Err("is empty".to_string()) } else { Ok(text) }
 }
 
-/// Whatever can be a token or a SASL response: a JWT, base64 of `user=`, or a run of base64 longer than any id.
-pub(crate) fn without_secrets(text: &str) -> String {
-    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_' | '.');
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        let run = &rest[..rest.find(|c| !base64(c)).unwrap_or(rest.len())];
-        let secret = (run.len() >= 16 && ["eyJ", "dXNlcj"].iter().any(|start| run.contains(start)))
-            || (run.len() >= 120 && run.bytes().any(|b| b.is_ascii_lowercase() && !b.is_ascii_hexdigit()));
-        kept.push_str(if secret { "[redacted]" } else { run });
-        rest = &rest[run.len()..];
-        if let Some(other) = rest.chars().next() {
-            kept.push(other);
-            rest = &rest[other.len_utf8()..];
-        }
-    }
-    kept
-}
-
-/// For a log line: no control characters, no invisible ones that turn a line's direction; the rest as it came.
-pub fn printable(text: &str) -> String {
-    let hostile = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    without_secrets(text).chars().map(|c| if hostile(c) { ' ' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

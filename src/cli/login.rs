@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::USAGE;
+use super::exit::USAGE;
 use crate::config::{self, Login};
 use crate::deadlines::Deadlines;
 use crate::identity::grant::{self, Polled, Token};

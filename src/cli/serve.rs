@@ -45,6 +45,15 @@ pub struct Sockets {
     pub http: Option<TcpListener>,
 }
 
+/// When the first sign-in is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstSignIn {
+    /// At the start: what is wrong is told before the first mail finds it.
+    AtStart,
+    /// With the first mail, for tests that count connections.
+    WithFirstMail,
+}
+
 /// Binds every address.
 ///
 /// # Errors
@@ -81,6 +90,7 @@ pub async fn run(
     config: &Config,
     deadlines: Deadlines,
     sockets: Sockets,
+    first_sign_in: FirstSignIn,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failed> {
     let (life, seen_life) = watch::channel(Life::Running);
@@ -116,7 +126,9 @@ pub async fn run(
     let permits = Arc::new(Semaphore::new(max_sessions));
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
-        // Somebody may ask whether mail would go out: it is found out at the start, not by the first mail.
+    }
+    // The log tells whether mail would go out, whether or not anybody can ask over HTTP.
+    if first_sign_in == FirstSignIn::AtStart {
         vital.spawn(async move { account.keep_ready().await });
     }
     for listener in sockets.smtp {

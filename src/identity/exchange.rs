@@ -9,7 +9,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::grant::{self, Assertion, Token, TokenRequest};
 use super::token_file;
-use crate::identity::certificate::CertificateFile;
+use crate::identity::certificate_file::CertificateFile;
 use crate::identity::sign_in::{Application, ManagedEndpoint, ManagedIdentity, TokenSource};
 use crate::outcome::{Cause, TokenFault};
 use crate::secret::{Looks, Secret, SecretSource};
@@ -51,10 +51,12 @@ impl Exchange {
             Self::Source { source: TokenSource::Secret(_, secret), .. } => {
                 Some(secret.read().ok()?.expose().as_bytes().to_vec())
             }
-            Self::Source { source: TokenSource::Certificate(_, file), .. } => std::fs::read(&file.path).ok(),
+            Self::Source { source: TokenSource::Certificate(_, file), .. } => {
+                Some(file.octets().ok()?.expose().clone())
+            }
             Self::Source {
                 source: TokenSource::Workload(_, path) | TokenSource::Refresh(_, path), ..
-            } => std::fs::read(path).ok(),
+            } => Some(SecretSource::File(path.clone()).read().ok()?.expose().as_bytes().to_vec()),
             Self::Source { source: TokenSource::Managed(_), .. } => None,
             #[cfg(test)]
             Self::Scripted(_) => None,

@@ -10,7 +10,8 @@
 //! At most one exchange is under way, in a task of its own: a mail that is given up stops waiting and nothing else.
 
 pub mod grant;
-pub mod certificate;
+mod certificate;
+pub mod certificate_file;
 mod exchange;
 pub mod sign_in;
 pub mod token_file;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::identity::certificate::CertificateFile;
+use crate::identity::certificate_file::CertificateFile;
 use crate::names::{Authority, LocalUrl, Mailbox};
 use crate::secret::SecretSource;
 

@@ -8,7 +8,7 @@ use tokio::time::{advance, sleep};
 
 use super::*;
 use crate::deadlines::Deadlines;
-use crate::identity::certificate::CertificateFile;
+use crate::identity::certificate_file::CertificateFile;
 use crate::identity::sign_in::{Application, TokenSource};
 use crate::names::{Authority, Mailbox};
 use crate::transport::dial::Dialer;

@@ -27,7 +27,7 @@ use metrics::metrics;
 
 use crate::message::MessageId;
 use crate::outcome::{Context, Fault, judge};
-use crate::secret::printable;
+use crate::redact::printable;
 
 pub use addresses::AddressDetail;
 pub use filter::LogFilter;

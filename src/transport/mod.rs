@@ -4,4 +4,5 @@ pub mod dial;
 pub mod proxy;
 pub mod tls;
 pub mod watch;
+pub mod answer;
 pub mod http;

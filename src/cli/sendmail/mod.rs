@@ -15,7 +15,7 @@ use recipients::Sorted;
 use super::client::letter::{self, Letter};
 use super::client::{Deadlines, Envelope, Failure, Shim};
 use crate::config::{self, Client};
-use crate::secret::printable;
+use crate::redact::printable;
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 

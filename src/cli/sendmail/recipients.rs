@@ -8,7 +8,7 @@ use crate::message::address;
 use crate::message::block;
 use crate::message::header::{self, Field, Value};
 use crate::message::phrase;
-use crate::secret::printable;
+use crate::redact::printable;
 use crate::smtp::path::Address;
 
 /// A message's header, sorted.

@@ -1,4 +1,10 @@
+use std::time::Duration;
+
+use super::answer::{MAX_CODES, MAX_DESCRIPTION, MAX_WORD};
 use super::*;
+use crate::outcome::TokenFault;
+use crate::secret::Secret;
+use crate::transport::answer::Answer;
 
 const SECRET: &str = "a&b=c+d %ü~Q";
 
