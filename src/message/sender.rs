@@ -177,7 +177,7 @@ mod tests {
             "x@[127.0.0.1]",
             "x@[IPv6:::1]",
             "x@10.0.0.5",
-            "x@contoso.com.",
+            "x@contoso.com..",
             "x@contoso..com",
         ] {
             assert!(!is_usable(&address(text)), "{text}");
