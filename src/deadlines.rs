@@ -49,6 +49,8 @@ pub struct Deadlines {
     pub fresh: Duration,
     /// A courtesy when the verdict is known already: QUIT or RSET and its reply, a closing server's last words.
     pub quit: Duration,
+    /// How long freed memory is kept before it goes back to the system.
+    pub trim: Duration,
     /// `exec`: from the shim's start to its listening.
     pub shim_start: Duration,
     /// `exec`: the shim's reading of the configuration that it is handed.
@@ -87,6 +89,7 @@ impl Default for Deadlines {
             age: seconds(540),
             fresh: seconds(10),
             quit: seconds(2),
+            trim: seconds(20),
             shim_start: seconds(30),
             shim_handover: seconds(2),
             shim_overtime: seconds(5),

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::trim;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
@@ -132,6 +133,8 @@ pub async fn run(
     if first_sign_in == FirstSignIn::AtStart {
         vital.spawn(async move { account.keep_ready().await });
     }
+    let (small, every) = (Arc::clone(&places), deadlines.trim);
+    vital.spawn(async move { trim::keep_small(&small, every).await });
     for listener in sockets.smtp {
         vital.spawn(accept(listener, sessions.clone(), Arc::clone(&places)));
     }

@@ -3,17 +3,14 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::budget::{Budget, Share};
 use super::{block, header};
 
 /// Content of one message that is held in memory, in octets; beyond it, content streams.
 pub const MAX_HELD: usize = 256 * 1024;
-/// Content of all messages together that is held in memory, in octets.
-pub const MAX_HELD_TOGETHER: usize = 8 * 1024 * 1024;
 
 /// Why content did not become whole, or why nobody waits for the verdict any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,27 +77,6 @@ impl Source for Memory {
     }
 }
 
-/// The memory that all sessions share for held content.
-#[derive(Clone, Debug, Default)]
-pub struct Budget(Arc<AtomicUsize>);
-
-impl Budget {
-    /// Takes `octets` if they are left.
-    fn take(&self, octets: usize) -> bool {
-        let take = |used: usize| (used + octets <= MAX_HELD_TOGETHER).then_some(used + octets);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
-    }
-
-    fn give_back(&self, octets: usize) {
-        self.0.fetch_sub(octets, Ordering::Relaxed);
-    }
-
-    /// Octets in use.
-    pub fn used(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// A message's content: what is held of it, and the source of the rest.
 ///
 /// While all of it is held it can be sent again; once a chunk has been let go it cannot.
@@ -113,6 +89,8 @@ pub struct HeldContent<'a> {
     octets: u64,
     reserved: usize,
     budget: Budget,
+    /// Where the header block is counted.
+    share: Option<Share>,
 }
 
 /// Octets of one chunk of a header block.
@@ -133,6 +111,21 @@ pub struct HeaderBlock {
     pub taken: usize,
 }
 
+/// Why a header block cannot be taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The content will not become whole.
+    Abandoned(Abandoned),
+    /// There is no memory for it now.
+    NoRoom,
+}
+
+impl From<Abandoned> for Missing {
+    fn from(why: Abandoned) -> Self {
+        Self::Abandoned(why)
+    }
+}
+
 /// Content was let go: it cannot be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Released;
@@ -142,7 +135,15 @@ impl<'a> HeldContent<'a> {
     pub fn new(source: impl Source + 'a, budget: Budget) -> Self {
         let (kept, position, octets, reserved) = (VecDeque::new(), 0, 0, 0);
         let source = Box::new(source);
-        Self { kept, position, source, complete: false, released: false, octets, reserved, budget }
+        let (complete, released, share) = (false, false, None);
+        Self { kept, position, source, complete, released, octets, reserved, budget, share }
+    }
+
+    /// Counts its header block in this share; otherwise it is counted nowhere.
+    #[must_use]
+    pub fn within(mut self, share: Share) -> Self {
+        self.share = Some(share);
+        self
     }
 
     /// Content that is in memory as a whole.
@@ -159,6 +160,7 @@ impl<'a> HeldContent<'a> {
             octets,
             reserved: 0,
             budget,
+            share: None,
         }
     }
 
@@ -187,17 +189,17 @@ impl<'a> HeldContent<'a> {
         Ok(())
     }
 
-    /// Takes the header block out; what is left begins with the body. Reads on where it has not yet come whole: it is
-    /// held in any case, whatever the budget says. Call it before anything is sent.
+    /// Takes the header block out; what is left begins with the body. Reads on where it has not yet come whole. Call it
+    /// before anything is sent.
     ///
     /// # Errors
-    /// The content will not become whole.
-    pub async fn take_header_block(&mut self) -> Result<Option<HeaderBlock>, Abandoned> {
-        let mut octets = BytesMut::new();
+    /// The content will not become whole, or there is no room for the block.
+    pub async fn take_header_block(&mut self) -> Result<Option<HeaderBlock>, Missing> {
+        let mut octets = Vec::new();
         let mut finder = block::EndFinder::default();
         loop {
             if let Some(end) = finder.find(&octets, self.complete && self.kept.is_empty()) {
-                let mut octets = octets.freeze();
+                let mut octets = Bytes::from(octets);
                 let body = octets.split_off(end.body);
                 self.octets -= octets.len() as u64;
                 let taken = HeaderBlock {
@@ -210,6 +212,10 @@ impl<'a> HeldContent<'a> {
                     shows_bcc: end.shows_bcc,
                     taken: octets.len(),
                 };
+                self.keep_header(octets.len());
+                if self.budget.take(body.len()) {
+                    self.reserved += body.len();
+                }
                 self.put_front(body);
                 return Ok(Some(taken).filter(|taken| taken.fields.len() <= header::MAX_HEADER_BLOCK));
             }
@@ -217,7 +223,10 @@ impl<'a> HeldContent<'a> {
                 return Ok(None);
             }
             let chunk = match self.kept.pop_front() {
-                Some(chunk) => chunk,
+                Some(chunk) => {
+                    self.unreserve(chunk.len());
+                    chunk
+                }
                 None => match self.source.next().await {
                     Piece::Chunk(chunk) => {
                         self.octets += chunk.len() as u64;
@@ -227,22 +236,41 @@ impl<'a> HeldContent<'a> {
                         self.complete = true;
                         continue;
                     }
-                    Piece::Abandoned(why) => return Err(why),
+                    Piece::Abandoned(why) => return Err(why.into()),
                 },
             };
+            if !self.keep_header(octets.len() + chunk.len()) {
+                return Err(Missing::NoRoom);
+            }
             if octets.is_empty() {
                 // Most header blocks end in the first chunk, which is not copied.
                 octets = chunk.into();
             } else {
+                // Never a doubling: 64 blocks at once would take twice what is counted.
+                octets.reserve_exact(chunk.len());
                 octets.extend_from_slice(&chunk);
             }
         }
     }
 
     /// Puts a header block before what is left.
-    pub fn put_header_block(&mut self, block: Vec<u8>) {
+    pub fn put_header_block(&mut self, mut block: Vec<u8>) {
         self.octets += block.len() as u64;
+        block.shrink_to_fit();
+        // Hardly longer than the one that came, for which there was room.
+        self.keep_header(block.len());
         self.put_front(block.into());
+    }
+
+    fn keep_header(&self, octets: usize) -> bool {
+        self.share.as_ref().is_none_or(|share| share.keep_header(octets))
+    }
+
+    /// A chunk of this size is held no longer, or is counted elsewhere.
+    fn unreserve(&mut self, octets: usize) {
+        let reserved = octets.min(self.reserved);
+        self.reserved -= reserved;
+        self.budget.give_back(reserved);
     }
 
     fn put_front(&mut self, octets: Bytes) {
@@ -274,9 +302,7 @@ impl<'a> HeldContent<'a> {
         }
         self.released = true;
         if let Some(chunk) = self.kept.pop_front() {
-            let reserved = chunk.len().min(self.reserved);
-            self.reserved -= reserved;
-            self.budget.give_back(reserved);
+            self.unreserve(chunk.len());
             return Piece::Chunk(chunk);
         }
         if self.complete {
@@ -329,6 +355,7 @@ impl<'a> HeldContent<'a> {
 impl Drop for HeldContent<'_> {
     fn drop(&mut self) {
         self.budget.give_back(self.reserved);
+        self.keep_header(0);
     }
 }
 
@@ -376,16 +403,6 @@ mod tests {
         assert_eq!(all(&mut held).await, b"abc");
         held.drain().await.unwrap();
         assert_eq!(held.rewind(), Err(Released));
-    }
-
-    #[test]
-    fn the_budget_is_shared_and_bounded() {
-        let budget = Budget::default();
-        assert!(budget.take(MAX_HELD_TOGETHER));
-        assert!(!budget.take(1));
-        budget.give_back(10);
-        assert!(budget.take(10));
-        assert_eq!(budget.used(), MAX_HELD_TOGETHER);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod id;
 pub mod envelope;
+pub mod budget;
 pub mod content;
 pub mod header;
 pub mod block;
@@ -15,9 +16,9 @@ pub mod repair;
 pub mod prepare;
 pub mod record;
 
+pub use budget::{Budget, MAX_HELD_TOGETHER, Share};
 pub use content::{
-    Abandoned, Awaited, Budget, HeaderBlock, HeldContent, MAX_HELD, MAX_HELD_TOGETHER, Piece, Released,
-    Source, header_field,
+    Abandoned, Awaited, HeaderBlock, HeldContent, MAX_HELD, Missing, Piece, Released, Source, header_field,
 };
 pub use envelope::Envelope;
 pub use id::MessageId;

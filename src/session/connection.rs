@@ -1,10 +1,13 @@
 //! One connection of the app: the socket and the deadlines around the pure [`machine`](super::machine).
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::SystemTime;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -15,9 +18,10 @@ use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
 use crate::life::Life;
 use crate::message::policy::Policy;
+use crate::message::repair::Note;
 use crate::message::{
-    Abandoned, Awaited, Budget, DeliveryRecord, Envelope, HeldContent, MessageId, NotPrepared, Piece, Source,
-    prepare,
+    Abandoned, Awaited, Budget, DeliveryRecord, Envelope, HeldContent, MessageId, NotPrepared, Piece, Share,
+    Source, prepare,
 };
 use crate::outcome::{Cause, Context, Fault, Outcome, Stage};
 use crate::smtp::path::Address;
@@ -30,8 +34,10 @@ use crate::wire::BoxedWire;
 const READ: usize = 16 * 1024;
 /// Replies that are written at the latest when they have grown to this.
 const FLUSH: usize = 8 * 1024;
-/// What is read ahead while the app waits for its verdict, to notice that it hung up.
-const READ_AHEAD: usize = 64 * 1024;
+/// What is read ahead while the app waits for its verdict, to notice that it hung up, or has said QUIT before.
+const READ_AHEAD: usize = 4 * 1024;
+/// What is read and dropped at the end, at most.
+const UNREAD: usize = 64 * 1024;
 
 /// What all sessions share.
 #[derive(Clone)]
@@ -52,11 +58,12 @@ pub struct Sessions {
     pub life: watch::Receiver<Life>,
 }
 
-/// The policy, and what is left of today's recipients.
+/// The policy, what is left of today's recipients, and the session's share of memory.
 #[derive(Debug)]
 struct SenderGuard {
     policy: Arc<Policy>,
     delivery: Delivery,
+    share: Share,
 }
 
 impl Guard for SenderGuard {
@@ -68,6 +75,10 @@ impl Guard for SenderGuard {
     fn refuse_recipient(&self, recipient: &Address) -> Option<Reply> {
         self.policy.refuse_recipient(recipient)
     }
+
+    fn keep_envelope(&self, octets: usize) -> bool {
+        self.share.keep_envelope(octets)
+    }
 }
 
 /// The app's socket with its machine.
@@ -75,7 +86,6 @@ pub struct AppConnection {
     wire: BoxedWire,
     machine: Machine,
     out: BytesMut,
-    input: Box<[u8]>,
     /// When it was greeted.
     begun: Instant,
     /// The command line that has begun, and when.
@@ -92,7 +102,6 @@ impl AppConnection {
             wire,
             machine,
             out: BytesMut::new(),
-            input: vec![0; READ].into_boxed_slice(),
             begun: Instant::now(),
             line: None,
             envelope_since: None,
@@ -122,12 +131,8 @@ impl AppConnection {
     /// Ends when the app has hung up without having said QUIT.
     async fn hung_up(&mut self) -> Abandoned {
         while !self.machine.has_quit() && self.machine.unread() < READ_AHEAD {
-            match self.wire.read(&mut self.input).await {
-                Ok(0) | Err(_) => {
-                    self.machine.eof();
-                    return Abandoned::HungUp;
-                }
-                Ok(octets) => self.machine.received(&self.input[..octets]),
+            if !self.receive().await {
+                return Abandoned::HungUp;
             }
         }
         std::future::pending().await
@@ -162,6 +167,25 @@ impl AppConnection {
         ends
     }
 
+    /// Hands the machine what comes from the socket, or its end; false then. The octets pass through the stack: a buffer
+    /// for each of 64 idle sessions would be a megabyte.
+    async fn receive(&mut self) -> bool {
+        let (wire, machine) = (&mut self.wire, &mut self.machine);
+        poll_fn(|context| {
+            let mut octets = [0; READ];
+            let mut buffer = ReadBuf::new(&mut octets);
+            let read = ready!(Pin::new(&mut *wire).poll_read(context, &mut buffer));
+            let came = read.is_ok() && !buffer.filled().is_empty();
+            if came {
+                machine.received(buffer.filled());
+            } else {
+                machine.eof();
+            }
+            Poll::Ready(came)
+        })
+        .await
+    }
+
     /// Writes what is owed, then reads once.
     async fn read(&mut self) {
         if self.flush().await {
@@ -178,10 +202,8 @@ impl AppConnection {
             // Looked at first: octets that are there already would be read however late they are.
             return self.machine.idle();
         }
-        match timeout_at(ends, self.wire.read(&mut self.input)).await {
-            Ok(Ok(0) | Err(_)) => self.machine.eof(),
-            Ok(Ok(octets)) => self.machine.received(&self.input[..octets]),
-            Err(_) => self.machine.idle(),
+        if timeout_at(ends, self.receive()).await.is_err() {
+            self.machine.idle();
         }
     }
 
@@ -241,8 +263,9 @@ impl AppConnection {
         let parting = async {
             let _ = self.wire.shutdown().await;
             let mut unread = 0;
-            while !ended_in_step && unread < READ_AHEAD {
-                match self.wire.read(&mut self.input).await {
+            let mut dropped = [0; 1024];
+            while !ended_in_step && unread < UNREAD {
+                match self.wire.read(&mut dropped).await {
                     Ok(0) | Err(_) => break,
                     Ok(octets) => unread += octets,
                 }
@@ -267,9 +290,11 @@ impl Sessions {
         let machine = if place.is_newcomers() { Machine::newcomer(limits) } else { Machine::new(limits) };
         let mut connection = AppConnection::new(wire, machine, Arc::clone(&self.deadlines));
         let _open = telemetry::session_open();
+        let share = self.budget.share();
         connection.machine.guard(Arc::new(SenderGuard {
             policy: Arc::clone(&self.policy),
             delivery: self.delivery.clone(),
+            share: share.clone(),
         }));
         let mut life = self.life.clone();
         loop {
@@ -306,7 +331,10 @@ impl Sessions {
                     let accepted = self.accepts(&login);
                     connection.machine.signed_in(accepted);
                 }
-                Step::Begin(envelope) => self.message(&mut connection, envelope).await,
+                Step::Begin(envelope) => {
+                    self.message(&mut connection, envelope, &share).await;
+                    share.keep_envelope(0);
+                }
                 Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
                 Step::Close(ending) => {
                     connection.close(ending).await;
@@ -319,10 +347,10 @@ impl Sessions {
     }
 
     /// One message, from the first octet of its content to the answer.
-    async fn message(&self, connection: &mut AppConnection, given: Envelope) {
+    async fn message(&self, connection: &mut AppConnection, mut given: Envelope, share: &Share) {
         let id = MessageId::next(SystemTime::now());
         let begun = Instant::now();
-        let mut content = HeldContent::new(&mut *connection, self.budget.clone());
+        let mut content = HeldContent::new(&mut *connection, self.budget.clone()).within(share.clone());
         let mut received = None;
         let prepared = timeout(self.deadlines.app_held, async {
             content.fill().await?;
@@ -337,12 +365,20 @@ impl Sessions {
                 (Ok(Outcome::Failed(fault)), DeliveryRecord::default(), None)
             }
             Ok(Ok(prepared)) => {
+                if !prepared.changes.contains(&Note::Redirected) {
+                    // The same stand in the message, and 500 with an ORCPT each are some hundred kilobytes.
+                    given.recipients = Vec::new();
+                }
                 let (verdict, record) = self.delivery.deliver(&prepared.message, &mut content).await;
                 (verdict, record, Some(prepared))
             }
             Ok(Err(NotPrepared::Unsendable(refusal))) => {
                 let cause = Cause::Unsendable(refusal);
                 (Ok(Outcome::Failed(Fault::new(Stage::Content, cause))), DeliveryRecord::default(), None)
+            }
+            Ok(Err(NotPrepared::NoRoom)) => {
+                let fault = Fault::new(Stage::Content, Cause::NoRoom);
+                (Ok(Outcome::Failed(fault)), DeliveryRecord::default(), None)
             }
             Ok(Err(NotPrepared::Abandoned(why))) => (Err(why), DeliveryRecord::default(), None),
         };

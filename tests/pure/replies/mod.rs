@@ -122,6 +122,7 @@ fn others() -> Vec<Fault> {
         all.push(fault(Stage::Wait, Cause::HoldEnded(second(45), last(cause))));
     }
     all.push(fault(Stage::Content, Cause::AppTooSlow));
+    all.push(fault(Stage::Content, Cause::NoRoom));
     all.push(fault(Stage::Wait, Cause::ShuttingDown));
     for refusal in [
         Refusal::HeaderTooLong,
