@@ -34,6 +34,8 @@ pub struct Deadlines {
     /// Where all places are taken: the silence between two transactions after which a session makes room, and what a
     /// newcomer has for its first command.
     pub app_silence: Duration,
+    /// Between two looks at an app that has sent a FIN, and a fifth of the time between the later ones.
+    pub app_look: Duration,
     /// Writing a reply to the app: one that does not read must not keep a slot.
     pub app_write: Duration,
     /// The time that a streamed mail is waited for, as a whole: Exchange ends a session at 10 minutes even while it is
@@ -82,6 +84,7 @@ impl Default for Deadlines {
             app_envelope: seconds(600),
             app_held: seconds(600),
             app_silence: seconds(10),
+            app_look: Duration::from_millis(200),
             app_write: seconds(60),
             stream: seconds(480),
             stream_window: seconds(30),

@@ -49,9 +49,13 @@ pub trait Source: Send {
     /// Reads the next piece. Nothing is read unless it is awaited: not asking is the back-pressure.
     fn next(&mut self) -> Awaited<'_, Piece>;
 
-    /// Ends when nobody waits for the verdict any more; for ever pending where that cannot be known. It is asked once
-    /// all content has come: before that, [`Source::next`] tells of it.
+    /// Ends when nobody waits for the verdict any more; for ever pending where that cannot be known.
     fn gone(&mut self) -> Awaited<'_, Abandoned>;
+
+    /// Whether the verdict is still waited for. It is asked once, when all that is left to send is the end.
+    fn stays(&mut self) -> Awaited<'_, Result<(), Abandoned>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 impl<S: Source + ?Sized> Source for &mut S {
@@ -61,6 +65,10 @@ impl<S: Source + ?Sized> Source for &mut S {
 
     fn gone(&mut self) -> Awaited<'_, Abandoned> {
         (**self).gone()
+    }
+
+    fn stays(&mut self) -> Awaited<'_, Result<(), Abandoned>> {
+        (**self).stays()
     }
 }
 
@@ -86,6 +94,8 @@ pub struct HeldContent<'a> {
     source: Box<dyn Source + 'a>,
     complete: bool,
     released: bool,
+    /// Nobody sends it any more.
+    draining: bool,
     octets: u64,
     reserved: usize,
     budget: Budget,
@@ -135,8 +145,8 @@ impl<'a> HeldContent<'a> {
     pub fn new(source: impl Source + 'a, budget: Budget) -> Self {
         let (kept, position, octets, reserved) = (VecDeque::new(), 0, 0, 0);
         let source = Box::new(source);
-        let (complete, released, share) = (false, false, None);
-        Self { kept, position, source, complete, released, octets, reserved, budget, share }
+        let (complete, released, draining, share) = (false, false, false, None);
+        Self { kept, position, source, complete, released, draining, octets, reserved, budget, share }
     }
 
     /// Counts its header block in this share; otherwise it is counted nowhere.
@@ -157,6 +167,7 @@ impl<'a> HeldContent<'a> {
             source,
             complete: true,
             released: false,
+            draining: false,
             octets,
             reserved: 0,
             budget,
@@ -311,10 +322,30 @@ impl<'a> HeldContent<'a> {
         let next = self.source.next().await;
         match &next {
             Piece::Chunk(chunk) => self.octets += chunk.len() as u64,
-            Piece::End => self.complete = true,
+            Piece::End => {
+                self.complete = true;
+                return self.end().await;
+            }
             Piece::Abandoned(_) => {}
         }
         next
+    }
+
+    /// The end of what streams, if it may still be sent.
+    async fn end(&mut self) -> Piece {
+        match self.stays().await {
+            Ok(()) => Piece::End,
+            Err(why) => Piece::Abandoned(why),
+        }
+    }
+
+    /// Whether the verdict is still waited for. Ask it before content that is held as a whole is sent; what streams asks it
+    /// at its end.
+    ///
+    /// # Errors
+    /// Nobody waits any more: the end must not be sent.
+    pub async fn stays(&mut self) -> Result<(), Abandoned> {
+        if self.draining { Ok(()) } else { self.source.stays().await }
     }
 
     /// Begins again from the first octet.
@@ -334,7 +365,7 @@ impl<'a> HeldContent<'a> {
     /// # Errors
     /// The content will not become whole.
     pub async fn drain(&mut self) -> Result<(), Abandoned> {
-        self.released = true;
+        (self.released, self.draining) = (true, true);
         self.kept.clear();
         self.budget.give_back(std::mem::take(&mut self.reserved));
         while !self.complete {
@@ -345,10 +376,9 @@ impl<'a> HeldContent<'a> {
         Ok(())
     }
 
-    /// Ends when nobody waits for the verdict any more, after the content was whole. While content is still to come the
-    /// source tells of it itself.
+    /// Ends when nobody waits for the verdict any more.
     pub async fn gone(&mut self) -> Abandoned {
-        if self.complete { self.source.gone().await } else { std::future::pending().await }
+        self.source.gone().await
     }
 }
 

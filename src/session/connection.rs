@@ -1,7 +1,7 @@
 //! One connection of the app: the socket and the deadlines around the pure [`machine`](super::machine).
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::SystemTime;
@@ -9,9 +9,10 @@ use std::time::SystemTime;
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::machine::{Ending, Guard, Limits, Machine, Notice, Step};
+use super::peer::{BoxedAppWire, Peer};
 use super::places::Place;
 use crate::credential::AppLogin;
 use crate::deadlines::Deadlines;
@@ -28,7 +29,6 @@ use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::Login;
 use crate::telemetry;
-use crate::wire::BoxedWire;
 
 /// Octets of one read of the socket.
 const READ: usize = 16 * 1024;
@@ -81,9 +81,20 @@ impl Guard for SenderGuard {
     }
 }
 
+/// How the app's octets ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// A FIN: the app has gone, or will only read from here on.
+    Fin,
+    /// A FIN, and the app reads on.
+    HalfClosed,
+    /// A reset.
+    Reset,
+}
+
 /// The app's socket with its machine.
 pub struct AppConnection {
-    wire: BoxedWire,
+    wire: BoxedAppWire,
     machine: Machine,
     out: BytesMut,
     /// When it was greeted.
@@ -92,12 +103,13 @@ pub struct AppConnection {
     line: Option<(u64, Instant)>,
     envelope_since: Option<Instant>,
     dropping_since: Option<Instant>,
+    end: Option<End>,
     deadlines: Arc<Deadlines>,
 }
 
 impl AppConnection {
     /// A connection that is about to be greeted.
-    pub fn new(wire: BoxedWire, machine: Machine, deadlines: Arc<Deadlines>) -> Self {
+    pub fn new(wire: BoxedAppWire, machine: Machine, deadlines: Arc<Deadlines>) -> Self {
         Self {
             wire,
             machine,
@@ -106,6 +118,7 @@ impl AppConnection {
             line: None,
             envelope_since: None,
             dropping_since: None,
+            end: None,
             deadlines,
         }
     }
@@ -130,12 +143,31 @@ impl AppConnection {
 
     /// Ends when the app has hung up without having said QUIT.
     async fn hung_up(&mut self) -> Abandoned {
-        while !self.machine.has_quit() && self.machine.unread() < READ_AHEAD {
-            if !self.receive().await {
-                return Abandoned::HungUp;
+        let again = 5 * self.deadlines.app_look;
+        if !self.machine.owes_verdict() {
+            // Behind content that is unread its end cannot be seen: of an app that is gone nobody holds the socket.
+            while self.wire.peer().await != Peer::Gone {
+                sleep(again).await;
             }
+            self.machine.gone();
+            return Abandoned::HungUp;
         }
-        std::future::pending().await
+        while self.reads_ahead() {
+            self.receive().await;
+        }
+        if self.machine.has_quit() {
+            return std::future::pending().await;
+        }
+        if self.end.is_none() {
+            self.wire.closed().await;
+            self.end = Some(End::Fin);
+        }
+        // Nothing tells of the rest: one that half-closed first and goes then sends no second FIN.
+        while self.reads_on().await {
+            sleep(again).await;
+        }
+        self.machine.gone();
+        Abandoned::HungUp
     }
 
     /// When the app must have sent more: what it has begun has an end too, or an octet now and then would keep its place
@@ -170,20 +202,72 @@ impl AppConnection {
     /// Hands the machine what comes from the socket, or its end; false then. The octets pass through the stack: a buffer
     /// for each of 64 idle sessions would be a megabyte.
     async fn receive(&mut self) -> bool {
-        let (wire, machine) = (&mut self.wire, &mut self.machine);
+        let (wire, machine, seen) = (&mut self.wire, &mut self.machine, &mut self.end);
         poll_fn(|context| {
             let mut octets = [0; READ];
             let mut buffer = ReadBuf::new(&mut octets);
             let read = ready!(Pin::new(&mut *wire).poll_read(context, &mut buffer));
-            let came = read.is_ok() && !buffer.filled().is_empty();
-            if came {
-                machine.received(buffer.filled());
-            } else {
-                machine.eof();
+            let end = match read {
+                Ok(()) if buffer.filled().is_empty() => Some(End::Fin),
+                Ok(()) => None,
+                Err(_) => Some(End::Reset),
+            };
+            match end {
+                None => machine.received(buffer.filled()),
+                Some(_) => machine.eof(),
             }
-            Poll::Ready(came)
+            *seen = seen.or(end);
+            Poll::Ready(end.is_none())
         })
         .await
+    }
+
+    /// Whether the app is still there, once its octets have ended. A lingering close was seen to look like a half-close for
+    /// some milliseconds: only what looks so twice is one.
+    async fn reads_on(&mut self) -> bool {
+        let sure = match self.end {
+            None => return true,
+            Some(End::Reset) => return false,
+            Some(End::HalfClosed) => true,
+            Some(End::Fin) => false,
+        };
+        let mut peer = self.wire.peer().await;
+        if !sure && matches!(peer, Peer::HalfClosed | Peer::Open) {
+            sleep(self.deadlines.app_look).await;
+            peer = self.wire.peer().await;
+        }
+        // Where nobody can say, it is gone.
+        let reads_on = peer == Peer::HalfClosed;
+        if reads_on {
+            self.end = Some(End::HalfClosed);
+        }
+        reads_on
+    }
+
+    /// Looks once for octets that are there, and for their end.
+    async fn look(&mut self) {
+        while self.reads_ahead() {
+            let mut receive = pin!(self.receive());
+            let polled = poll_fn(|context| Poll::Ready(receive.as_mut().poll(context))).await;
+            if polled.is_pending() {
+                break;
+            }
+        }
+    }
+
+    /// Whether more may be read while the app waits for its verdict.
+    fn reads_ahead(&self) -> bool {
+        self.end.is_none() && !self.machine.has_quit() && self.machine.unread() < READ_AHEAD
+    }
+
+    /// Whether the app still waits for its verdict; with QUIT said it need not.
+    async fn still_waits(&mut self) -> Result<(), Abandoned> {
+        self.look().await;
+        if self.machine.has_quit() || self.reads_on().await {
+            return Ok(());
+        }
+        self.machine.gone();
+        Err(Abandoned::HungUp)
     }
 
     /// Writes what is owed, then reads once.
@@ -213,7 +297,8 @@ impl AppConnection {
         if let Step::Reply(reply) = self.machine.step() {
             self.out.extend_from_slice(&reply);
         }
-        let taken = self.flush().await;
+        // A write to a socket that nobody holds succeeds; on loopback the reset is there at once.
+        let taken = self.flush().await && !self.wire.has_failed();
         if !taken {
             self.machine.eof();
         }
@@ -242,6 +327,10 @@ impl Source for AppConnection {
 
     fn gone(&mut self) -> Awaited<'_, Abandoned> {
         Box::pin(self.hung_up())
+    }
+
+    fn stays(&mut self) -> Awaited<'_, Result<(), Abandoned>> {
+        Box::pin(self.still_waits())
     }
 }
 
@@ -277,7 +366,7 @@ impl AppConnection {
 
 impl Sessions {
     /// Serves one connection until it ends, whose place nobody else wants.
-    pub async fn serve(&self, wire: BoxedWire) -> Ending {
+    pub async fn serve(&self, wire: BoxedAppWire) -> Ending {
         match Place::alone() {
             Some(place) => self.serve_at(wire, place).await,
             None => Ending::NoPlace,
@@ -285,7 +374,7 @@ impl Sessions {
     }
 
     /// Serves one connection until it ends.
-    pub async fn serve_at(&self, wire: BoxedWire, mut place: Place) -> Ending {
+    pub async fn serve_at(&self, wire: BoxedAppWire, mut place: Place) -> Ending {
         let limits = self.limits.clone();
         let machine = if place.is_newcomers() { Machine::newcomer(limits) } else { Machine::new(limits) };
         let mut connection = AppConnection::new(wire, machine, Arc::clone(&self.deadlines));

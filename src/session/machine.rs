@@ -259,6 +259,18 @@ impl Machine {
         lines.find(|line| !idle(line)).is_some_and(|line| line.eq_ignore_ascii_case(b"QUIT"))
     }
 
+    /// Whether all content has come and its verdict has not been given.
+    pub const fn owes_verdict(&self) -> bool {
+        matches!(self.state, State::Verdict)
+    }
+
+    /// The app is gone, and what is left of its octets is of no use.
+    pub fn gone(&mut self) {
+        self.transaction = None;
+        self.steps.clear();
+        self.close(Ending::HungUp);
+    }
+
     /// Whether content that was refused is being read to its end.
     pub const fn is_dropping(&self) -> bool {
         matches!(self.state, State::DropData(..) | State::DropChunk(..))

@@ -5,6 +5,8 @@ pub mod connection;
 pub mod machine;
 pub mod options;
 pub mod places;
+pub mod peer;
+mod sock_diag;
 mod auth;
 mod incoming;
 

@@ -139,6 +139,7 @@ pub const RESERVED: &[Reserved] = &[
             ),
             ("src/identity/certificate_file.rs", "the certificate's file, read with a cap when it is used"),
             ("src/transport/dial.rs", "/etc/hosts, which glibc does not read for an absolute name"),
+            ("src/session/peer.rs", "/proc/self/net/tcp, where the kernel does not answer sock_diag"),
             ("src/cli/client/letter.rs", "/etc/passwd: who runs this program"),
             ("src/cli/send.rs", "how large standard input is, for a person who waits"),
             ("src/cli/exec/terminal.rs", "/dev/tty"),
