@@ -19,9 +19,9 @@ use crate::delivery::relay::Relay;
 use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
 use crate::message::Budget;
-use crate::session::Sessions;
 use crate::session::accept::{self, accept};
 use crate::session::places::Places;
+use crate::session::{Memory, Sessions};
 use crate::telemetry;
 use crate::transport::dial::Dialer;
 use crate::transport::http::Http;
@@ -114,6 +114,7 @@ pub async fn run(
         delivery: Delivery::Direct(relay),
         policy: Arc::new(config.policy.clone()),
         budget: Budget::default(),
+        memory: Memory::default(),
         deadlines: Arc::clone(&deadlines),
         life: seen_life,
     };

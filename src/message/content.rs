@@ -25,6 +25,8 @@ pub enum Abandoned {
     Reset,
     /// The shim is shutting down.
     ShuttingDown,
+    /// It was accepted before, and the app has not heard so: it is answered, not sent again.
+    Accepted,
 }
 
 /// The next piece of content.

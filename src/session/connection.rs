@@ -2,9 +2,9 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
@@ -12,12 +12,14 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::machine::{Ending, Guard, Limits, Machine, Notice, Step};
+use super::patience::Patience;
 use super::peer::{BoxedAppWire, Peer};
 use super::places::Place;
+use super::repeats::{OneMail, Repeats, Told};
 use crate::credential::AppLogin;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
-use crate::life::Life;
+use crate::life::{Life, ending};
 use crate::message::policy::Policy;
 use crate::message::repair::Note;
 use crate::message::{
@@ -39,6 +41,21 @@ const READ_AHEAD: usize = 4 * 1024;
 /// What is read and dropped at the end, at most.
 const UNREAD: usize = 64 * 1024;
 
+/// What is remembered from one session to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    repeats: Repeats,
+    patience: Arc<Mutex<Patience>>,
+}
+
+impl Memory {
+    /// An app hung up after its mail had waited for this long.
+    fn hung_up(&self, after: Duration) {
+        let time_out = self.patience.lock().unwrap_or_else(PoisonError::into_inner).hung_up(after);
+        time_out.into_iter().for_each(telemetry::apps_are_impatient);
+    }
+}
+
 /// What all sessions share.
 #[derive(Clone)]
 pub struct Sessions {
@@ -52,6 +69,8 @@ pub struct Sessions {
     pub policy: Arc<Policy>,
     /// Memory for held content.
     pub budget: Budget,
+    /// What is remembered from one session to the next.
+    pub memory: Memory,
     /// Every wait.
     pub deadlines: Arc<Deadlines>,
     /// Whether new mail is still taken.
@@ -104,6 +123,8 @@ pub struct AppConnection {
     envelope_since: Option<Instant>,
     dropping_since: Option<Instant>,
     end: Option<End>,
+    /// The mail that is coming.
+    mail: Option<Arc<OneMail>>,
     deadlines: Arc<Deadlines>,
 }
 
@@ -119,6 +140,7 @@ impl AppConnection {
             envelope_since: None,
             dropping_since: None,
             end: None,
+            mail: None,
             deadlines,
         }
     }
@@ -127,7 +149,10 @@ impl AppConnection {
     async fn next_content(&mut self) -> Piece {
         loop {
             match self.machine.step() {
-                Step::Content(chunk) => return Piece::Chunk(chunk),
+                Step::Content(chunk) => {
+                    self.mail.iter().for_each(|mail| mail.passes(&chunk));
+                    return Piece::Chunk(chunk);
+                }
                 Step::End => return Piece::End,
                 Step::Abandoned(why) => return Piece::Abandoned(why),
                 Step::Reply(reply) => self.out.extend_from_slice(&reply),
@@ -263,11 +288,14 @@ impl AppConnection {
     /// Whether the app still waits for its verdict; with QUIT said it need not.
     async fn still_waits(&mut self) -> Result<(), Abandoned> {
         self.look().await;
-        if self.machine.has_quit() || self.reads_on().await {
-            return Ok(());
+        if !self.machine.has_quit() && !self.reads_on().await {
+            self.machine.gone();
+            return Err(Abandoned::HungUp);
         }
-        self.machine.gone();
-        Err(Abandoned::HungUp)
+        match &self.mail {
+            Some(mail) if mail.was_accepted().await => Err(Abandoned::Accepted),
+            _ => Ok(()),
+        }
     }
 
     /// Writes what is owed, then reads once.
@@ -297,8 +325,12 @@ impl AppConnection {
         if let Step::Reply(reply) = self.machine.step() {
             self.out.extend_from_slice(&reply);
         }
+        self.look().await;
+        // Who says QUIT does not wait, and does not come again.
+        let has_quit = self.machine.has_quit();
+        let is_gone = self.end.is_some() && !has_quit && self.wire.peer().await == Peer::Gone;
         // A write to a socket that nobody holds succeeds; on loopback the reset is there at once.
-        let taken = self.flush().await && !self.wire.has_failed();
+        let taken = !is_gone && self.flush().await && (has_quit || !self.wire.has_failed());
         if !taken {
             self.machine.eof();
         }
@@ -439,6 +471,8 @@ impl Sessions {
     async fn message(&self, connection: &mut AppConnection, mut given: Envelope, share: &Share) {
         let id = MessageId::next(SystemTime::now());
         let begun = Instant::now();
+        let coming = self.memory.repeats.begin(&given);
+        connection.mail = Some(Arc::clone(&coming));
         let mut content = HeldContent::new(&mut *connection, self.budget.clone()).within(share.clone());
         let mut received = None;
         let prepared = timeout(self.deadlines.app_held, async {
@@ -458,7 +492,13 @@ impl Sessions {
                     // The same stand in the message, and 500 with an ORCPT each are some hundred kilobytes.
                     given.recipients = Vec::new();
                 }
-                let (verdict, record) = self.delivery.deliver(&prepared.message, &mut content).await;
+                if ![Note::MessageId, Note::Date].iter().all(|note| prepared.changes.contains(note)) {
+                    coming.is_its_own();
+                }
+                let (verdict, record) = match self.came_before(&coming, &mut content).await {
+                    Err(why) => (Err(why), DeliveryRecord::default()),
+                    Ok(()) => self.delivery.deliver(&prepared.message, &mut content).await,
+                };
                 (verdict, record, Some(prepared))
             }
             Ok(Err(NotPrepared::Unsendable(refusal))) => {
@@ -502,12 +542,49 @@ impl Sessions {
                     connection.machine.cut(&reply);
                 }
                 let app_heard = connection.give_verdict().await;
+                match outcome {
+                    Outcome::Accepted(_) if !app_heard => {
+                        coming.was_not_heard(Told { reply: reply.clone(), id })
+                    }
+                    _ => coming.was_heard(),
+                }
                 telemetry::message(mail, &outcome, outcome.name(&context), &reply, app_heard);
             }
-            Err(why) => {
-                telemetry::abandoned(mail, why);
-                connection.machine.forgo_answer();
+            Err(why) => match coming.told().filter(|_| why == Abandoned::Accepted) {
+                Some(told) => {
+                    connection.machine.answer(&told.reply);
+                    let app_heard = connection.give_verdict().await;
+                    telemetry::repeated(mail, told.id, &told.reply, app_heard);
+                    if app_heard {
+                        coming.was_heard();
+                    }
+                }
+                None => {
+                    if why == Abandoned::HungUp && is_complete {
+                        self.memory.hung_up(total.saturating_sub(received));
+                    }
+                    telemetry::abandoned(mail, why);
+                    connection.machine.forgo_answer();
+                }
+            },
+        }
+        connection.mail = None;
+    }
+
+    /// Whether a mail that is here as a whole was accepted before, which it waits for where the same is under way. What
+    /// streams is asked at its end.
+    async fn came_before(&self, coming: &OneMail, content: &mut HeldContent<'_>) -> Result<(), Abandoned> {
+        if !content.is_complete() {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            was_accepted = coming.was_accepted() => {
+                if was_accepted { Err(Abandoned::Accepted) } else { Ok(()) }
             }
+            why = content.gone() => Err(why),
+            // The delivery has the answer for that.
+            () = ending(&self.life) => Ok(()),
         }
     }
 

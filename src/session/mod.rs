@@ -6,8 +6,10 @@ pub mod machine;
 pub mod options;
 pub mod places;
 pub mod peer;
+pub mod repeats;
+mod patience;
 mod sock_diag;
 mod auth;
 mod incoming;
 
-pub use connection::{AppConnection, Sessions};
+pub use connection::{AppConnection, Memory, Sessions};

@@ -13,8 +13,8 @@ use mailshim::message::Budget;
 use mailshim::message::budget::{CERTAIN_SHARE, MAX_COMMON_SHARE};
 use mailshim::message::policy::Policy;
 use mailshim::message::sender::{FromPolicy, Sender};
-use mailshim::session::Sessions;
 use mailshim::session::machine::Limits;
+use mailshim::session::{Memory, Sessions};
 use mailshim::smtp::path::Address;
 use mailshim::transport::dial::Dialer;
 use mailshim::transport::http::Http;
@@ -79,6 +79,7 @@ fn sessions(budget: &Budget) -> (Sessions, watch::Sender<Life>) {
         delivery: Delivery::Direct(relay),
         policy: Arc::new(policy()),
         budget: budget.clone(),
+        memory: Memory::default(),
         deadlines,
         life: seen,
     };

@@ -158,6 +158,8 @@ pub const PURE: &[&str] = &[
     "src/session/machine.rs",
     "src/session/auth.rs",
     "src/session/incoming.rs",
+    "src/session/sock_diag.rs",
+    "src/session/patience.rs",
     "src/upstream/opening.rs",
     "src/upstream/transaction.rs",
     "src/upstream/recipients.rs",

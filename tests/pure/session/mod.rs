@@ -4,6 +4,7 @@
 
 mod transcript;
 mod properties;
+mod repeats;
 
 use std::sync::Arc;
 

@@ -13,8 +13,8 @@ use mailshim::life::Life;
 use mailshim::message::Budget;
 use mailshim::message::policy::Policy;
 use mailshim::message::sender::{FromPolicy, Sender};
-use mailshim::session::Sessions;
 use mailshim::session::machine::Limits;
+use mailshim::session::{Memory, Sessions};
 use mailshim::smtp::path::Address;
 use mailshim::transport::dial::Dialer;
 use mailshim::transport::http::Http;
@@ -74,6 +74,7 @@ impl Shim {
             delivery: Delivery::Direct(Relay::new(Arc::new(accounts), hold, seen.clone())),
             policy: Arc::new(policy),
             budget: Budget::default(),
+            memory: Memory::default(),
             deadlines,
             life: seen,
         };
