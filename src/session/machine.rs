@@ -15,7 +15,7 @@ use crate::smtp::command::{self, Command, Mail, Recipient, Refusal};
 use crate::smtp::data::ContentReader;
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
-use crate::smtp::sasl::Login;
+use crate::smtp::sasl::{self, Login};
 
 use super::auth::{Exchange, Progress};
 use super::incoming::{Incoming, MAX_PIECE};
@@ -83,6 +83,8 @@ pub enum Step {
 pub enum Notice {
     /// The app asked for STARTTLS.
     StartTlsAsked,
+    /// The app ended its content with a dot between line ends that are no CRLFs, and then waited in vain.
+    EndNotSeen,
 }
 
 /// Why a session ended.
@@ -174,6 +176,8 @@ pub struct Machine {
     /// What its recipients take, in octets.
     recipient_octets: usize,
     signed_in: bool,
+    /// Credentials that nobody needs were just accepted: what comes next may be the rest of them.
+    behind_auth: bool,
     is_newcomer: bool,
     errors: u32,
     input: BytesMut,
@@ -195,6 +199,7 @@ impl Machine {
             transaction: None,
             recipient_octets: 0,
             signed_in: false,
+            behind_auth: false,
             is_newcomer: false,
             errors: 0,
             input: BytesMut::new(),
@@ -362,9 +367,7 @@ impl Machine {
                     State::Closed(ending) => return Step::Close(ending),
                     State::Verdict => return Step::NeedInput,
                     _ if self.eof => {
-                        if self.is_receiving() {
-                            self.steps.push_back(Step::Abandoned(Abandoned::HungUp));
-                        }
+                        self.abandon(Abandoned::HungUp);
                         self.close(Ending::HungUp);
                     }
                     _ => return Step::NeedInput,
@@ -449,9 +452,15 @@ impl Machine {
         while let Some(shorter) = line.strip_suffix(b"\r") {
             line = shorter;
         }
+        let behind_auth = std::mem::take(&mut self.behind_auth);
         match std::mem::replace(&mut self.state, State::Commands) {
             State::Sasl(exchange) => self.sasl(exchange.respond(line)),
             _ => match command::parse(line) {
+                // An app that spreads its credentials over two lines whatever it is answered waits for a reply to each; one
+                // that takes a 500 for a refused password would never send.
+                Err(_) if behind_auth && !line.is_empty() && sasl::decode(line).is_some() => {
+                    self.signed_in(true);
+                }
                 Ok(command @ (Command::Quit | Command::Http)) => self.command(command),
                 Ok(command) if self.is_newcomer => {
                     self.state = State::Unseated(Box::new(command));
@@ -542,7 +551,10 @@ impl Machine {
                 self.reply(334, prompt);
             }
             Progress::Refused(reply) => self.refuse(reply),
-            Progress::Login(_) if !self.limits.login_required => self.signed_in(true),
+            Progress::Login(_) if !self.limits.login_required => {
+                self.signed_in(true);
+                self.behind_auth = true;
+            }
             Progress::Login(login) => {
                 self.state = State::SigningIn;
                 self.steps.push_back(Step::SignIn(login));
@@ -560,11 +572,11 @@ impl Machine {
         }
         if mail.size.is_some_and(|size| size > self.limits.max_message_size) {
             let reply = self.too_big();
-            return self.refuse(reply);
+            return self.decline(&reply);
         }
         let judged = self.guard.as_ref().and_then(|guard| guard.refuse_sender(mail.reverse_path.as_ref()));
         if let Some(reply) = judged {
-            return self.refuse(reply);
+            return self.decline(&reply);
         }
         self.transaction = Some(Transaction::Open(Envelope { mail, recipients: Vec::new() }));
         self.recipient_octets = 0;
@@ -582,12 +594,12 @@ impl Machine {
         };
         let octets = self.recipient_octets + memory_of(&recipient);
         if recipients.len() >= self.limits.max_recipients || octets > MAX_RECIPIENTS {
-            // RFC 5321 section 4.5.3.1.10: not counted as an error, the client sends the others in another transaction.
+            // RFC 5321 section 4.5.3.1.10: the client sends the others in another transaction.
             return self.reply(452, "4.5.3 Too many recipients");
         }
         let judged = self.guard.as_ref().and_then(|guard| guard.refuse_recipient(&recipient.address));
         if let Some(reply) = judged {
-            return self.refuse(reply);
+            return self.decline(&reply);
         }
         if self.guard.as_ref().is_some_and(|guard| !guard.keep_envelope(octets)) {
             self.forget_envelope();
@@ -711,8 +723,20 @@ impl Machine {
             || matches!(self.transaction, Some(Transaction::Chunked(_)))
     }
 
+    /// The content ends where this app's end is no end to us: it waits for a reply, and we for more.
+    const fn has_unseen_end(&self) -> bool {
+        match &self.state {
+            State::Data(incoming) => incoming.looks_ended(),
+            State::DropData(reader, _) => reader.looks_ended(),
+            _ => false,
+        }
+    }
+
     /// Drops the transaction; the driver hears of it if its content had begun.
     fn abandon(&mut self, why: Abandoned) {
+        if self.has_unseen_end() {
+            self.steps.push_back(Step::Notice(Notice::EndNotSeen));
+        }
         if self.is_receiving() {
             self.steps.push_back(Step::Abandoned(why));
         } else {
@@ -743,6 +767,12 @@ impl Machine {
 
     fn reply(&mut self, code: u16, text: &str) {
         self.steps.push_back(Step::Reply(Reply::new(code, text).encode()));
+    }
+
+    /// A command that was understood and is not granted. No error: twenty recipients that may not be sent to must not end
+    /// the mail of the one that may.
+    fn decline(&mut self, reply: &Reply) {
+        self.steps.push_back(Step::Reply(reply.encode()));
     }
 
     /// A refused command.

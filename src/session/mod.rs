@@ -9,7 +9,8 @@ pub mod peer;
 pub mod repeats;
 mod patience;
 mod sock_diag;
+mod app;
 mod auth;
 mod incoming;
 
-pub use connection::{AppConnection, Memory, Sessions};
+pub use connection::{Memory, Sessions};

@@ -166,6 +166,14 @@ pub fn starttls_asked() {
     );
 }
 
+/// The app ended its content with other line ends than CRLF around the dot, and waited for a reply.
+pub fn end_not_seen() {
+    once_a_minute!(
+        "the app ended its mail with LF.LF and waited in vain: only CRLF.CRLF is the end of a mail (RFC 5321 section \
+         4.1.1.4); set the app's line ends to CRLF, or hand the mail to mailshim sendmail"
+    );
+}
+
 /// A session of the app is open.
 pub fn session_open() -> Counted {
     Counted::new(&metrics().sessions)

@@ -4,6 +4,7 @@ mod accepted;
 mod idle_connections;
 mod pool;
 mod any_stage;
+mod matrix;
 mod starttls_and_tls;
 mod missing_extensions;
 mod refused_in_a_flight;

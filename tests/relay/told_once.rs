@@ -57,19 +57,47 @@ fn three_that_hang_up_are_one_mail() {
 }
 
 #[test]
+fn who_says_quit_on_losing_patience_comes_again_and_who_says_it_at_once_does_not() {
+    let setup = plan().start();
+    setup.fault(Fault::DelayAt(Stage::Dot, ANSWER), Times::Once);
+    let before = setup.said("BDAT");
+    let mut app = setup.client();
+    app.submit(&["x@example.com"], &small(1));
+    while setup.said("BDAT") == before {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    app.send("QUIT\r\n");
+    drop(app);
+    let mut again = setup.client();
+    again.submit(&["x@example.com"], &small(1));
+    again.reply().is(250);
+    setup.took(&[&small(1)]);
+    setup.fault(Fault::DelayAt(Stage::Dot, PATIENCE), Times::Once);
+    let mut app = setup.client();
+    app.begin(&["x@example.com"]);
+    app.send([support::mails::stuffed(&small(2)), b"QUIT\r\n".to_vec()].concat());
+    drop(app);
+    setup.office365.wait_taken(2, support::PATIENCE);
+    setup.send(&small(3)).is(250);
+    let mut more = setup.client();
+    more.submit(&["x@example.com"], &small(2));
+    more.reply().is(250);
+    setup.took(&[&small(1), &small(2), &small(2), &small(3)]);
+}
+
+#[test]
 fn another_recipient_or_another_octet_is_another_mail() {
     let setup = plan().start();
     setup.fault(Fault::DelayAt(Stage::Dot, ANSWER), Times::Once);
     hang_up(&setup, &small(1));
     setup.office365.wait_taken(1, support::PATIENCE);
     std::thread::sleep(PATIENCE);
-    let mut other = [small(1), b"x\r\n".to_vec()].concat();
+    let other = [small(1), b"x\r\n".to_vec()].concat();
     setup.send(&small(1)).is(250);
     let mut app = setup.client();
     app.submit(&["x@example.com"], &other);
     app.reply().is(250);
     assert_eq!(setup.office365.taken().len(), 3);
-    other.clear();
 }
 
 #[test]

@@ -42,7 +42,7 @@ $mail->send();
 
 
 class Impatient(unittest.TestCase):
-    def one_mail(self, send):
+    def one_mail(self, send, time_out=TIME_OUT):
         """Tries again until it is answered, as an app does."""
         for seconds in (3, 6, 12):
             with self.subTest(seconds=seconds):
@@ -63,7 +63,7 @@ class Impatient(unittest.TestCase):
                     office365.stop()
                 mails = [line for line in office365.seen if line.startswith("mail on connection ")]
                 self.assertEqual(len(mails), 1, office365.seen)
-                self.assertEqual(tries > 1, seconds > TIME_OUT)
+                self.assertEqual(tries > 1, seconds > time_out)
                 said = [line for line in shim.seen if "already accepted, the app had gone" in line]
                 self.assertEqual(len(said), int(tries > 1), shim.seen)
                 self.assertEqual(any('"app_heard":false' in line for line in shim.seen), tries > 1)
@@ -100,7 +100,8 @@ class Impatient(unittest.TestCase):
         def send(shim, _, seconds):
             return self.command("php", "-r", PHP, "--", shim.host, shim.port, TIME_OUT, seconds).returncode == 0
 
-        self.one_mail(send)
+        # It doubles its limit for the answer to the dot.
+        self.one_mail(send, 2 * TIME_OUT)
 
     def test_netcat_that_closes_its_side(self):
         """It has no time-out here: the half-close is what is tried."""

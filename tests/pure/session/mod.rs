@@ -19,10 +19,10 @@ const FILES: [(&str, usize); 10] = [
     ("parameters", 6),
     ("order", 6),
     ("limits", 13),
-    ("sign_in", 17),
+    ("sign_in", 20),
     ("content", 10),
     ("chunks", 16),
-    ("endings", 25),
+    ("endings", 28),
     ("places", 7),
 ];
 
@@ -224,4 +224,48 @@ fn nothing_of_a_sign_in_is_printed() {
             assert!(!printed.contains(secret), "{printed}");
         }
     }
+}
+
+/// A reply that is given for as long as it is asked for.
+#[derive(Debug)]
+struct OnlyAllowed;
+
+impl Guard for OnlyAllowed {
+    fn keep_envelope(&self, _octets: usize) -> bool {
+        true
+    }
+
+    fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply> {
+        sender.filter(|sender| sender.as_str() != "app@b").map(|_| Reply::new(550, "5.7.1 not this sender"))
+    }
+
+    fn refuse_recipient(&self, recipient: &Address) -> Option<Reply> {
+        (recipient.as_str() != "allowed@d").then(|| Reply::new(550, "5.7.1 not this recipient"))
+    }
+}
+
+#[test]
+fn what_the_policy_refuses_is_no_error_of_the_apps() {
+    let mut machine = Machine::new(limits());
+    machine.guard(Arc::new(OnlyAllowed));
+    let mut says = |line: &str, code: &str| {
+        machine.received(line.as_bytes());
+        let step = machine.step();
+        let Step::Reply(reply) = &step else { panic!("{line}: {step:?}") };
+        assert!(reply.starts_with(code.as_bytes()), "{line}: {}", String::from_utf8_lossy(reply));
+    };
+    says("", "220 ");
+    for _ in 0..50 {
+        says("MAIL FROM:<ceo@b>\r\n", "550 5.7.1 ");
+        says("MAIL FROM:<app@b> SIZE=1001\r\n", "552 5.3.4 ");
+    }
+    says("MAIL FROM:<app@b>\r\n", "250 ");
+    for _ in 0..50 {
+        says("RCPT TO:<other@d>\r\n", "550 5.7.1 ");
+    }
+    says("RCPT TO:<allowed@d>\r\n", "250 ");
+    for _ in 0..19 {
+        says("NONSENSE\r\n", "500 ");
+    }
+    says("NOOP\r\n", "250 ");
 }
