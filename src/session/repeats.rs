@@ -56,10 +56,9 @@ impl Table {
     /// A mail comes. [`Coming::New`] owes [`Table::ended`].
     pub fn comes(&mut self, digest: Digest, now: std::time::Instant) -> Coming {
         self.unheard.retain(|(_, since, _)| now.saturating_duration_since(*since) < REMEMBERED);
-        if let Some(at) = self.unheard.iter().position(|(other, ..)| *other == digest) {
-            if let Some((.., told)) = self.unheard.remove(at) {
-                return Coming::Told(told);
-            }
+        let at = self.unheard.iter().position(|(other, ..)| *other == digest);
+        if let Some((.., told)) = at.and_then(|at| self.unheard.remove(at)) {
+            return Coming::Told(told);
         }
         if self.under_way.insert(digest) { Coming::New } else { Coming::UnderWay }
     }
