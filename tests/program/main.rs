@@ -3,6 +3,7 @@
 mod process;
 mod telemetry;
 mod canary;
+mod memory;
 mod check;
 mod login;
 mod exec;
