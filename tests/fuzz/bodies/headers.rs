@@ -76,7 +76,7 @@ struct Sent {
 fn send(envelope: &Envelope, pieces: Vec<Bytes>, policy: &Policy) -> Option<Sent> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        let mut held = HeldContent::in_memory(pieces.into_iter());
+        let mut held = HeldContent::in_memory(pieces);
         let block = held.take_header_block().await.ok()??;
         let is_eight_bit = held.kept().any(|chunk| !chunk.is_ascii());
         let original = Original { envelope, header: &block, is_eight_bit };

@@ -135,7 +135,7 @@ fn submit(server: &mut Server<'_>, extensions: &Extensions, form: u8) {
                 let is_refused = mail.is_some_and(|code| code / 100 != 2)
                     || rcpts.iter().any(|code| code / 100 != 2) && !each;
                 assert!(!is_refused, "content behind a refusal");
-                assert!(framing == Framing::Bdat || extensions.chunking == false);
+                assert!(framing == Framing::Bdat || !extensions.chunking);
                 if whole.is_none() && framing == Framing::Bdat {
                     transaction.chunk_written();
                 }
