@@ -13,6 +13,8 @@ mod sign_in;
 mod refused_recipient;
 mod app_goes_away;
 mod slow_app;
+mod slow_lines;
+mod places;
 mod broken_stream;
 mod hold;
 mod shutdown;
