@@ -8,3 +8,4 @@ mod check;
 mod login;
 mod exec;
 mod sendmail;
+mod soak;
