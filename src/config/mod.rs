@@ -24,6 +24,7 @@ mod network;
 mod policy;
 mod whole;
 mod partial;
+mod setup;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -32,5 +33,7 @@ pub use cloud::{CLOUDS, Cloud};
 pub use error::{ConfigError, ConfigErrors};
 pub use partial::{Client, Login, client, http_listen_only, listen_only, login, timeout};
 pub use report::{Report, Row, report};
+pub use setup::{SetUp, setup};
+pub use sign_in::Way;
 pub use variables::{DefaultValue, VARIABLES, Variable};
 pub use whole::{Config, OnFailure};
