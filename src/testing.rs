@@ -18,7 +18,10 @@ pub mod config {
 }
 
 pub mod session {
-    pub use crate::session::Sessions;
+    pub use crate::session::{Memory, Sessions};
+    pub mod repeats {
+        pub use crate::session::repeats::{Coming, Digest, MAX_REMEMBERED, REMEMBERED, Table, Told};
+    }
     pub mod machine {
         pub use crate::session::machine::{Guard, Limits, Machine, Step};
     }
@@ -84,7 +87,10 @@ pub mod outcome {
 }
 
 pub mod message {
-    pub use crate::message::{Budget, Envelope, HeldContent, Piece};
+    pub use crate::message::{Budget, Envelope, HeldContent, MessageId, Piece};
+    pub mod budget {
+        pub use crate::message::budget::{CERTAIN_SHARE, MAX_COMMON_SHARE};
+    }
     pub mod policy {
         pub use crate::message::policy::Policy;
     }

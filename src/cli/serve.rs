@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::trim;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
@@ -18,9 +19,9 @@ use crate::delivery::relay::Relay;
 use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
 use crate::message::Budget;
-use crate::session::Sessions;
 use crate::session::accept::{self, accept};
 use crate::session::places::Places;
+use crate::session::{Memory, Sessions};
 use crate::telemetry;
 use crate::transport::dial::Dialer;
 use crate::transport::http::Http;
@@ -113,6 +114,7 @@ pub async fn run(
         delivery: Delivery::Direct(relay),
         policy: Arc::new(config.policy.clone()),
         budget: Budget::default(),
+        memory: Memory::default(),
         deadlines: Arc::clone(&deadlines),
         life: seen_life,
     };
@@ -132,6 +134,8 @@ pub async fn run(
     if first_sign_in == FirstSignIn::AtStart {
         vital.spawn(async move { account.keep_ready().await });
     }
+    let (small, every) = (Arc::clone(&places), deadlines.trim);
+    vital.spawn(async move { trim::keep_small(&small, every).await });
     for listener in sockets.smtp {
         vital.spawn(accept(listener, sessions.clone(), Arc::clone(&places)));
     }

@@ -25,17 +25,9 @@ pub(super) fn read(reader: &mut Reader) -> Given {
         from_policy: reader.value("MAILSHIM_FROM_POLICY", FromPolicy::parse),
         allowed_senders: reader.value("MAILSHIM_ALLOWED_SENDERS", AddressList::parse),
         allowed_recipients: reader.value("MAILSHIM_ALLOWED_RECIPIENTS", AddressList::parse),
-        local_to: reader.value("MAILSHIM_LOCAL_TO", local_to),
+        local_to: reader.value("MAILSHIM_LOCAL_TO", Sender::parse_address),
         redirect_to: reader.value("MAILSHIM_REDIRECT_TO", redirect_to),
     }
-}
-
-/// Mail for a name that no world has must not go to another one.
-fn local_to(text: &str) -> Result<Address, String> {
-    redirect_to(text)
-        .ok()
-        .filter(|address| Sender::parse(address.as_str()).is_ok())
-        .ok_or_else(|| "is not the plain address of a mailbox, such as admin@contoso.com".to_string())
 }
 
 fn redirect_to(text: &str) -> Result<Address, String> {

@@ -102,6 +102,8 @@ pub enum Cause {
     TooManySenders,
     /// The app sent its content slower than a connection can be kept for.
     AppTooSlow,
+    /// No memory is left for another envelope or header block.
+    NoRoom,
     /// What the app sent will never pass: Office 365 was not asked.
     Unsendable(Refusal),
     /// The shim is shutting down.

@@ -59,6 +59,8 @@ pub fn judge(fault: &Fault, context: &Context<'_>) -> Judgement {
         Class::Permanent if ruling.kind == Kind::RecipientCount => 550,
         Class::Permanent => 554,
         Class::SetUp if matches!(fault.stage(), Stage::Auth | Stage::Token) => 454,
+        // Our own memory (RFC 5321 section 4.3.2): it says that the mail itself is good.
+        Class::Transient if matches!(fault.cause(), Cause::NoRoom) => 452,
         // Never 421: that would announce that the app's connection ends (RFC 5321 section 3.8).
         Class::SetUp | Class::Transient | Class::Throttled(_) => 451,
     };
@@ -205,6 +207,11 @@ fn rule_on(stage: Stage, cause: &Cause) -> Ruling {
             scope: Scope::Message,
             hint: "Send the content without pauses: Office 365 ends a connection after 10 minutes.",
             ..transient("app_too_slow", (4, 2))
+        },
+        Cause::NoRoom => Ruling {
+            hint: "Send fewer mails with long lists of recipients or long header blocks at once.",
+            code: 452,
+            ..transient("no_room", (3, 1))
         },
         Cause::Unsendable(refusal) => unsendable(refusal),
         Cause::ShuttingDown => transient("shutting_down", (3, 2)),

@@ -149,6 +149,7 @@ fn others() -> Vec<Fault> {
         all.push(fault(cause.stage(), Cause::Remembered(Arc::new(cause), second(59))));
     }
     all.push(fault(Stage::Content, Cause::AppTooSlow));
+    all.push(fault(Stage::Content, Cause::NoRoom));
     all.push(fault(Stage::Wait, Cause::ShuttingDown));
     for refusal in [
         Refusal::HeaderTooLong,

@@ -13,8 +13,8 @@ use mailshim::testing::life::Life;
 use mailshim::testing::message::Budget;
 use mailshim::testing::message::policy::Policy;
 use mailshim::testing::message::sender::{FromPolicy, Sender};
-use mailshim::testing::session::Sessions;
 use mailshim::testing::session::machine::Limits;
+use mailshim::testing::session::{Memory, Sessions};
 use mailshim::testing::smtp::path::Address;
 use mailshim::testing::transport::dial::Dialer;
 use mailshim::testing::transport::http::Http;
@@ -75,6 +75,7 @@ impl Shim {
             delivery: Delivery::Direct(Relay::new(Arc::new(accounts), hold, seen.clone())),
             policy: Arc::new(policy),
             budget: Budget::default(),
+            memory: Memory::default(),
             deadlines,
             life: seen,
         };
