@@ -2,7 +2,7 @@
 
 use super::environment::Reader;
 use crate::identity::sign_in::{SignIn, TokenSource};
-use crate::message::sender::{AddressList, FromPolicy, Sender, is_usable};
+use crate::message::sender::{AddressList, FromPolicy, Sender};
 use crate::names::Mailbox;
 use crate::smtp::path::Address;
 
@@ -34,7 +34,7 @@ pub(super) fn read(reader: &mut Reader) -> Given {
 fn local_to(text: &str) -> Result<Address, String> {
     redirect_to(text)
         .ok()
-        .filter(is_usable)
+        .filter(|address| Sender::parse(address.as_str()).is_ok())
         .ok_or_else(|| "is not the plain address of a mailbox, such as admin@contoso.com".to_string())
 }
 

@@ -18,11 +18,9 @@ pub mod repair;
 pub mod prepare;
 pub mod record;
 
-pub use budget::{Budget, MAX_HELD_TOGETHER, Share};
-pub use content::{
-    Abandoned, Awaited, HeaderBlock, HeldContent, MAX_HELD, Missing, Piece, Released, Source, header_field,
-};
+pub use budget::{Budget, Share};
+pub use content::{Abandoned, Awaited, HeaderBlock, HeldContent, Piece, Source};
 pub use envelope::Envelope;
 pub use id::MessageId;
-pub use prepare::{Message, NotPrepared, Prepared, prepare};
+pub use prepare::{Message, NotPrepared, prepare};
 pub use record::DeliveryRecord;

@@ -322,11 +322,6 @@ impl Fault {
         self.0.ruling.retry
     }
 
-    /// [`Fault::retry`] is not [`Retry::Never`].
-    pub fn may_retry_now(&self) -> bool {
-        self.retry() != Retry::Never
-    }
-
     /// Office 365 said no. Any other failure, a 2xx or 3xx out of place among them, says nothing of what it has.
     pub const fn is_certain(&self) -> bool {
         matches!(&self.0.cause, Cause::Refused(reply) if reply.code >= 400)

@@ -32,8 +32,8 @@ use crate::redact::printable;
 pub use addresses::AddressDetail;
 pub use filter::LogFilter;
 pub use mail::{Mail, abandoned, message, repeated};
-pub use readiness::{NotReady, readiness};
-pub use setup::{Log, LogConfig, LogFormat, before_the_log, init, raise_level};
+pub use readiness::readiness;
+pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use writer::flush;
 
 /// A warning of which identical ones are counted, not repeated.

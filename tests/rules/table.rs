@@ -29,7 +29,8 @@ const fn row(
 pub const ROWS: &[Row] = &[
     // room          floor up to  also
     row("main",          9.0, 9.0, &[], ""),
-    row("lib",           9.0, 0.0, &[], "it declares the rooms and defines nothing"),
+    row("lib",           9.0, 0.0, &["cli"], "it declares the rooms and hands `main` on"),
+    row("testing",       9.0, 9.0, &[], "it re-exports what tests name, and nobody imports it"),
     row("cli",           9.0, 9.0, &[], "it wires all there is; see COMMANDS for the walls inside"),
     row("config",        8.5, 8.0, &[], "it fills the option types of the rooms below, those of CONFIG_FILLS and no other"),
     row("session",       8.0, 4.0, &["telemetry", "delivery"], "the app's side knows nobody of Office 365's: no identity, upstream, transport or spool"),

@@ -8,13 +8,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailshim::message::refusal::Refusal;
-use mailshim::outcome::{
+use mailshim::testing::message::refusal::Refusal;
+use mailshim::testing::outcome::{
     Alert, Cause, Class, Context, Fault, Judgement, Outcome, ProxyFault, ProxyReason, Retry, Scope, Stage,
     TlsFault, TlsReason, TokenFault, judge,
 };
-use mailshim::secret::Looks;
-use mailshim::smtp::reply::Reply;
+use mailshim::testing::secret::Looks;
+use mailshim::testing::smtp::reply::Reply;
 
 const APP: Context<'_> = Context { from_is_ours: false, mailbox: "app@contoso.com", spool: false };
 const OURS: Context<'_> = Context { from_is_ours: true, ..APP };

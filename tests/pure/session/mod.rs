@@ -8,9 +8,9 @@ mod repeats;
 
 use std::sync::Arc;
 
-use mailshim::session::machine::{Guard, Limits, Machine, Step};
-use mailshim::smtp::path::Address;
-use mailshim::smtp::reply::Reply;
+use mailshim::testing::session::machine::{Guard, Limits, Machine, Step};
+use mailshim::testing::smtp::path::Address;
+use mailshim::testing::smtp::reply::Reply;
 
 /// Sections of each file; a file that is lost, or read as empty, must not pass.
 const FILES: [(&str, usize); 10] = [

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use mailshim::message::MessageId;
-use mailshim::session::repeats::{Coming, Digest, MAX_REMEMBERED, REMEMBERED, Table, Told};
-use mailshim::smtp::reply::Reply;
+use mailshim::testing::message::MessageId;
+use mailshim::testing::session::repeats::{Coming, Digest, MAX_REMEMBERED, REMEMBERED, Table, Told};
+use mailshim::testing::smtp::reply::Reply;
 
 /// A small generator: the same numbers each time.
 struct Random(u64);
