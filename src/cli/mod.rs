@@ -11,6 +11,7 @@ mod sendmail;
 mod client;
 mod login;
 pub mod setup;
+mod powershell;
 mod exec;
 mod wait;
 mod handover;

@@ -32,7 +32,7 @@ mod tests;
 pub use cloud::{CLOUDS, Cloud};
 pub use error::{ConfigError, ConfigErrors};
 pub use partial::{Client, Login, client, http_listen_only, listen_only, login, timeout};
-pub use report::{Report, Row, report};
+pub use report::{Report, Row, names_in_force, report};
 pub use setup::{SetUp, setup};
 pub use sign_in::Way;
 pub use variables::{DefaultValue, VARIABLES, Variable};

@@ -171,6 +171,8 @@ pub enum Fault {
     TokenRedirect,
     /// The token is for another audience: AUTH refuses it with 535 5.7.3.
     TokenWrongAudience,
+    /// The token has no role: RBAC for Applications, or the consent is missing. It is taken all the same.
+    TokenWithoutRole,
     /// The token's `expires_in` is this instead of the setting; it does expire then.
     TokenLifetime(Duration),
 }
@@ -250,6 +252,7 @@ impl FromStr for Fault {
             "token-drop" => Fault::TokenDrop,
             "token-redirect" => Fault::TokenRedirect,
             "token-wrong-audience" => Fault::TokenWrongAudience,
+            "token-without-role" => Fault::TokenWithoutRole,
             "token-lifetime" => Fault::TokenLifetime(duration(first)?),
             _ => return Err(format!("no fault '{name}'")),
         })
@@ -289,6 +292,7 @@ impl Fault {
                 | Fault::TokenDrop
                 | Fault::TokenRedirect
                 | Fault::TokenWrongAudience
+                | Fault::TokenWithoutRole
                 | Fault::TokenLifetime(_)
         )
     }
