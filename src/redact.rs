@@ -25,8 +25,26 @@ pub fn printable(text: &str) -> String {
         c.is_control()
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    let text = without_secrets(text);
+    let text = without_error_numbers(&without_secrets(text));
     if text.contains(hostile) { text.replace(hostile, " ") } else { text }
+}
+
+/// Without the numbers of errors, as in `Permission denied (os error 13)`: they help nobody who reads the words.
+pub(crate) fn without_error_numbers(text: &str) -> String {
+    const BEGIN: &str = " (os error ";
+    let (mut kept, mut rest) = (String::with_capacity(text.len()), text);
+    while let Some((before, behind)) = rest.split_once(BEGIN) {
+        kept.push_str(before);
+        let number = behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len());
+        rest = match behind[number..].strip_prefix(')') {
+            Some(rest) if number > 0 => rest,
+            _ => {
+                kept.push_str(BEGIN);
+                behind
+            }
+        };
+    }
+    kept + rest
 }
 
 /// Printable ASCII of at most this many characters: for an SMTP reply, or a terminal that no escape sequence may reach.
@@ -42,6 +60,18 @@ pub(crate) fn printable_ascii(text: &str, limit: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_have_words_and_no_numbers() {
+        for (text, kept) in [
+            ("Connection refused (os error 111)", "Connection refused"),
+            ("a (os error 1): b (os error 2)", "a: b"),
+            ("a (os error x)", "a (os error x)"),
+            ("a (os error 1", "a (os error 1"),
+        ] {
+            assert_eq!(without_error_numbers(text), kept, "{text}");
+        }
+    }
 
     #[test]
     fn what_can_be_a_secret_or_move_a_line_is_taken_out() {

@@ -6,7 +6,7 @@ pub mod cli {
         pub use crate::cli::serve::{FirstSignIn, bind, run};
     }
     pub mod check {
-        pub use crate::cli::check::{End, RUNGS, Rung, State, climb};
+        pub use crate::cli::check::{End, RUNGS, Rung, Screen, State, climb};
     }
     pub mod arguments {
         pub use crate::cli::arguments::command;
