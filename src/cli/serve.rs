@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::trim;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
@@ -19,8 +20,9 @@ use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
 use crate::message::Budget;
 use crate::redact::without_error_numbers;
-use crate::session::Sessions;
 use crate::session::accept::{self, accept};
+use crate::session::places::Places;
+use crate::session::{Memory, Sessions};
 use crate::telemetry;
 use crate::transport::dial::Dialer;
 use crate::transport::http::Http;
@@ -114,7 +116,8 @@ pub async fn run(
         delivery: Delivery::Direct(relay),
         policy: Arc::new(config.policy.clone()),
         budget: Budget::default(),
-        deadlines,
+        memory: Memory::default(),
+        deadlines: Arc::clone(&deadlines),
         life: seen_life,
     };
 
@@ -125,7 +128,7 @@ pub async fn run(
     if max_sessions < config.session.max_sessions {
         telemetry::few_descriptors(max_sessions, config.session.max_sessions);
     }
-    let permits = Arc::new(Semaphore::new(max_sessions));
+    let places = Places::new(max_sessions, deadlines.app_silence);
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
     }
@@ -133,8 +136,10 @@ pub async fn run(
     if first_sign_in == FirstSignIn::AtStart {
         vital.spawn(async move { account.keep_ready().await });
     }
+    let (small, every) = (Arc::clone(&places), deadlines.trim);
+    vital.spawn(async move { trim::keep_small(&small, every).await });
     for listener in sockets.smtp {
-        vital.spawn(accept(listener, sessions.clone(), Arc::clone(&permits)));
+        vital.spawn(accept(listener, sessions.clone(), Arc::clone(&places)));
     }
     let stop = async {
         stop.await;
@@ -149,13 +154,12 @@ pub async fn run(
     // Dropping the tasks closes the listeners: a new connection is refused from here on.
     vital.shutdown().await;
     life.send_replace(Life::Draining);
-    let all_sessions_ended = || permits.acquire_many(u32::try_from(max_sessions).unwrap_or(u32::MAX));
     let last_words = (config.shutdown_grace / 10).min(Duration::from_secs(1));
-    if timeout(config.shutdown_grace - last_words, all_sessions_ended()).await.is_err() {
+    if timeout(config.shutdown_grace - last_words, places.all_free()).await.is_err() {
         // What still waits is answered now.
         life.send_replace(Life::Ending);
-        let left = timeout(last_words, all_sessions_ended()).await.is_err();
-        telemetry::grace_ended(left.then(|| max_sessions - permits.available_permits()));
+        let left = timeout(last_words, places.all_free()).await.is_err();
+        telemetry::grace_ended(left.then(|| places.taken()));
     }
     let _ = timeout(last_words, accounts.close()).await;
     telemetry::stopped();

@@ -29,11 +29,11 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-pub use cloud::{CLOUDS, Cloud};
-pub use error::{ConfigError, ConfigErrors};
+pub use cloud::CLOUDS;
+pub use error::ConfigErrors;
 pub use partial::{Client, Login, client, http_listen_only, listen_only, login, timeout};
 pub use report::{Report, Row, names_in_force, report};
 pub use setup::{SetUp, setup};
 pub use sign_in::Way;
-pub use variables::{DefaultValue, VARIABLES, Variable};
+pub use variables::{DefaultValue, VARIABLES};
 pub use whole::{Config, OnFailure};

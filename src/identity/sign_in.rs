@@ -14,7 +14,7 @@ pub struct IdentityOptions {
     pub mailbox: Mailbox,
     /// How it signs in.
     pub sign_in: SignIn,
-    /// A token is not used in this last part of its life.
+    /// A token is not used in this last part of its life, unless it lives hardly longer.
     pub token_margin: Duration,
 }
 

@@ -1,5 +1,6 @@
 //! From a host to verified octets: name, TCP, proxy, TLS; and one bounded HTTPS exchange.
 
+pub mod resolve;
 pub mod dial;
 pub mod proxy;
 pub mod tls;

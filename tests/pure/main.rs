@@ -5,4 +5,5 @@ mod session;
 mod dialogue;
 mod headers;
 mod replies;
+mod fuzz;
 mod setup;

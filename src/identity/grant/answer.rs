@@ -13,9 +13,6 @@ use crate::transport::answer::Answer;
 /// 12,288 octets of RFC 4954 section 4. Entra's are 1,500 to 4,000.
 const MAX_ACCESS_TOKEN: usize = 8_900;
 
-/// The shortest life that is of use: a token is not handed out in its last two minutes.
-const MIN_LIFE: Duration = Duration::from_secs(3 * 60);
-
 /// A longer life is not believed. Entra gives 60 to 90 minutes, managed identity about 24 hours.
 const MAX_LIFE: Duration = Duration::from_secs(48 * 3600);
 
@@ -81,7 +78,13 @@ impl Sent {
         }
         let codes = body["error_codes"].as_array().map_or(&[][..], Vec::as_slice);
         let codes = codes.iter().filter_map(Value::as_u64).filter_map(|code| u32::try_from(code).ok());
-        Some(TokenFault::Refused { status, error, description, codes: codes.take(MAX_CODES).collect() })
+        Some(TokenFault::Refused {
+            status,
+            error,
+            description,
+            codes: codes.take(MAX_CODES).collect(),
+            secret: None,
+        })
     }
 
     pub(super) fn cleaned(&self, text: &str, limit: usize) -> String {
@@ -127,8 +130,8 @@ pub(super) fn token(body: &Value) -> Result<Token, TokenFault> {
         return garbage("does not say how long the token lives");
     };
     let expires_in = Duration::from_secs(seconds).min(MAX_LIFE);
-    if expires_in < MIN_LIFE {
-        return garbage(&format!("holds a token that lives for {seconds} seconds only"));
+    if expires_in.is_zero() {
+        return garbage("holds a token that is over already");
     }
     let refresh_token = body["refresh_token"].as_str().filter(|token| !token.is_empty());
     Ok(Token {

@@ -82,6 +82,7 @@ impl LocalRequest {
             error: "managed_identity".to_string(),
             description: self.sent.cleaned(message, MAX_DESCRIPTION),
             codes: Vec::new(),
+            secret: None,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Every reply of OFFICE365.md section 4, as it comes, with the suffixes that section leaves out; every token code of 6.5.
 
-use mailshim::outcome::Stage::{self, Auth, Content, Ehlo, Greeting, Mail, Rcpt, StartTls, Verdict};
+use mailshim::testing::outcome::Stage::{self, Auth, Content, Ehlo, Greeting, Mail, Rcpt, StartTls, Verdict};
 
 /// A heading, or where replies come and what they are.
 pub type Case = (&'static [Stage], &'static str);
@@ -214,7 +214,10 @@ pub const REPLIES: &[Case] = &[
     (&[Ehlo], "501 5.5.4 Invalid domain name"),
     (&[], "The service"),
     (&[Mail, Verdict], "451 4.7.0 Temporary server error. Please try again later. PRX2"),
+    (&[Mail], "451 4.7.0 Temporary server error. Please try again later. PRX4"),
+    (&[Verdict], "451 4.7.0 Temporary server error. Please try again later. PRX5"),
     (&[Verdict], "451 4.3.2 Temporary server error. Please try again later ATTR55"),
+    (&[Verdict], "451 4.3.2 Temporary server error. Please try again later ATTR55.1"),
     (&[Rcpt], "451 4.4.3 Temporary server error. Please try again later ATTR3.4"),
     (&[Greeting, Verdict], "421 4.3.2 Service not available"),
     (&[Mail], "421 4.3.2 Service not active"),

@@ -7,7 +7,7 @@ mod grammar;
 
 use std::path::Path;
 
-use mailshim::cli::setup::{Task, Tool, script_of};
+use mailshim::testing::cli::setup::{Task, Tool, script_of};
 
 const MAILBOX: (&str, &str) = ("MAILSHIM_MAILBOX", "noreply@contoso.com");
 const TENANT: (&str, &str) = ("MAILSHIM_TENANT_ID", "contoso.onmicrosoft.com");
