@@ -29,6 +29,7 @@ pub mod message;
 pub mod smtp;
 pub mod wire;
 pub mod secret;
+pub mod redact;
 pub mod credential;
 pub mod names;
 pub mod deadlines;

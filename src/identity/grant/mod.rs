@@ -14,6 +14,7 @@ use form_urlencoded::{Serializer, byte_serialize};
 use serde_json::Value;
 
 use crate::outcome::TokenFault;
+use crate::redact::Redactor;
 use crate::secret::Secret;
 use crate::transport::http::Answer;
 
@@ -51,7 +52,7 @@ pub struct TokenRequest {
     sent: Sent,
 }
 
-/// The secret values of a request, in every form in which an answer could echo them: none may come into a log.
+/// The secret values of a request: whatever of them an answer echoes, in whatever form, none may come into a log.
 #[derive(Clone, Debug)]
 struct Sent(Vec<Secret<String>>);
 
@@ -84,11 +85,7 @@ impl TokenRequest {
 
     fn to(path: String, fields: &[(&str, &str)], secrets: &[&Secret<String>]) -> Self {
         let body = Secret::new(Serializer::new(String::new()).extend_pairs(fields).finish());
-        let mut sent = vec![body.clone()];
-        for secret in secrets {
-            let encoded: String = byte_serialize(secret.expose().as_bytes()).collect();
-            sent.extend([(*secret).clone(), Secret::new(encoded)]);
-        }
+        let sent = secrets.iter().map(|secret| (*secret).clone()).collect();
         Self { path, body, sent: Sent(sent) }
     }
 
@@ -148,14 +145,11 @@ impl Sent {
         neutralised(&self.scrubbed(text), limit)
     }
 
-    /// Without anything secret that we sent, be it bare or form-encoded. Comes before any cutting: a part of a secret
-    /// would not be found.
+    /// Without anything secret that we sent. Comes before any cutting, and before what is not printable goes.
     fn scrubbed(&self, text: &str) -> String {
-        let mut text = text.to_string();
-        for form in self.0.iter().map(Secret::expose).filter(|form| !form.is_empty()) {
-            text = text.replace(form, "[redacted]");
-        }
-        text
+        let mut redactor = Redactor::default();
+        self.0.iter().for_each(|secret| redactor.add(secret.expose()));
+        redactor.redact(text)
     }
 }
 
