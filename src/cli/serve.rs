@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::trim;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
@@ -18,8 +19,9 @@ use crate::delivery::relay::Relay;
 use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
 use crate::message::Budget;
-use crate::session::Sessions;
 use crate::session::accept::{self, accept};
+use crate::session::places::Places;
+use crate::session::{Memory, Sessions};
 use crate::telemetry;
 use crate::transport::dial::Dialer;
 use crate::transport::http::Http;
@@ -43,6 +45,15 @@ pub struct Sockets {
     pub smtp: Vec<TcpListener>,
     /// `/livez`, `/readyz` and `/metrics`.
     pub http: Option<TcpListener>,
+}
+
+/// When the first sign-in is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstSignIn {
+    /// At the start: what is wrong is told before the first mail finds it.
+    AtStart,
+    /// With the first mail, for tests that count connections.
+    WithFirstMail,
 }
 
 /// Binds every address.
@@ -81,6 +92,7 @@ pub async fn run(
     config: &Config,
     deadlines: Deadlines,
     sockets: Sockets,
+    first_sign_in: FirstSignIn,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failed> {
     let (life, seen_life) = watch::channel(Life::Running);
@@ -102,7 +114,8 @@ pub async fn run(
         delivery: Delivery::Direct(relay),
         policy: Arc::new(config.policy.clone()),
         budget: Budget::default(),
-        deadlines,
+        memory: Memory::default(),
+        deadlines: Arc::clone(&deadlines),
         life: seen_life,
     };
 
@@ -113,14 +126,18 @@ pub async fn run(
     if max_sessions < config.session.max_sessions {
         telemetry::few_descriptors(max_sessions, config.session.max_sessions);
     }
-    let permits = Arc::new(Semaphore::new(max_sessions));
+    let places = Places::new(max_sessions, deadlines.app_silence);
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
-        // Somebody may ask whether mail would go out: it is found out at the start, not by the first mail.
+    }
+    // The log tells whether mail would go out, whether or not anybody can ask over HTTP.
+    if first_sign_in == FirstSignIn::AtStart {
         vital.spawn(async move { account.keep_ready().await });
     }
+    let (small, every) = (Arc::clone(&places), deadlines.trim);
+    vital.spawn(async move { trim::keep_small(&small, every).await });
     for listener in sockets.smtp {
-        vital.spawn(accept(listener, sessions.clone(), Arc::clone(&permits)));
+        vital.spawn(accept(listener, sessions.clone(), Arc::clone(&places)));
     }
     let stop = async {
         stop.await;
@@ -135,13 +152,12 @@ pub async fn run(
     // Dropping the tasks closes the listeners: a new connection is refused from here on.
     vital.shutdown().await;
     life.send_replace(Life::Draining);
-    let all_sessions_ended = || permits.acquire_many(u32::try_from(max_sessions).unwrap_or(u32::MAX));
     let last_words = (config.shutdown_grace / 10).min(Duration::from_secs(1));
-    if timeout(config.shutdown_grace - last_words, all_sessions_ended()).await.is_err() {
+    if timeout(config.shutdown_grace - last_words, places.all_free()).await.is_err() {
         // What still waits is answered now.
         life.send_replace(Life::Ending);
-        let left = timeout(last_words, all_sessions_ended()).await.is_err();
-        telemetry::grace_ended(left.then(|| max_sessions - permits.available_permits()));
+        let left = timeout(last_words, places.all_free()).await.is_err();
+        telemetry::grace_ended(left.then(|| places.taken()));
     }
     let _ = timeout(last_words, accounts.close()).await;
     telemetry::stopped();

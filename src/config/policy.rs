@@ -14,6 +14,7 @@ pub(super) struct Given {
     pub from_policy: Option<FromPolicy>,
     pub allowed_senders: Option<AddressList>,
     pub allowed_recipients: Option<AddressList>,
+    pub local_to: Option<Address>,
     pub redirect_to: Option<Address>,
 }
 
@@ -24,6 +25,7 @@ pub(super) fn read(reader: &mut Reader) -> Given {
         from_policy: reader.value("MAILSHIM_FROM_POLICY", FromPolicy::parse),
         allowed_senders: reader.value("MAILSHIM_ALLOWED_SENDERS", AddressList::parse),
         allowed_recipients: reader.value("MAILSHIM_ALLOWED_RECIPIENTS", AddressList::parse),
+        local_to: reader.value("MAILSHIM_LOCAL_TO", Sender::parse_address),
         redirect_to: reader.value("MAILSHIM_REDIRECT_TO", redirect_to),
     }
 }

@@ -173,6 +173,7 @@ fn only_a_definite_refusal_of_the_sign_in_opens_the_breaker() {
         error: "invalid_client".into(),
         description: "AADSTS7000215".into(),
         codes: vec![7_000_215],
+        secret: None,
     };
     limits.fails(now, "a", &fault(Cause::Token(refused)));
     assert!(matches!(limits.turn(now, "a"), Turn::Refused(..)));

@@ -27,6 +27,8 @@ pub struct Policy {
     pub allowed_recipients: Option<AddressList>,
     /// Senders that sign in as their own mailbox; `None` for nobody.
     pub login_as_sender: Option<AddressList>,
+    /// Who gets what is meant for a recipient that only the app's own machine could know.
+    pub local_to: Option<Address>,
     /// Who gets everything instead.
     pub redirect_to: Option<Address>,
     /// The name in Received.
@@ -91,9 +93,14 @@ impl Policy {
         Ok(())
     }
 
-    /// Whether the app may send to this recipient.
+    /// Who gets what is sent to this recipient, but for MAILSHIM_REDIRECT_TO: cron's `root` is nobody in the world.
+    pub fn recipient<'a>(&'a self, given: &'a Address) -> &'a Address {
+        self.local_to.as_ref().filter(|_| !is_usable(given)).unwrap_or(given)
+    }
+
+    /// Whether the app may send to this recipient: judged is who gets it.
     pub fn judge_recipient(&self, recipient: &Address) -> bool {
-        self.allowed_recipients.as_ref().is_none_or(|list| list.holds(recipient))
+        self.allowed_recipients.as_ref().is_none_or(|list| list.holds(self.recipient(recipient)))
     }
 
     /// The reply to a MAIL or RCPT that is not allowed.

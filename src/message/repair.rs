@@ -51,6 +51,8 @@ pub enum Note {
     Continuation,
     /// A field that a DKIM-Signature covers was changed, so that the signature does not hold.
     Signature,
+    /// A recipient that no world has was replaced by MAILSHIM_LOCAL_TO.
+    LocalTo,
     /// The recipients were replaced by MAILSHIM_REDIRECT_TO.
     Redirected,
 }
@@ -72,6 +74,7 @@ impl Note {
             Self::Noise => "leading_noise_dropped",
             Self::Continuation => "continuation_indented",
             Self::Signature => "signature_broken",
+            Self::LocalTo => "local_to",
             Self::Redirected => "redirected",
         }
     }
@@ -269,8 +272,29 @@ impl Writer<'_> {
         if let Some(address) = &self.policy.redirect_to {
             envelope.recipients = vec![Recipient { address: address.clone(), notify: None, orcpt: None }];
             self.notes.push(Note::Redirected);
+        } else {
+            self.local(&mut envelope.recipients);
         }
         envelope
+    }
+
+    /// Gives the mail of recipients that no world has to MAILSHIM_LOCAL_TO: once, however many they are.
+    fn local(&mut self, recipients: &mut Vec<Recipient>) {
+        let Some(instead) = &self.policy.local_to else { return };
+        let is_local =
+            |recipient: &Recipient| self.policy.recipient(&recipient.address) != &recipient.address;
+        if !recipients.iter().any(is_local) {
+            return;
+        }
+        let mut has_it = recipients.iter().any(|recipient| recipient.address == *instead);
+        recipients.retain_mut(|recipient| {
+            if !is_local(recipient) {
+                return true;
+            }
+            recipient.address = instead.clone();
+            !std::mem::replace(&mut has_it, true)
+        });
+        self.notes.push(Note::LocalTo);
     }
 
     /// The fields as they came, but for those that the policy names.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ruling::{Retry, Ruling};
 use crate::message::refusal::Refusal;
+use crate::secret::Looks;
 use crate::smtp::reply::{BrokenReply, Reply};
 
 /// Where in a message's path it went wrong.
@@ -101,6 +102,8 @@ pub enum Cause {
     TooManySenders,
     /// The app sent its content slower than a connection can be kept for.
     AppTooSlow,
+    /// No memory is left for another envelope or header block.
+    NoRoom,
     /// What the app sent will never pass: Office 365 was not asked.
     Unsendable(Refusal),
     /// The shim is shutting down.
@@ -120,6 +123,8 @@ pub enum TokenFault {
         description: String,
         /// `error_codes`: AADSTS numbers.
         codes: Vec<u32>,
+        /// How the client secret looks that was sent, where one was.
+        secret: Option<Looks>,
     },
     /// A status without an OAuth body (429, 5xx, a proxy's page), with Retry-After in seconds.
     Status {
@@ -315,11 +320,6 @@ impl Fault {
     /// Whether and how the same message may be tried again within seconds. Never where Office 365 may have it already.
     pub const fn retry(&self) -> Retry {
         self.0.ruling.retry
-    }
-
-    /// [`Fault::retry`] is not [`Retry::Never`].
-    pub fn may_retry_now(&self) -> bool {
-        self.retry() != Retry::Never
     }
 
     /// Office 365 said no. Any other failure, a 2xx or 3xx out of place among them, says nothing of what it has.

@@ -1,9 +1,12 @@
 //! What kind of trouble a fault is. Pure: a fault and what was sent in, a judgement out.
 
-use super::fault::{Cause, Fault, Outcome, Stage};
+use super::fault::{Cause, Fault, Outcome, Stage, TokenFault};
 use super::ruling::{Class, Kind, Pause, Retry, Ruling, Scope, set_up, transient};
 use super::{entra, network, rules};
 use crate::message::refusal::Refusal;
+use crate::message::sender::is_usable;
+use crate::secret::Looks;
+use crate::smtp::path::Address;
 use crate::smtp::reply::{EnhancedCode, Reply};
 
 /// What was sent, as far as a verdict depends on it.
@@ -56,6 +59,8 @@ pub fn judge(fault: &Fault, context: &Context<'_>) -> Judgement {
         Class::Permanent if ruling.kind == Kind::RecipientCount => 550,
         Class::Permanent => 554,
         Class::SetUp if matches!(fault.stage(), Stage::Auth | Stage::Token) => 454,
+        // Our own memory (RFC 5321 section 4.3.2): it says that the mail itself is good.
+        Class::Transient if matches!(fault.cause(), Cause::NoRoom) => 452,
         // Never 421: that would announce that the app's connection ends (RFC 5321 section 3.8).
         Class::SetUp | Class::Transient | Class::Throttled(_) => 451,
     };
@@ -65,10 +70,41 @@ pub fn judge(fault: &Fault, context: &Context<'_>) -> Judgement {
         scope: ruling.scope,
         retry: ruling.retry,
         about_sender: ruling.kind == Kind::Sender,
-        hint: fill(ruling.hint, context),
+        hint: hint(fault, class, context),
         code,
         enhanced: EnhancedCode(if code >= 500 { 5 } else { 4 }, enhanced.0, enhanced.1),
     }
+}
+
+fn hint(fault: &Fault, class: Class, context: &Context<'_>) -> Option<String> {
+    let hint = if is_local_name(fault, class) { LOCAL_NAME } else { fault.ruling().hint };
+    let filled = fill(hint, context)?;
+    match looks(fault).filter(|_| fault.rule() == entra::SECRET_WRONG) {
+        Some(looks) => Some(format!("{filled} Of the value that was sent: {looks}.")),
+        None => Some(filled),
+    }
+}
+
+/// How the client secret looks that the token service refused; now, or the last time.
+fn looks(fault: &Fault) -> Option<Looks> {
+    match fault.cause() {
+        Cause::Token(TokenFault::Refused { secret, .. }) => *secret,
+        Cause::Remembered(fault, _) => looks(fault),
+        Cause::HoldEnded(_, Some(fault)) => looks(fault),
+        _ => None,
+    }
+}
+
+/// For whoever sends to `root`.
+const LOCAL_NAME: &str =
+    "Give a full address (cron: MAILTO=you@contoso.com), or set MAILSHIM_LOCAL_TO to who gets such mail.";
+
+/// Office 365 refused a recipient that only the app's own machine could know.
+fn is_local_name(fault: &Fault, class: Class) -> bool {
+    let recipient = fault.recipient().and_then(Address::parse);
+    class == Class::Permanent
+        && matches!(fault.cause(), Cause::Refused(_))
+        && recipient.is_some_and(|recipient| !is_usable(&recipient))
 }
 
 /// Longest hint with the mailbox filled in; beyond it the placeholder stays, so that Office 365's words keep room.
@@ -171,6 +207,11 @@ fn rule_on(stage: Stage, cause: &Cause) -> Ruling {
             scope: Scope::Message,
             hint: "Send the content without pauses: Office 365 ends a connection after 10 minutes.",
             ..transient("app_too_slow", (4, 2))
+        },
+        Cause::NoRoom => Ruling {
+            hint: "Send fewer mails with long lists of recipients or long header blocks at once.",
+            code: 452,
+            ..transient("no_room", (3, 1))
         },
         Cause::Unsendable(refusal) => unsendable(refusal),
         Cause::ShuttingDown => transient("shutting_down", (3, 2)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::fault::{Cause, Fault, Outcome, ProxyFault, ProxyReason, Stage, TlsFault, TlsReason, TokenFault};
 use super::judge::{Context, judge};
-use crate::secret::{printable, without_secrets};
+use crate::redact::{printable, without_secrets};
 use crate::smtp::reply::{EnhancedCode, Reply};
 
 /// RFC 5321 section 4.5.3.1.5: a reply line is at most 512 octets; CRLF, the code and a space are written around this.
@@ -279,6 +279,7 @@ impl fmt::Display for WithoutAdvice<'_> {
             Cause::AppTooSlow => {
                 f.write_str("the app sent its content slower than a connection can be kept for")
             }
+            Cause::NoRoom => f.write_str("no memory is left for another envelope or header block"),
             Cause::Unsendable(refusal) => write!(f, "{refusal}"),
             Cause::ShuttingDown => f.write_str("mailshim is shutting down"),
         }

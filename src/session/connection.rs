@@ -1,36 +1,47 @@
-//! One connection of the app: the socket and the deadlines around the pure [`machine`](super::machine).
+//! One session: the pure [`machine`](super::machine) asked for its steps, and one message after the other from its first
+//! octet to its answer.
 
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::machine::{Ending, Guard, Limits, Machine, Notice, Step};
+use super::app::{AppConnection, FLUSH, tell};
+use super::machine::{Ending, Guard, Limits, Machine, Step};
+use super::patience::Patience;
+use super::peer::BoxedAppWire;
+use super::places::Place;
+use super::repeats::{OneMail, Repeats, Told};
 use crate::credential::AppLogin;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
-use crate::life::Life;
+use crate::life::{Life, ending};
 use crate::message::policy::Policy;
+use crate::message::repair::Note;
 use crate::message::{
-    Abandoned, Awaited, Budget, DeliveryRecord, Envelope, HeldContent, MessageId, NotPrepared, Piece, Source,
-    prepare,
+    Abandoned, Budget, DeliveryRecord, Envelope, HeldContent, MessageId, NotPrepared, Share, prepare,
 };
 use crate::outcome::{Cause, Context, Fault, Outcome, Stage};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::Login;
 use crate::telemetry;
-use crate::wire::BoxedWire;
 
-/// Octets of one read of the socket.
-const READ: usize = 16 * 1024;
-/// Replies that are written at the latest when they have grown to this.
-const FLUSH: usize = 8 * 1024;
-/// What is read ahead while the app waits for its verdict, to notice that it hung up.
-const READ_AHEAD: usize = 64 * 1024;
+/// What is remembered from one session to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    repeats: Repeats,
+    patience: Arc<Mutex<Patience>>,
+}
+
+impl Memory {
+    /// An app hung up after its mail had waited for this long.
+    fn hung_up(&self, after: Duration) {
+        let time_out = self.patience.lock().unwrap_or_else(PoisonError::into_inner).hung_up(after);
+        time_out.into_iter().for_each(telemetry::apps_are_impatient);
+    }
+}
 
 /// What all sessions share.
 #[derive(Clone)]
@@ -45,17 +56,20 @@ pub struct Sessions {
     pub policy: Arc<Policy>,
     /// Memory for held content.
     pub budget: Budget,
+    /// What is remembered from one session to the next.
+    pub memory: Memory,
     /// Every wait.
     pub deadlines: Arc<Deadlines>,
     /// Whether new mail is still taken.
     pub life: watch::Receiver<Life>,
 }
 
-/// The policy, and what is left of today's recipients.
+/// The policy, what is left of today's recipients, and the session's share of memory.
 #[derive(Debug)]
 struct SenderGuard {
     policy: Arc<Policy>,
     delivery: Delivery,
+    share: Share,
 }
 
 impl Guard for SenderGuard {
@@ -67,153 +81,32 @@ impl Guard for SenderGuard {
     fn refuse_recipient(&self, recipient: &Address) -> Option<Reply> {
         self.policy.refuse_recipient(recipient)
     }
-}
 
-/// The app's socket with its machine.
-pub struct AppConnection {
-    wire: BoxedWire,
-    machine: Machine,
-    out: BytesMut,
-    input: Box<[u8]>,
-    dropping_since: Option<Instant>,
-    deadlines: Arc<Deadlines>,
-}
-
-impl AppConnection {
-    /// A connection that is about to be greeted.
-    pub fn new(wire: BoxedWire, limits: Limits, deadlines: Arc<Deadlines>) -> Self {
-        let (machine, input) = (Machine::new(limits), vec![0; READ].into_boxed_slice());
-        Self { wire, machine, out: BytesMut::new(), input, dropping_since: None, deadlines }
-    }
-
-    /// The next piece of the content that [`Step::Begin`] announced; the socket is read only here.
-    async fn next_content(&mut self) -> Piece {
-        loop {
-            match self.machine.step() {
-                Step::Content(chunk) => return Piece::Chunk(chunk),
-                Step::End => return Piece::End,
-                Step::Abandoned(why) => return Piece::Abandoned(why),
-                Step::Reply(reply) => self.out.extend_from_slice(&reply),
-                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
-                Step::NeedInput => self.read().await,
-                // The machine lets neither happen inside a message.
-                Step::Begin(_) | Step::SignIn(_) | Step::Close(_) => {
-                    return Piece::Abandoned(Abandoned::HungUp);
-                }
-            }
-        }
-    }
-
-    /// Ends when the app has hung up without having said QUIT.
-    async fn hung_up(&mut self) -> Abandoned {
-        while !self.machine.has_quit() && self.machine.unread() < READ_AHEAD {
-            match self.wire.read(&mut self.input).await {
-                Ok(0) | Err(_) => {
-                    self.machine.eof();
-                    return Abandoned::HungUp;
-                }
-                Ok(octets) => self.machine.received(&self.input[..octets]),
-            }
-        }
-        std::future::pending().await
-    }
-
-    /// Whether refused content has been read and dropped for as long as any mail may take: its end may never come.
-    fn drops_for_too_long(&mut self) -> bool {
-        if !self.machine.is_dropping() {
-            self.dropping_since = None;
-            return false;
-        }
-        let since = *self.dropping_since.get_or_insert_with(Instant::now);
-        since.elapsed() > self.deadlines.stream
-    }
-
-    /// Writes what is owed, then reads once.
-    async fn read(&mut self) {
-        if self.flush().await {
-            self.read_once().await;
-        } else {
-            self.machine.eof();
-        }
-    }
-
-    /// Reads once. An app that is silent for too long ends its session.
-    async fn read_once(&mut self) {
-        match timeout(self.deadlines.app_idle, self.wire.read(&mut self.input)).await {
-            Ok(Ok(0) | Err(_)) => self.machine.eof(),
-            Ok(Ok(octets)) => self.machine.received(&self.input[..octets]),
-            Err(_) => self.machine.idle(),
-        }
-    }
-
-    /// Writes the verdict that the machine was just given; whether the app has taken it, as far as one can see from here.
-    async fn give_verdict(&mut self) -> bool {
-        // The reply alone: what the app has sent behind its content is not looked at here.
-        if let Step::Reply(reply) = self.machine.step() {
-            self.out.extend_from_slice(&reply);
-        }
-        let taken = self.flush().await;
-        if !taken {
-            self.machine.eof();
-        }
-        taken
-    }
-
-    /// Writes the replies that are owed; false if the app does not take them. Dropped in the middle it has kept what
-    /// is not yet written, so that no reply is written twice.
-    async fn flush(&mut self) -> bool {
-        if self.out.is_empty() {
-            return true;
-        }
-        let written = timeout(self.deadlines.app_write, self.wire.write_all_buf(&mut self.out)).await;
-        // A long list of replies must not stay as memory.
-        if self.out.is_empty() && self.out.capacity() > FLUSH {
-            self.out = BytesMut::new();
-        }
-        matches!(written, Ok(Ok(())))
-    }
-}
-
-impl Source for AppConnection {
-    fn next(&mut self) -> Awaited<'_, Piece> {
-        Box::pin(self.next_content())
-    }
-
-    fn gone(&mut self) -> Awaited<'_, Abandoned> {
-        Box::pin(self.hung_up())
-    }
-}
-
-impl AppConnection {
-    /// Says the last words so that they arrive: closed with octets unread, the kernel sends a reset, which can destroy a
-    /// reply that the app has not read yet.
-    async fn close(&mut self, ending: Ending) {
-        self.flush().await;
-        // These ended between two commands: nothing is unread, or the app is gone.
-        let ended_in_step =
-            matches!(ending, Ending::Quit | Ending::HungUp | Ending::Idle | Ending::ShuttingDown);
-        let parting = async {
-            let _ = self.wire.shutdown().await;
-            let mut unread = 0;
-            while !ended_in_step && unread < READ_AHEAD {
-                match self.wire.read(&mut self.input).await {
-                    Ok(0) | Err(_) => break,
-                    Ok(octets) => unread += octets,
-                }
-            }
-        };
-        let _ = timeout(self.deadlines.quit, parting).await;
+    fn keep_envelope(&self, octets: usize) -> bool {
+        self.share.keep_envelope(octets)
     }
 }
 
 impl Sessions {
+    /// Serves one connection until it ends, whose place nobody else wants.
+    pub async fn serve(&self, wire: BoxedAppWire) -> Ending {
+        match Place::alone() {
+            Some(place) => self.serve_at(wire, place).await,
+            None => Ending::NoPlace,
+        }
+    }
+
     /// Serves one connection until it ends.
-    pub async fn serve(&self, wire: BoxedWire) -> Ending {
-        let mut connection = AppConnection::new(wire, self.limits.clone(), Arc::clone(&self.deadlines));
+    pub async fn serve_at(&self, wire: BoxedAppWire, mut place: Place) -> Ending {
+        let limits = self.limits.clone();
+        let machine = if place.is_newcomers() { Machine::newcomer(limits) } else { Machine::new(limits) };
+        let mut connection = AppConnection::new(wire, machine, Arc::clone(&self.deadlines));
         let _open = telemetry::session_open();
+        let share = self.budget.share();
         connection.machine.guard(Arc::new(SenderGuard {
             policy: Arc::clone(&self.policy),
             delivery: self.delivery.clone(),
+            share: share.clone(),
         }));
         let mut life = self.life.clone();
         loop {
@@ -227,19 +120,34 @@ impl Sessions {
                 Step::NeedInput if *life.borrow_and_update() != Life::Running => {
                     connection.machine.shutdown()
                 }
-                Step::NeedInput if connection.drops_for_too_long() => connection.machine.idle(),
                 Step::NeedInput if !connection.flush().await => connection.machine.eof(),
-                Step::NeedInput => tokio::select! {
-                    () = connection.read_once() => {}
-                    // Looked at by the arm above; a sender that is gone changes nothing.
-                    Ok(()) = life.changed() => {}
-                },
+                Step::NeedInput => {
+                    if connection.machine.is_between_transactions() && !place.is_newcomers() {
+                        place.is_silent();
+                    }
+                    tokio::select! {
+                        () = connection.read_once() => {}
+                        // Looked at by the arm above; a sender that is gone changes nothing.
+                        Ok(()) = life.changed() => {}
+                        () = place.told_to_go() => {}
+                    }
+                    if !place.goes_on() {
+                        connection.machine.make_room();
+                    }
+                }
+                Step::TakePlace => {
+                    let has_place = place.take().await;
+                    connection.machine.seated(has_place);
+                }
                 Step::SignIn(login) => {
                     let accepted = self.accepts(&login);
                     connection.machine.signed_in(accepted);
                 }
-                Step::Begin(envelope) => self.message(&mut connection, envelope).await,
-                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
+                Step::Begin(envelope) => {
+                    self.message(&mut connection, envelope, &share).await;
+                    share.keep_envelope(0);
+                }
+                Step::Notice(notice) => tell(notice),
                 Step::Close(ending) => {
                     connection.close(ending).await;
                     return ending;
@@ -251,26 +159,48 @@ impl Sessions {
     }
 
     /// One message, from the first octet of its content to the answer.
-    async fn message(&self, connection: &mut AppConnection, given: Envelope) {
+    async fn message(&self, connection: &mut AppConnection, mut given: Envelope, share: &Share) {
         let id = MessageId::next(SystemTime::now());
         let begun = Instant::now();
-        let mut content = HeldContent::new(&mut *connection, self.budget.clone());
-        let filled = content.fill().await;
-        let received = begun.elapsed();
-        let prepared = match filled {
-            Ok(()) => prepare(id, &given, &mut content, &self.policy, SystemTime::now()).await,
-            Err(why) => Err(why.into()),
-        };
+        let coming = self.memory.repeats.begin(&given);
+        connection.mail = Some(Arc::clone(&coming));
+        let mut content = HeldContent::new(&mut *connection, self.budget.clone()).within(share.clone());
+        let mut received = None;
+        let prepared = timeout(self.deadlines.app_held, async {
+            content.fill().await?;
+            received = Some(begun.elapsed());
+            prepare(id, &given, &mut content, &self.policy, SystemTime::now()).await
+        });
+        let prepared = prepared.await;
+        let received = received.unwrap_or_else(|| begun.elapsed());
         let (verdict, record, prepared) = match prepared {
-            Ok(prepared) => {
-                let (verdict, record) = self.delivery.deliver(&prepared.message, &mut content).await;
+            Err(_) => {
+                let fault = Fault::new(Stage::Content, Cause::AppTooSlow);
+                (Ok(Outcome::Failed(fault)), DeliveryRecord::default(), None)
+            }
+            Ok(Ok(prepared)) => {
+                if !prepared.changes.contains(&Note::Redirected) {
+                    // The same stand in the message, and 500 with an ORCPT each are some hundred kilobytes.
+                    given.recipients = Vec::new();
+                }
+                if ![Note::MessageId, Note::Date].iter().all(|note| prepared.changes.contains(note)) {
+                    coming.is_its_own();
+                }
+                let (verdict, record) = match self.came_before(&coming, &mut content).await {
+                    Err(why) => (Err(why), DeliveryRecord::default()),
+                    Ok(()) => self.delivery.deliver(&prepared.message, &mut content).await,
+                };
                 (verdict, record, Some(prepared))
             }
-            Err(NotPrepared::Unsendable(refusal)) => {
+            Ok(Err(NotPrepared::Unsendable(refusal))) => {
                 let cause = Cause::Unsendable(refusal);
                 (Ok(Outcome::Failed(Fault::new(Stage::Content, cause))), DeliveryRecord::default(), None)
             }
-            Err(NotPrepared::Abandoned(why)) => (Err(why), DeliveryRecord::default(), None),
+            Ok(Err(NotPrepared::NoRoom)) => {
+                let fault = Fault::new(Stage::Content, Cause::NoRoom);
+                (Ok(Outcome::Failed(fault)), DeliveryRecord::default(), None)
+            }
+            Ok(Err(NotPrepared::Abandoned(why))) => (Err(why), DeliveryRecord::default(), None),
         };
         // Whatever the verdict, the app hears it at the end of its content, or the dialogue would be out of step.
         let verdict = match verdict {
@@ -303,12 +233,49 @@ impl Sessions {
                     connection.machine.cut(&reply);
                 }
                 let app_heard = connection.give_verdict().await;
+                match outcome {
+                    Outcome::Accepted(_) if !app_heard => {
+                        coming.was_not_heard(Told { reply: reply.clone(), id })
+                    }
+                    _ => coming.was_heard(),
+                }
                 telemetry::message(mail, &outcome, outcome.name(&context), &reply, app_heard);
             }
-            Err(why) => {
-                telemetry::abandoned(mail, why);
-                connection.machine.forgo_answer();
+            Err(why) => match coming.told().filter(|_| why == Abandoned::Accepted) {
+                Some(told) => {
+                    connection.machine.answer(&told.reply);
+                    let app_heard = connection.give_verdict().await;
+                    telemetry::repeated(mail, told.id, &told.reply, app_heard);
+                    if app_heard {
+                        coming.was_heard();
+                    }
+                }
+                None => {
+                    if why == Abandoned::HungUp && is_complete {
+                        self.memory.hung_up(total.saturating_sub(received));
+                    }
+                    telemetry::abandoned(mail, why);
+                    connection.machine.forgo_answer();
+                }
+            },
+        }
+        connection.mail = None;
+    }
+
+    /// Whether a mail that is here as a whole was accepted before, which it waits for where the same is under way. What
+    /// streams is asked at its end.
+    async fn came_before(&self, coming: &OneMail, content: &mut HeldContent<'_>) -> Result<(), Abandoned> {
+        if !content.is_complete() {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            was_accepted = coming.was_accepted() => {
+                if was_accepted { Err(Abandoned::Accepted) } else { Ok(()) }
             }
+            why = content.gone() => Err(why),
+            // The delivery has the answer for that.
+            () = ending(&self.life) => Ok(()),
         }
     }
 

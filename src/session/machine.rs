@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::message::budget::memory_of;
 use crate::message::{Abandoned, Envelope};
 use crate::smtp::command::{self, Command, Mail, Recipient, Refusal};
 use crate::smtp::data::ContentReader;
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
-use crate::smtp::sasl::Login;
+use crate::smtp::sasl::{self, Login};
 
 use super::auth::{Exchange, Progress};
 use super::incoming::{Incoming, MAX_PIECE};
@@ -24,6 +25,10 @@ const MAX_LINE: usize = 12_288 + 2;
 /// Refused commands in one session before it is ended: a client that talks nonsense (or another protocol) must not
 /// keep a slot.
 const MAX_ERRORS: u32 = 20;
+
+/// The memory that one transaction's recipients may take, in octets: room for 500 addresses of the usual length, and for
+/// none of the longest with an ORCPT as long.
+const MAX_RECIPIENTS: usize = 160 * 1024;
 
 /// What the machine needs to know of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub trait Guard: std::fmt::Debug + Send + Sync {
     fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply>;
     /// The reply to a RCPT of this recipient, if it may not be sent to.
     fn refuse_recipient(&self, recipient: &Address) -> Option<Reply>;
+    /// Room for an envelope of so many octets in place of what there was; false, and nothing changes, if there is none.
+    fn keep_envelope(&self, octets: usize) -> bool;
 }
 
 /// What the driver does next.
@@ -53,6 +60,8 @@ pub enum Step {
     NeedInput,
     /// Write this.
     Reply(Bytes),
+    /// A newcomer wants to do more than look in: find it a place, then call [`Machine::seated`].
+    TakePlace,
     /// Check these, then call [`Machine::signed_in`].
     SignIn(Login),
     /// DATA, or the first BDAT: the content follows.
@@ -74,6 +83,8 @@ pub enum Step {
 pub enum Notice {
     /// The app asked for STARTTLS.
     StartTlsAsked,
+    /// The app ended its content with a dot between line ends that are no CRLFs, and then waited in vain.
+    EndNotSeen,
 }
 
 /// Why a session ended.
@@ -95,6 +106,10 @@ pub enum Ending {
     Idle,
     /// The app sent its content too slowly.
     Cut,
+    /// Silent between two transactions, it made room for another connection.
+    MadeRoom,
+    /// All places were taken.
+    NoPlace,
     /// The shim is shutting down.
     ShuttingDown,
 }
@@ -111,6 +126,8 @@ impl Ending {
             Self::OutOfStep => "out_of_step",
             Self::Idle => "idle",
             Self::Cut => "cut",
+            Self::MadeRoom => "made_room",
+            Self::NoPlace => "no_place",
             Self::ShuttingDown => "shutting_down",
         }
     }
@@ -120,6 +137,8 @@ impl Ending {
 enum State {
     Greeting,
     Commands,
+    /// The first command of a newcomer waits for a place.
+    Unseated(Box<Command>),
     Sasl(Exchange),
     SigningIn,
     Data(Incoming),
@@ -140,6 +159,9 @@ enum State {
 enum Transaction {
     /// MAIL was accepted.
     Open(Envelope),
+    /// There is no room for its envelope, which is forgotten. The app hears so at its content: a RCPT that is refused is
+    /// one recipient less for most of them, and the others would get the mail.
+    NoRoom,
     /// The first BDAT has come: no more recipients, only chunks.
     Chunked(Incoming),
 }
@@ -151,9 +173,16 @@ pub struct Machine {
     guard: Option<Arc<dyn Guard>>,
     state: State,
     transaction: Option<Transaction>,
+    /// What its recipients take, in octets.
+    recipient_octets: usize,
     signed_in: bool,
+    /// Credentials that nobody needs were just accepted: what comes next may be the rest of them.
+    behind_auth: bool,
+    is_newcomer: bool,
     errors: u32,
     input: BytesMut,
+    /// Command lines that have ended.
+    lines: u64,
     /// In the middle of a line that is too long.
     dropping_line: bool,
     eof: bool,
@@ -168,13 +197,39 @@ impl Machine {
             guard: None,
             state: State::Greeting,
             transaction: None,
+            recipient_octets: 0,
             signed_in: false,
+            behind_auth: false,
+            is_newcomer: false,
             errors: 0,
             input: BytesMut::new(),
+            lines: 0,
             dropping_line: false,
             eof: false,
             steps: VecDeque::new(),
         }
+    }
+
+    /// A machine that has no place of its own: it may look in and say QUIT, anything else asks for one.
+    pub fn newcomer(limits: Limits) -> Self {
+        Self { is_newcomer: true, ..Self::new(limits) }
+    }
+
+    /// Whether there is a place, after [`Step::TakePlace`].
+    pub fn seated(&mut self, has_place: bool) {
+        match std::mem::replace(&mut self.state, State::Commands) {
+            State::Unseated(command) if has_place => {
+                self.is_newcomer = false;
+                self.command(*command);
+            }
+            State::Unseated(_) => self.end(Abandoned::Reset, too_many(), Ending::NoPlace),
+            other => self.state = other,
+        }
+    }
+
+    /// Whether it has not asked for a place yet.
+    pub const fn is_newcomer(&self) -> bool {
+        self.is_newcomer
     }
 
     /// Judges senders and recipients from here on.
@@ -184,6 +239,10 @@ impl Machine {
 
     /// Octets from the app.
     pub fn received(&mut self, octets: &[u8]) {
+        if self.input.is_empty() {
+            // What a burst has left of it must not stay with an idle session.
+            self.input = BytesMut::new();
+        }
         self.input.extend_from_slice(octets);
     }
 
@@ -205,9 +264,43 @@ impl Machine {
         lines.find(|line| !idle(line)).is_some_and(|line| line.eq_ignore_ascii_case(b"QUIT"))
     }
 
+    /// Whether all content has come and its verdict has not been given.
+    pub const fn owes_verdict(&self) -> bool {
+        matches!(self.state, State::Verdict)
+    }
+
+    /// The app is gone, and what is left of its octets is of no use.
+    pub fn gone(&mut self) {
+        self.transaction = None;
+        self.steps.clear();
+        self.close(Ending::HungUp);
+    }
+
     /// Whether content that was refused is being read to its end.
     pub const fn is_dropping(&self) -> bool {
         matches!(self.state, State::DropData(..) | State::DropChunk(..))
+    }
+
+    /// The number of the command line that has begun and not ended.
+    pub fn unfinished_line(&self) -> Option<u64> {
+        let awaits_line = matches!(self.state, State::Commands | State::Sasl(_));
+        (awaits_line && (self.dropping_line || !self.input.is_empty())).then_some(self.lines)
+    }
+
+    /// Whether MAIL was accepted and no content has begun.
+    pub const fn is_in_envelope(&self) -> bool {
+        matches!(self.transaction, Some(Transaction::Open(_) | Transaction::NoRoom))
+    }
+
+    /// Whether a command is waited for, and no mail has begun.
+    pub const fn is_between_transactions(&self) -> bool {
+        matches!(self.state, State::Commands | State::Sasl(_)) && self.transaction.is_none()
+    }
+
+    /// Another connection needs the place; call it between transactions.
+    pub fn make_room(&mut self) {
+        let text = "4.3.2 Silent while others wait for a connection, closing (MAILSHIM_MAX_SESSIONS)";
+        self.end(Abandoned::Reset, Reply::new(421, text), Ending::MadeRoom);
     }
 
     /// The app was silent for too long.
@@ -274,9 +367,7 @@ impl Machine {
                     State::Closed(ending) => return Step::Close(ending),
                     State::Verdict => return Step::NeedInput,
                     _ if self.eof => {
-                        if self.is_receiving() {
-                            self.steps.push_back(Step::Abandoned(Abandoned::HungUp));
-                        }
+                        self.abandon(Abandoned::HungUp);
                         self.close(Ending::HungUp);
                     }
                     _ => return Step::NeedInput,
@@ -316,7 +407,7 @@ impl Machine {
                 }
                 ended || used > 0
             }
-            State::SigningIn | State::Verdict | State::Closed(_) => false,
+            State::Unseated(_) | State::SigningIn | State::Verdict | State::Closed(_) => false,
         }
     }
 
@@ -350,6 +441,7 @@ impl Machine {
             return false;
         };
         let line = self.input.split_to(end + 1);
+        self.lines += 1;
         if std::mem::take(&mut self.dropping_line) || line.len() > MAX_LINE {
             self.state = State::Commands;
             self.refuse(Reply::new(500, "5.5.2 Command line too long"));
@@ -360,9 +452,20 @@ impl Machine {
         while let Some(shorter) = line.strip_suffix(b"\r") {
             line = shorter;
         }
+        let behind_auth = std::mem::take(&mut self.behind_auth);
         match std::mem::replace(&mut self.state, State::Commands) {
             State::Sasl(exchange) => self.sasl(exchange.respond(line)),
             _ => match command::parse(line) {
+                // An app that spreads its credentials over two lines whatever it is answered waits for a reply to each; one
+                // that takes a 500 for a refused password would never send.
+                Err(_) if behind_auth && !line.is_empty() && sasl::decode(line).is_some() => {
+                    self.signed_in(true);
+                }
+                Ok(command @ (Command::Quit | Command::Http)) => self.command(command),
+                Ok(command) if self.is_newcomer => {
+                    self.state = State::Unseated(Box::new(command));
+                    self.steps.push_back(Step::TakePlace);
+                }
                 Ok(command) => self.command(command),
                 Err(Refusal { reply, out_of_step }) => {
                     self.refuse(reply);
@@ -448,7 +551,10 @@ impl Machine {
                 self.reply(334, prompt);
             }
             Progress::Refused(reply) => self.refuse(reply),
-            Progress::Login(_) if !self.limits.login_required => self.signed_in(true),
+            Progress::Login(_) if !self.limits.login_required => {
+                self.signed_in(true);
+                self.behind_auth = true;
+            }
             Progress::Login(login) => {
                 self.state = State::SigningIn;
                 self.steps.push_back(Step::SignIn(login));
@@ -473,6 +579,7 @@ impl Machine {
             return self.decline(&reply);
         }
         self.transaction = Some(Transaction::Open(Envelope { mail, recipients: Vec::new() }));
+        self.recipient_octets = 0;
         self.reply(250, "2.1.0 Sender OK");
     }
 
@@ -482,9 +589,11 @@ impl Machine {
             Some(Transaction::Chunked(_)) => {
                 return self.refuse(Reply::new(503, "5.5.1 RCPT cannot follow BDAT"));
             }
+            Some(Transaction::NoRoom) => return self.reply(250, RECIPIENT_OK),
             None => return self.refuse(Reply::new(503, "5.5.1 Need MAIL before RCPT")),
         };
-        if recipients.len() >= self.limits.max_recipients {
+        let octets = self.recipient_octets + memory_of(&recipient);
+        if recipients.len() >= self.limits.max_recipients || octets > MAX_RECIPIENTS {
             // RFC 5321 section 4.5.3.1.10: the client sends the others in another transaction.
             return self.reply(452, "4.5.3 Too many recipients");
         }
@@ -492,8 +601,14 @@ impl Machine {
         if let Some(reply) = judged {
             return self.decline(&reply);
         }
+        if self.guard.as_ref().is_some_and(|guard| !guard.keep_envelope(octets)) {
+            self.forget_envelope();
+            self.transaction = Some(Transaction::NoRoom);
+            return self.reply(250, RECIPIENT_OK);
+        }
         recipients.push(recipient);
-        self.reply(250, "2.1.5 Recipient OK");
+        self.recipient_octets = octets;
+        self.reply(250, RECIPIENT_OK);
     }
 
     fn data(&mut self) {
@@ -504,10 +619,11 @@ impl Machine {
                 self.state = State::Data(Incoming::data());
             }
             None => self.refuse(Reply::new(503, "5.5.1 Need MAIL before DATA")),
+            Some(Transaction::NoRoom) => self.steps.push_back(Step::Reply(no_room().encode())),
             Some(wrong) => {
                 let text = match wrong {
                     Transaction::Open(_) => "5.5.1 Need RCPT before DATA",
-                    Transaction::Chunked(_) => "5.5.1 DATA cannot follow BDAT",
+                    Transaction::Chunked(_) | Transaction::NoRoom => "5.5.1 DATA cannot follow BDAT",
                 };
                 self.transaction = Some(wrong);
                 self.refuse(Reply::new(503, text));
@@ -522,6 +638,10 @@ impl Machine {
                 self.transaction = Some(Transaction::Chunked(Incoming::bdat()));
             }
             chunked @ Some(Transaction::Chunked(_)) => self.transaction = chunked,
+            Some(Transaction::NoRoom) => {
+                self.state = State::DropChunk(size, no_room());
+                return;
+            }
             other => {
                 self.transaction = other;
                 // The octets come whatever we say (RFC 3030 section 2): read as commands they would be a disaster.
@@ -603,12 +723,32 @@ impl Machine {
             || matches!(self.transaction, Some(Transaction::Chunked(_)))
     }
 
+    /// The content ends where this app's end is no end to us: it waits for a reply, and we for more.
+    const fn has_unseen_end(&self) -> bool {
+        match &self.state {
+            State::Data(incoming) => incoming.looks_ended(),
+            State::DropData(reader, _) => reader.looks_ended(),
+            _ => false,
+        }
+    }
+
     /// Drops the transaction; the driver hears of it if its content had begun.
     fn abandon(&mut self, why: Abandoned) {
+        if self.has_unseen_end() {
+            self.steps.push_back(Step::Notice(Notice::EndNotSeen));
+        }
         if self.is_receiving() {
             self.steps.push_back(Step::Abandoned(why));
+        } else {
+            self.forget_envelope();
         }
         self.transaction = None;
+    }
+
+    fn forget_envelope(&self) {
+        if let Some(guard) = &self.guard {
+            guard.keep_envelope(0);
+        }
     }
 
     fn end(&mut self, why: Abandoned, reply: Reply, ending: Ending) {
@@ -645,4 +785,16 @@ impl Machine {
             self.close(Ending::TooManyErrors);
         }
     }
+}
+
+const RECIPIENT_OK: &str = "2.1.5 Recipient OK";
+
+/// RFC 5321 section 4.3.2 has 452 for the content.
+fn no_room() -> Reply {
+    Reply::new(452, "4.3.1 No memory is left for so many recipients, try again")
+}
+
+/// RFC 5321 section 3.1 knows 554 here; 421 says that it may pass later.
+pub(super) fn too_many() -> Reply {
+    Reply::new(421, "4.3.2 Too many connections at once (MAILSHIM_MAX_SESSIONS)")
 }

@@ -27,13 +27,13 @@ use metrics::metrics;
 
 use crate::message::MessageId;
 use crate::outcome::{Context, Fault, judge};
-use crate::secret::printable;
+use crate::redact::printable;
 
 pub use addresses::AddressDetail;
 pub use filter::LogFilter;
-pub use mail::{Mail, abandoned, message};
-pub use readiness::{NotReady, readiness};
-pub use setup::{Log, LogConfig, LogFormat, before_the_log, init, raise_level};
+pub use mail::{Mail, abandoned, message, repeated};
+pub use readiness::readiness;
+pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use writer::flush;
 
 /// A warning of which identical ones are counted, not repeated.
@@ -166,6 +166,14 @@ pub fn starttls_asked() {
     );
 }
 
+/// The app ended its content with other line ends than CRLF around the dot, and waited for a reply.
+pub fn end_not_seen() {
+    once_a_minute!(
+        "the app ended its mail with LF.LF and waited in vain: only CRLF.CRLF is the end of a mail (RFC 5321 section \
+         4.1.1.4); set the app's line ends to CRLF, or hand the mail to mailshim sendmail"
+    );
+}
+
 /// A session of the app is open.
 pub fn session_open() -> Counted {
     Counted::new(&metrics().sessions)
@@ -201,6 +209,16 @@ pub fn too_many_refused_commands() {
 /// A BDAT command was lost, and with it where its content ends.
 pub fn bdat_unreadable() {
     once_a_minute!("a session was ended: its BDAT command could not be read");
+}
+
+/// Apps hang up after the same time, again and again, while their mail waits.
+pub fn apps_are_impatient(time_out: Duration) {
+    let seconds = time_out.as_secs().max(2);
+    warn!(
+        "apps keep hanging up after about {seconds} s while their mail waits: raise their time-out (to 60 s or more), or set \
+         MAILSHIM_HOLD={}s, so that they hear 451 before and try again",
+        seconds - 1
+    );
 }
 
 // --- a message ---

@@ -3,7 +3,9 @@
 mod process;
 mod telemetry;
 mod canary;
+mod memory;
 mod check;
 mod login;
 mod exec;
 mod sendmail;
+mod soak;

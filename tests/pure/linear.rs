@@ -10,17 +10,17 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use bytes::BytesMut;
-use mailshim::identity::grant::client_secret;
-use mailshim::message::sender::AddressList;
-use mailshim::outcome::{Cause, Context, Fault, Outcome, Stage};
-use mailshim::redact::Redactor;
-use mailshim::secret::{Secret, printable};
-use mailshim::smtp::data::{ContentReader, DotStuffer};
-use mailshim::smtp::extension::Extensions;
-use mailshim::smtp::path::Address;
-use mailshim::smtp::reply::Reply;
-use mailshim::smtp::{command, path, sasl};
-use mailshim::transport::http::Answer;
+use mailshim::testing::identity::grant::client_secret;
+use mailshim::testing::message::sender::AddressList;
+use mailshim::testing::outcome::{Cause, Context, Fault, Outcome, Stage};
+use mailshim::testing::redact::{Redactor, printable};
+use mailshim::testing::secret::Secret;
+use mailshim::testing::smtp::data::{ContentReader, DotStuffer};
+use mailshim::testing::smtp::extension::Extensions;
+use mailshim::testing::smtp::path::Address;
+use mailshim::testing::smtp::reply::Reply;
+use mailshim::testing::smtp::{command, path, sasl};
+use mailshim::testing::transport::answer::Answer;
 
 use super::headers;
 

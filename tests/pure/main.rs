@@ -6,3 +6,4 @@ mod dialogue;
 mod headers;
 mod replies;
 mod linear;
+mod fuzz;

@@ -1,8 +1,8 @@
 //! A server that gives a reply too many, or one in the wrong place.
 
-use mailshim::outcome::{Cause, Fault, Stage};
-use mailshim::smtp::reply::{BrokenReply, Flaw};
-use mailshim::upstream::transaction::Verdict;
+use mailshim::testing::outcome::{Cause, Fault, Stage};
+use mailshim::testing::smtp::reply::{BrokenReply, Flaw};
+use mailshim::testing::upstream::transaction::Verdict;
 
 use super::reply;
 use super::transaction::{SMALL, envelope, extensions, transaction};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mailshim::message::refusal::Refusal;
+use mailshim::testing::message::refusal::Refusal;
 
 use super::anything::{Random, canonical, split};
 use super::{envelope, policy, send};

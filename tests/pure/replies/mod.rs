@@ -8,12 +8,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailshim::message::refusal::Refusal;
-use mailshim::outcome::{
+use mailshim::testing::message::refusal::Refusal;
+use mailshim::testing::outcome::{
     Alert, Cause, Class, Context, Fault, Judgement, Outcome, ProxyFault, ProxyReason, Retry, Scope, Stage,
     TlsFault, TlsReason, TokenFault, judge,
 };
-use mailshim::smtp::reply::{BrokenReply, Flaw, Reply};
+use mailshim::testing::secret::Looks;
+use mailshim::testing::smtp::reply::{BrokenReply, Flaw, Reply};
 
 const APP: Context<'_> = Context { from_is_ours: false, mailbox: "app@contoso.com", spool: false };
 const OURS: Context<'_> = Context { from_is_ours: true, ..APP };
@@ -34,10 +35,15 @@ fn refused(stage: Stage, line: &str) -> Fault {
 }
 
 fn token(error: &str, code: u32) -> Fault {
+    token_of(error, code, None)
+}
+
+fn token_of(error: &str, code: u32, secret: Option<Looks>) -> Fault {
     let description = format!(
         "AADSTS{code}: Entra's words. Trace ID: 6f1b Correlation ID: 77aa Timestamp: 2026-11-23 08:00:00Z"
     );
-    let refused = TokenFault::Refused { status: 400, error: error.into(), description, codes: vec![code] };
+    let refused =
+        TokenFault::Refused { status: 400, error: error.into(), description, codes: vec![code], secret };
     fault(Stage::Token, Cause::Token(refused))
 }
 
@@ -104,6 +110,13 @@ fn others() -> Vec<Fault> {
     all.push(fault(Stage::Ehlo, alert("UnknownCA", true)));
     all.push(fault(Stage::StartTls, Cause::StartTlsMissing));
     all.push(fault(Stage::StartTls, Cause::BytesAfterStartTls));
+    all.push(refused(Stage::StartTls, "500 5.3.3 Unrecognized command 'XXXXXXXX'"));
+    all.push(refused(Stage::StartTls, "454 TLS not available due to a temporary reason"));
+    // Refused for whoever sends to a name that only the app's machine could know.
+    for recipient in ["root", "www-data@web-7f9c"] {
+        let refused = refused(Stage::Rcpt, "501 5.1.3 Invalid address");
+        all.push(refused.about(recipient.to_string()));
+    }
     all.push(fault(Stage::Auth, Cause::NoUsableAuth("NTLM GSSAPI".into())));
     all.push(fault(Stage::Auth, Cause::NoUsableAuth(String::new())));
     all.push(fault(Stage::Mail, Cause::ExtensionMissing("SMTPUTF8")));
@@ -116,6 +129,9 @@ fn others() -> Vec<Fault> {
     all.push(fault(Stage::Token, Cause::Token(TokenFault::Garbage("no access_token".into()))));
     all.push(fault(Stage::Token, Cause::Token(TokenFault::TimedOut(Duration::from_millis(1500)))));
     all.push(fault(Stage::Token, Cause::SetUp("the secret file /run/secrets/client is empty".into())));
+    let wrong_secret = token_of("invalid_client", 7_000_215, Some(Looks::of("\"8Q~x\"")));
+    let secret_again = Cause::Remembered(Arc::new(wrong_secret.clone()), second(30));
+    all.extend([wrong_secret, fault(Stage::Token, secret_again)]);
     let last = |fault| Some(Box::new(fault));
     all.push(fault(Stage::Wait, Cause::HoldEnded(second(45), None)));
     for cause in [
@@ -137,6 +153,7 @@ fn others() -> Vec<Fault> {
         all.push(fault(cause.stage(), Cause::Remembered(Arc::new(cause), second(59))));
     }
     all.push(fault(Stage::Content, Cause::AppTooSlow));
+    all.push(fault(Stage::Content, Cause::NoRoom));
     all.push(fault(Stage::Wait, Cause::ShuttingDown));
     for refusal in [
         Refusal::HeaderTooLong,
@@ -144,8 +161,10 @@ fn others() -> Vec<Fault> {
         Refusal::Loop,
         Refusal::Partial,
         Refusal::SenderNotAllowed("From"),
+        Refusal::BccShown,
         Refusal::SenderUnclear("Sender"),
         Refusal::NoSender,
+        Refusal::SendersDiffer,
     ] {
         all.push(fault(Stage::Content, Cause::Unsendable(refusal)));
     }

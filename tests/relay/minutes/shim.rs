@@ -3,23 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailshim::config::Config;
-use mailshim::deadlines::Deadlines;
-use mailshim::delivery::Delivery;
-use mailshim::delivery::directory::{Accounts, Allowance};
-use mailshim::delivery::relay::Relay;
-use mailshim::identity::Identity;
-use mailshim::life::Life;
-use mailshim::message::Budget;
-use mailshim::message::policy::Policy;
-use mailshim::message::sender::{FromPolicy, Sender};
-use mailshim::session::Sessions;
-use mailshim::session::machine::Limits;
-use mailshim::smtp::path::Address;
-use mailshim::transport::dial::Dialer;
-use mailshim::transport::http::Http;
-use mailshim::transport::tls;
-use mailshim::upstream::connector::Connector;
+use mailshim::testing::config::Config;
+use mailshim::testing::deadlines::Deadlines;
+use mailshim::testing::delivery::Delivery;
+use mailshim::testing::delivery::directory::{Accounts, Allowance};
+use mailshim::testing::delivery::relay::Relay;
+use mailshim::testing::identity::Identity;
+use mailshim::testing::life::Life;
+use mailshim::testing::message::Budget;
+use mailshim::testing::message::policy::Policy;
+use mailshim::testing::message::sender::{FromPolicy, Sender};
+use mailshim::testing::session::machine::Limits;
+use mailshim::testing::session::{Memory, Sessions};
+use mailshim::testing::smtp::path::Address;
+use mailshim::testing::transport::dial::Dialer;
+use mailshim::testing::transport::http::Http;
+use mailshim::testing::transport::tls;
+use mailshim::testing::upstream::connector::Connector;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use tokio::sync::watch;
 
@@ -59,6 +59,7 @@ impl Shim {
             allowed_senders: None,
             allowed_recipients: None,
             login_as_sender: None,
+            local_to: None,
             redirect_to: None,
             hostname: "contoso.com".into(),
             domain: "contoso.com".into(),
@@ -74,6 +75,7 @@ impl Shim {
             delivery: Delivery::Direct(Relay::new(Arc::new(accounts), hold, seen.clone())),
             policy: Arc::new(policy),
             budget: Budget::default(),
+            memory: Memory::default(),
             deadlines,
             life: seen,
         };
