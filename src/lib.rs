@@ -34,6 +34,8 @@
 //! Invariants: a 2xx to the end of the content is Office 365's own; what may pass later is 4xx; nothing leaves but over
 //! verified TLS; every wait is in [`deadlines`], every buffer has a named limit; a [`secret`] is never printed.
 
+#![allow(rustdoc::private_intra_doc_links, reason = "the documentation is made with private items")]
+
 #[doc(hidden)]
 pub mod testing;
 mod cli;

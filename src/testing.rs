@@ -11,10 +11,16 @@ pub mod cli {
     pub mod arguments {
         pub use crate::cli::arguments::command;
     }
+    pub mod setup {
+        pub use crate::cli::setup::{Task, Tool, script_of};
+    }
 }
 
 pub mod config {
-    pub use crate::config::{CLOUDS, Config, ConfigErrors, DefaultValue, VARIABLES};
+    pub use crate::config::{
+        CLOUDS, Config, ConfigErrors, DefaultValue, VARIABLES, client, http_listen_only, listen_only, login,
+        report,
+    };
 }
 
 pub mod session {
@@ -44,6 +50,9 @@ pub mod delivery {
 }
 
 pub mod upstream {
+    pub mod line {
+        pub use crate::upstream::line::Line;
+    }
     pub mod connector {
         pub use crate::upstream::connector::Connector;
     }
@@ -60,7 +69,7 @@ pub mod upstream {
 pub mod identity {
     pub use crate::identity::Identity;
     pub mod grant {
-        pub use crate::identity::grant::client_secret;
+        pub use crate::identity::grant::{client_secret, refresh_token};
     }
 }
 
@@ -71,13 +80,11 @@ pub mod telemetry {
 }
 
 pub mod transport {
-    pub mod answer {
-        pub use crate::transport::answer::Answer;
-    }
     pub mod dial {
         pub use crate::transport::dial::Dialer;
     }
     pub mod http {
+        pub use crate::transport::answer::Answer;
         pub use crate::transport::http::Http;
     }
     pub mod tls {
@@ -96,6 +103,12 @@ pub mod message {
     pub use crate::message::{Budget, Envelope, HeldContent, MessageId, Piece};
     pub mod budget {
         pub use crate::message::budget::{CERTAIN_SHARE, MAX_COMMON_SHARE};
+    }
+    pub mod address {
+        pub use crate::message::address::{author, recipients, written};
+    }
+    pub mod header {
+        pub use crate::message::header::Value;
     }
     pub mod policy {
         pub use crate::message::policy::Policy;

@@ -11,6 +11,7 @@ mod send;
 mod sendmail;
 mod client;
 mod login;
+pub mod setup;
 mod exec;
 mod wait;
 mod handover;
@@ -59,6 +60,7 @@ pub fn main() -> ExitCode {
         Some(("check", given)) => check::check(given),
         Some(("send", given)) => send::send(given),
         Some(("env", _)) => env::env(),
+        Some(("setup", given)) => setup::setup(given),
         Some(("login", _)) => login::login(),
         Some(("exec", given)) => exec::exec(&arguments::app(given)),
         Some(("healthcheck", given)) => wait::healthcheck(given.get_flag("ready")),

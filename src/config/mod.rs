@@ -24,6 +24,7 @@ mod network;
 mod policy;
 mod whole;
 mod partial;
+mod setup;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -32,5 +33,7 @@ pub use cloud::CLOUDS;
 pub use error::ConfigErrors;
 pub use partial::{Client, Login, client, http_listen_only, listen_only, login, timeout};
 pub use report::{Report, report};
+pub use setup::{SetUp, setup};
+pub use sign_in::Way;
 pub use variables::{DefaultValue, VARIABLES};
 pub use whole::{Config, OnFailure};

@@ -6,6 +6,9 @@ use crate::message::sender::{AddressList, FromPolicy, Sender};
 use crate::names::Mailbox;
 use crate::smtp::path::Address;
 
+/// Why `MAILSHIM_MAILBOX` is needed.
+pub(super) const MAILBOX_WANTED: &str = "set it to the mailbox that sends, such as noreply@contoso.com";
+
 /// What the variables say; [`Policy`](crate::message::policy::Policy) has the names of the rest of the configuration
 /// too.
 pub(super) struct Given {
@@ -45,7 +48,7 @@ pub(super) fn mailbox(reader: &mut Reader, sign_in: Option<&SignIn>) -> Option<M
             "MAILSHIM_AUTH is none, so no mailbox says who sends: set it to the sender",
         );
     } else {
-        reader.require("MAILSHIM_MAILBOX", "set it to the mailbox that sends, such as noreply@contoso.com");
+        reader.require("MAILSHIM_MAILBOX", MAILBOX_WANTED);
     }
     reader.value("MAILSHIM_MAILBOX", Mailbox::parse)
 }

@@ -256,14 +256,16 @@ impl AppConnection {
             self.out.extend_from_slice(&reply);
         }
         self.look().await;
-        let has_quit = std::mem::take(&mut self.quit_at_once);
-        let is_gone = self.end.is_some() && !has_quit && self.wire.peer().await == Peer::Gone;
+        let quit_at_once = std::mem::take(&mut self.quit_at_once);
+        // Nobody who waits for an answer says QUIT before it.
+        let has_given_up = self.machine.has_quit() && !quit_at_once;
+        let is_gone = self.end.is_some() && !quit_at_once && self.wire.peer().await == Peer::Gone;
         // A write to a socket that nobody holds succeeds; on loopback the reset is there at once.
-        let taken = !is_gone && self.flush().await && (has_quit || !self.wire.has_failed());
+        let taken = !is_gone && self.flush().await && (quit_at_once || !self.wire.has_failed());
         if !taken {
             self.machine.eof();
         }
-        taken
+        taken && !has_given_up
     }
 
     /// Writes the replies that are owed; false if the app does not take them. Dropped in the middle it has kept what

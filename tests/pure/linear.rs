@@ -20,7 +20,7 @@ use mailshim::testing::smtp::extension::Extensions;
 use mailshim::testing::smtp::path::Address;
 use mailshim::testing::smtp::reply::Reply;
 use mailshim::testing::smtp::{command, path, sasl};
-use mailshim::testing::transport::answer::Answer;
+use mailshim::testing::transport::http::Answer;
 
 use super::headers;
 
@@ -260,7 +260,8 @@ fn header_fields() {
     for from_policy in ["repair", "force"] {
         let (envelope, policy) = (headers::envelope(&settings), headers::policy(&settings, from_policy));
         let parse = |text: &str| drop(black_box(headers::send(&envelope, text.as_bytes(), &policy)));
-        for name in NAMES {
+        // What the policies differ in are the first three.
+        for name in if from_policy == "force" { &NAMES[..] } else { &NAMES[..3] } {
             for shape in ["x", "a@b.c,", "<a@b.c>", "\"", "(", "=?", "h=a:", ";", "\r\n ", "=?u?q?x?= "] {
                 let line = |octets: usize| format!("{name}: {}\r\n\r\n", shape.repeat(octets / shape.len()));
                 is_linear(&line, &parse).unwrap_or_else(|problem| panic!("{name}: {shape}...: {problem}"));

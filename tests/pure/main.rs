@@ -7,3 +7,4 @@ mod headers;
 mod replies;
 mod linear;
 mod fuzz;
+mod setup;

@@ -2,7 +2,7 @@
 //! it was, and with one end that no careless server finds earlier.
 
 use bytes::BytesMut;
-use mailshim::smtp::data::{ContentReader, DotStuffer};
+use mailshim::testing::smtp::data::{ContentReader, DotStuffer};
 
 use super::{Choices, cut, is_canonical};
 

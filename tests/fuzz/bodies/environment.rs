@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 
-use mailshim::config::{Config, VARIABLES, client, http_listen_only, listen_only, login, report};
+use mailshim::testing::config::{Config, VARIABLES, client, http_listen_only, listen_only, login, report};
 
 /// Stands in every secret.
 const CANARY: &str = "c4n4ry";

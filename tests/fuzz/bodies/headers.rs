@@ -4,13 +4,13 @@
 use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
-use mailshim::config::Config;
-use mailshim::message::policy::Policy;
-use mailshim::message::repair::{self, Original, Stamp};
-use mailshim::message::{Envelope, HeldContent, Piece};
-use mailshim::smtp::command::{Mail, Recipient};
-use mailshim::smtp::data::ContentReader;
-use mailshim::smtp::path::Address;
+use mailshim::testing::config::Config;
+use mailshim::testing::message::policy::Policy;
+use mailshim::testing::message::repair::{self, Original, Stamp};
+use mailshim::testing::message::{Envelope, HeldContent, Piece};
+use mailshim::testing::smtp::command::{Mail, Recipient};
+use mailshim::testing::smtp::data::ContentReader;
+use mailshim::testing::smtp::path::Address;
 
 use super::{Choices, cut, is_canonical};
 

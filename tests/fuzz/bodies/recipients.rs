@@ -1,8 +1,8 @@
 //! Address fields: whoever stands in To, Cc or Bcc is a recipient, or the whole is refused; From's reading never fails,
 //! and what is written of either is one line that can be read again.
 
-use mailshim::message::address::{author, recipients, written};
-use mailshim::message::header::Value;
+use mailshim::testing::message::address::{author, recipients, written};
+use mailshim::testing::message::header::Value;
 
 use super::Choices;
 

@@ -1,8 +1,8 @@
 //! The session machine: the same dialogue however the octets are cut; a 2xx to content only where the driver accepted
 //! it; each message that begins ends once; bounded input.
 
-use mailshim::session::machine::{Limits, Machine, Step};
-use mailshim::smtp::reply::Reply;
+use mailshim::testing::session::machine::{Limits, Machine, Step};
+use mailshim::testing::smtp::reply::Reply;
 
 use super::{Choices, cut, is_canonical};
 
@@ -69,6 +69,7 @@ fn told(limits: &Limits, pieces: &[&[u8]]) -> Vec<Step> {
                 }
                 continue;
             }
+            Step::TakePlace => unreachable!("no newcomer is tried"),
             Step::Content(piece) => {
                 assert!(!piece.is_empty() && piece.len() <= 16 * 1024 + 1);
                 content.extend_from_slice(piece);

@@ -1,10 +1,10 @@
 //! Answers of the token service: a token that fits into an SMTP line, or a bounded sentence without control characters
 //! and without anything secret that was sent.
 
-use mailshim::identity::grant::{client_secret, refresh_token};
-use mailshim::outcome::TokenFault;
-use mailshim::secret::Secret;
-use mailshim::transport::http::Answer;
+use mailshim::testing::identity::grant::{client_secret, refresh_token};
+use mailshim::testing::outcome::TokenFault;
+use mailshim::testing::secret::Secret;
+use mailshim::testing::transport::http::Answer;
 
 use super::Choices;
 

@@ -3,17 +3,19 @@
 
 use std::time::Duration;
 
-use mailshim::credential::Credential;
-use mailshim::message::Envelope;
-use mailshim::outcome::Stage;
-use mailshim::secret::Secret;
-use mailshim::smtp::command::{Mail, Recipient};
-use mailshim::smtp::extension::Extensions;
-use mailshim::smtp::path::Address;
-use mailshim::smtp::reply::{Reply, ReplyReader};
-use mailshim::upstream::line::Line;
-use mailshim::upstream::opening::{Opening, OpeningStep};
-use mailshim::upstream::transaction::{After, Framing, Plan, Recipients, Step, Transaction, Verdict};
+use mailshim::testing::credential::Credential;
+use mailshim::testing::message::Envelope;
+use mailshim::testing::outcome::Stage;
+use mailshim::testing::secret::Secret;
+use mailshim::testing::smtp::command::{Mail, Recipient};
+use mailshim::testing::smtp::extension::Extensions;
+use mailshim::testing::smtp::path::Address;
+use mailshim::testing::smtp::reply::{Reply, ReplyReader};
+use mailshim::testing::upstream::line::Line;
+use mailshim::testing::upstream::opening::{Opening, OpeningStep};
+use mailshim::testing::upstream::transaction::{
+    After, Framing, Plan, Recipients, Step, Transaction, Verdict,
+};
 use tokio::time::Instant;
 
 use super::{Choices, cut, is_canonical};
@@ -46,7 +48,7 @@ impl<'a> Server<'a> {
                     return Some(reply);
                 }
                 Err(broken) => {
-                    assert!(!broken.0.contains(|c: char| c.is_control()), "{broken:?}");
+                    assert!(!broken.to_string().contains(|c: char| c.is_control()), "{broken:?}");
                     return None;
                 }
                 Ok(None) => self.reader.received(self.pieces.next()?),

@@ -330,7 +330,7 @@ fn only_what_will_never_pass_is_5xx_and_the_hint_survives() {
     everything(|fault, context, reply| {
         let is = judge(fault, context);
         assert_eq!(is.code / 100 == 5, is.class == Class::Permanent, "{reply}");
-        assert!(matches!(reply.code, 451 | 454 | 550..=554), "{reply}");
+        assert!(matches!(reply.code, 451 | 452 | 454 | 550..=554), "{reply}");
         assert!(reply.code < 500 || is.class == Class::Permanent, "{reply}");
         assert!(reply.code < 500 || !matches!(fault.cause(), Cause::Remembered(..)), "from memory: {reply}");
         let definite = matches!(fault.cause(), Cause::Refused(reply) if reply.code >= 500)
