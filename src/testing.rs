@@ -126,7 +126,7 @@ pub mod message {
 
 pub mod smtp {
     pub mod command {
-        pub use crate::smtp::command::{Body, Mail, Recipient};
+        pub use crate::smtp::command::{Body, Mail, Recipient, parse};
     }
     pub mod data {
         pub use crate::smtp::data::{ContentReader, DotStuffer};
@@ -135,14 +135,18 @@ pub mod smtp {
         pub use crate::smtp::extension::Extensions;
     }
     pub mod path {
-        pub use crate::smtp::path::Address;
+        pub use crate::smtp::path::{Address, is_xtext, parameters, split, split_named};
     }
     pub mod reply {
-        pub use crate::smtp::reply::{Reply, ReplyReader};
+        pub use crate::smtp::reply::{BrokenReply, Flaw, Reply, ReplyReader};
     }
     pub mod sasl {
-        pub use crate::smtp::sasl::encode;
+        pub use crate::smtp::sasl::{decode, encode, plain};
     }
+}
+
+pub mod redact {
+    pub use crate::redact::{Redactor, printable};
 }
 
 pub mod secret {

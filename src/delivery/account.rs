@@ -124,11 +124,11 @@ impl Account {
         hold: &mut Hold,
         record: &mut DeliveryRecord,
     ) -> Attempt {
-        let sender = message.sender();
-        let attempt = self.submit(&sender, message, content, hold, record).await;
+        let sender = message.sender.as_str();
+        let attempt = self.submit(sender, message, content, hold, record).await;
         match attempt.unwrap_or_else(|stopped| stopped) {
             Attempt::Again { fault, .. } => {
-                Attempt::Again { fault, paused_for: self.gate.paused_for(&sender) }
+                Attempt::Again { fault, paused_for: self.gate.paused_for(sender) }
             }
             attempt => attempt,
         }

@@ -223,7 +223,7 @@ impl fmt::Display for WithoutAdvice<'_> {
                 )
             }
             Cause::BrokenReply(what) => {
-                write!(f, "a broken reply while {}: {}", doing(stage), printable(what))
+                write!(f, "a broken reply while {}: {}", doing(stage), printable(&what.to_string()))
             }
             Cause::TimedOut(time) => write!(f, "no answer within {} while {}", Seconds(*time), doing(stage)),
             Cause::Closed => write!(f, "Office 365 closed the connection while {}", doing(stage)),

@@ -5,5 +5,6 @@ mod session;
 mod dialogue;
 mod headers;
 mod replies;
+mod linear;
 mod fuzz;
 mod setup;

@@ -14,7 +14,7 @@ use crate::outcome::{
     Cause, Class, Context, Fault, Judgement, ProxyReason, Stage, TlsFault, TlsReason, TokenFault,
     WithoutAdvice, judge,
 };
-use crate::smtp::reply::Reply;
+use crate::smtp::reply::{BrokenReply, Flaw, Reply};
 use crate::transport::tls;
 use crate::upstream::connector::Connector;
 
@@ -156,13 +156,12 @@ fn greeting(fault: &Fault, known: &Known<'_>) -> Refined {
     }
     let usual = "Let the firewall pass port 587 without SMTP inspection";
     match fault.cause() {
-        Cause::BrokenReply(words) if words.contains("HTTP/") => both(
+        Cause::BrokenReply(BrokenReply { flaw: Flaw::Http, .. }) => both(
             "an HTTP server answers in Office 365's place",
             "Check host and port in MAILSHIM_UPSTREAM; where they are right, a captive portal or proxy answers: let it pass \
              port 587, or set MAILSHIM_EGRESS_PROXY.",
         ),
-        // A TLS alert: record type 21, version 3.x.
-        Cause::BrokenReply(words) if words.contains("\\u{15}\\u{3}") => {
+        Cause::BrokenReply(BrokenReply { flaw: Flaw::TlsAlert, .. }) => {
             both("the server speaks TLS at once", FIX_PORT)
         }
         Cause::BrokenReply(_) => {
