@@ -25,6 +25,8 @@ pub enum Abandoned {
     TooBig,
     /// RSET, EHLO or QUIT between chunks.
     Reset,
+    /// The disk that it was kept on does not give it back.
+    Unreadable,
     /// The shim is shutting down.
     ShuttingDown,
 }

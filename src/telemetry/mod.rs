@@ -262,6 +262,7 @@ pub fn abandoned(id: MessageId, envelope: &Envelope, trail: &Trail, why: Abandon
         Abandoned::Idle => "the app stopped in the middle of its mail",
         Abandoned::TooBig => "larger than MAILSHIM_MAX_MESSAGE_SIZE",
         Abandoned::Reset => "the app took it back",
+        Abandoned::Unreadable => "the spool's file cannot be read",
         Abandoned::ShuttingDown => "mailshim is shutting down",
     };
     warn!(

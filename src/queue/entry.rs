@@ -1,0 +1,567 @@
+//! A message that waits, as a file: one line of JSON, the content as it will be sent, and a line of JSON for each attempt.
+//!
+//! ```text
+//! {"mailshim":1,"length":"000000004711","sha256":"…","head":{"id":…,"created":…,"app":…,"header":…,"sent":…}}
+//! From: …                                          the content, canonical, to the octet `length`
+//! {"at":…,"lived":…,"next":…,"results":[{"verdict":"delivered","recipients":[0],"reply":"250 …"}]}
+//! ```
+//!
+//! Length and checksum have a fixed place and width: they are blank while the content is written and filled in when it
+//! is whole. What a crash leaves:
+//!
+//! | found | what it was | what becomes of it |
+//! |---|---|---|
+//! | a blank length, or less than the first line | never acknowledged | removed |
+//! | a checksum that does not fit | damaged after it was written | kept apart, never delivered |
+//! | a last line without its line feed | an attempt whose record was torn | the line is ignored |
+//! | another version | of a newer mailshim, or an older one | left alone, and said |
+
+use ring::digest::{Context, SHA256};
+use serde::{Deserialize, Serialize};
+
+use crate::message::Envelope;
+use crate::smtp::command::{Body, Mail, Recipient};
+use crate::smtp::path::Address;
+
+/// The format that is written, and the only one that is read.
+pub const VERSION: u32 = 1;
+
+/// Before the length.
+const BEFORE_LENGTH: &str = "{\"mailshim\":1,\"length\":\"";
+/// Digits of the length.
+const LENGTH_DIGITS: usize = 12;
+/// Between length and checksum.
+const BEFORE_SUM: &str = "\",\"sha256\":\"";
+/// Digits of the checksum.
+const SUM_DIGITS: usize = 64;
+/// Behind the checksum.
+const BEFORE_HEAD: &str = "\",\"head\":";
+/// Octets before the head: what follows them, up to the length, is what the checksum is of.
+pub const PREFIX: usize =
+    BEFORE_LENGTH.len() + LENGTH_DIGITS + BEFORE_SUM.len() + SUM_DIGITS + BEFORE_HEAD.len();
+/// The longest first line that is read: a header block of 256 KiB, escaped, and a thousand recipients.
+pub const MAX_FIRST_LINE: usize = 4 * 1024 * 1024;
+
+/// A recipient as RCPT named it (RFC 3461 for the rest).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRecipient {
+    /// The forward-path.
+    pub address: String,
+    /// NOTIFY as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<String>,
+    /// ORCPT as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orcpt: Option<String>,
+}
+
+/// An envelope (RFC 5321 section 2.3.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredEnvelope {
+    /// The reverse-path; null where the sender was `<>`.
+    pub reverse_path: Option<String>,
+    /// BODY=8BITMIME was declared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub eight_bit: bool,
+    /// RET as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ret: Option<String>,
+    /// ENVID as it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envid: Option<String>,
+    /// At least one.
+    pub recipients: Vec<StoredRecipient>,
+}
+
+impl StoredEnvelope {
+    /// An envelope as it is kept.
+    pub fn of(envelope: &Envelope) -> Self {
+        let mail = &envelope.mail;
+        let recipient = |recipient: &Recipient| StoredRecipient {
+            address: recipient.address.to_string(),
+            notify: recipient.notify.clone(),
+            orcpt: recipient.orcpt.clone(),
+        };
+        Self {
+            reverse_path: mail.reverse_path.as_ref().map(ToString::to_string),
+            eight_bit: mail.body == Body::EightBitMime,
+            ret: mail.ret.clone(),
+            envid: mail.envid.clone(),
+            recipients: envelope.recipients.iter().map(recipient).collect(),
+        }
+    }
+
+    /// The envelope of these recipients, by their places; `None` where an address is none, or no recipient is left.
+    pub fn envelope_of(&self, places: &[usize], size: Option<u64>) -> Option<Envelope> {
+        let reverse_path = match &self.reverse_path {
+            Some(text) => Some(Address::parse(text)?),
+            None => None,
+        };
+        let recipient = |place: &usize| {
+            let stored = self.recipients.get(*place)?;
+            Some(Recipient {
+                address: Address::parse(&stored.address)?,
+                notify: stored.notify.clone(),
+                orcpt: stored.orcpt.clone(),
+            })
+        };
+        let recipients = places.iter().map(recipient).collect::<Option<Vec<_>>>()?;
+        let body = if self.eight_bit { Body::EightBitMime } else { Body::SevenBit };
+        let mail = Mail { reverse_path, size, body, ret: self.ret.clone(), envid: self.envid.clone() };
+        (!recipients.is_empty()).then_some(Envelope { mail, recipients })
+    }
+}
+
+/// What the sender policy made of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// The envelope that Office 365 sees.
+    pub envelope: StoredEnvelope,
+    /// The one address in From.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Who Exchange judges: reverse-path, From, Sender and what else counts, in one text.
+    #[serde(default)]
+    pub judged: String,
+    /// MAILSHIM_FROM stands in From because of the policy.
+    #[serde(default)]
+    pub from_is_ours: bool,
+    /// The app's reverse-path was null: nothing may be reported about this message.
+    #[serde(default)]
+    pub was_null_sender: bool,
+    /// What was changed, in the log's words.
+    #[serde(default)]
+    pub changes: Vec<String>,
+}
+
+/// The first line of an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The message's name in log and queue.
+    pub id: String,
+    /// When it was accepted, in seconds since 1970.
+    pub created: u64,
+    /// Its Message-ID.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message_id: Option<String>,
+    /// The envelope that the app gave.
+    pub app: StoredEnvelope,
+    /// The header block that the app gave; `queue retry --prepare` applies today's policy to it. Octets that are no
+    /// UTF-8 stand as U+FFFD.
+    pub header: String,
+    /// What was made of it.
+    pub sent: Sent,
+}
+
+/// What became of some recipients in an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Office 365 has taken the message for them.
+    Delivered,
+    /// It never will.
+    Refused,
+    /// It may later.
+    Deferred,
+    /// The connection died between the last octet and the reply: it may have, and is asked again.
+    Unknown,
+    /// Given up at the end of the message's lifetime.
+    Expired,
+    /// Dropped by the operator.
+    Dropped,
+}
+
+/// One verdict and whom it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Result {
+    /// What became of them.
+    pub verdict: Verdict,
+    /// Places in [`Sent::envelope`].
+    pub recipients: Vec<usize>,
+    /// Office 365's reply, or our own words.
+    pub reply: String,
+    /// What an administrator can do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}
+
+/// An attempt, as it is appended to the entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When, in seconds since 1970.
+    pub at: u64,
+    /// Seconds of its lifetime that the message has used up: time in which the shim ran and no set-up fault held it.
+    pub lived: u64,
+    /// When it is tried again, in seconds since 1970; 0 where it is not.
+    #[serde(default)]
+    pub next: u64,
+    /// What became of the recipients that it was for.
+    #[serde(default)]
+    pub results: Vec<Result>,
+    /// Recipients that a report was sent about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reported: Vec<usize>,
+}
+
+/// Where one recipient stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// The last verdict; `None` where it was not tried yet.
+    pub verdict: Option<Verdict>,
+    /// The last reply; empty where there was none.
+    pub reply: String,
+    /// What an administrator can do.
+    pub fix: Option<String>,
+    /// A report was sent about it.
+    pub reported: bool,
+}
+
+impl State {
+    /// Whether it is still to be tried.
+    pub const fn waits(&self) -> bool {
+        matches!(self.verdict, None | Some(Verdict::Deferred | Verdict::Unknown))
+    }
+
+    /// Whether it will never be delivered to.
+    pub const fn failed(&self) -> bool {
+        matches!(self.verdict, Some(Verdict::Refused | Verdict::Expired | Verdict::Dropped))
+    }
+}
+
+/// A message that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its first line.
+    pub head: Head,
+    /// Where its content begins in the file.
+    pub content_at: u64,
+    /// Where its content ends.
+    pub length: u64,
+    /// What was tried, in order.
+    pub attempts: Vec<Attempt>,
+}
+
+/// Why octets are no entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// Never finished, so never acknowledged.
+    Unfinished,
+    /// Written by another version.
+    Version,
+    /// Not what was written.
+    Damaged(&'static str),
+}
+
+/// The first line as it is written before the content: length and checksum are blank.
+pub fn first_line(head: &Head) -> Vec<u8> {
+    let mut line = prefix(None).into_bytes();
+    // A struct of strings and numbers can always be written.
+    serde_json::to_writer(&mut line, head).unwrap_or_default();
+    line.extend_from_slice(b"}\n");
+    line
+}
+
+fn prefix(whole: Option<(u64, &str)>) -> String {
+    let (length, sum) = match whole {
+        Some((length, sum)) => (format!("{length:0LENGTH_DIGITS$}"), sum.to_string()),
+        None => (" ".repeat(LENGTH_DIGITS), " ".repeat(SUM_DIGITS)),
+    };
+    format!("{BEFORE_LENGTH}{length}{BEFORE_SUM}{sum}{BEFORE_HEAD}")
+}
+
+/// The checksum of an entry, fed with all that stands behind its prefix.
+pub struct Sum {
+    context: Context,
+    octets: u64,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self { context: Context::new(&SHA256), octets: 0 }
+    }
+}
+
+impl Sum {
+    /// Of a first line that [`first_line`] made.
+    pub fn of_first_line(line: &[u8]) -> Self {
+        let mut sum = Self::default();
+        sum.add(line.get(PREFIX..).unwrap_or_default());
+        sum
+    }
+
+    /// What comes next.
+    pub fn add(&mut self, octets: &[u8]) {
+        self.context.update(octets);
+        self.octets += octets.len() as u64;
+    }
+
+    /// Octets of the entry so far, its prefix included.
+    pub const fn length(&self) -> u64 {
+        self.octets + PREFIX as u64
+    }
+
+    /// The prefix of the whole entry: written over the blank one.
+    pub fn prefix(self) -> String {
+        let length = self.length();
+        prefix(Some((length, &hexadecimal(self.context.finish().as_ref()))))
+    }
+
+    /// Whether this is what a prefix says.
+    pub fn fits(self, wanted: &Wanted) -> bool {
+        self.length() == wanted.length && hexadecimal(self.context.finish().as_ref()) == wanted.sum
+    }
+}
+
+fn hexadecimal(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// What a prefix says of its entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Octets of first line and content.
+    pub length: u64,
+    sum: String,
+}
+
+/// Reads the prefix of an entry.
+///
+/// # Errors
+/// It is not there as a whole, is blank, or is of another version.
+pub fn read_prefix(octets: &[u8]) -> std::result::Result<Wanted, Damage> {
+    let Some(octets) = octets.get(..PREFIX) else { return Err(Damage::Unfinished) };
+    if octets == prefix(None).as_bytes() || octets.iter().all(|octet| *octet == 0) {
+        // A file that was made longer before its octets came reads as zeros after a crash.
+        return Err(Damage::Unfinished);
+    }
+    let text = std::str::from_utf8(octets).map_err(|_| Damage::Damaged("its first line is not text"))?;
+    let rest = text.strip_prefix(BEFORE_LENGTH).ok_or_else(|| match text.starts_with("{\"mailshim\":") {
+        true => Damage::Version,
+        false => Damage::Damaged("its first line is none of mailshim's"),
+    })?;
+    let damaged = || Damage::Damaged("its length or checksum is damaged");
+    let (length, rest) = rest.split_at_checked(LENGTH_DIGITS).ok_or_else(damaged)?;
+    let sum = rest.strip_prefix(BEFORE_SUM).and_then(|rest| rest.strip_suffix(BEFORE_HEAD));
+    let length = length.parse().ok().filter(|_| length.bytes().all(|digit| digit.is_ascii_digit()));
+    match (length, sum) {
+        (Some(length), Some(sum)) if sum.len() == SUM_DIGITS => Ok(Wanted { length, sum: sum.to_string() }),
+        _ => Err(damaged()),
+    }
+}
+
+/// Reads a first line, with its line feed.
+///
+/// # Errors
+/// It is no head.
+pub fn read_head(line: &[u8]) -> std::result::Result<Head, Damage> {
+    let json = line.get(PREFIX..).and_then(|rest| rest.strip_suffix(b"}\n"));
+    let head = json.and_then(|json| serde_json::from_slice::<Head>(json).ok());
+    head.filter(|head| !head.sent.envelope.recipients.is_empty() && !head.app.recipients.is_empty())
+        .ok_or(Damage::Damaged("its head cannot be read"))
+}
+
+impl Attempt {
+    /// As it is appended.
+    pub fn line(&self) -> Vec<u8> {
+        let mut line = serde_json::to_vec(self).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+}
+
+/// Reads the attempts behind a content. A torn last line is no attempt: its record had not come back durable.
+pub fn read_attempts(octets: &[u8]) -> Vec<Attempt> {
+    let whole = octets.iter().rposition(|octet| *octet == b'\n').map_or(0, |end| end + 1);
+    let lines = octets[..whole].split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
+    // A line that a crash tore stands before the next one that was appended: it is passed over as well.
+    lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+impl Entry {
+    /// Where each recipient stands.
+    pub fn states(&self) -> Vec<State> {
+        let new = State { verdict: None, reply: String::new(), fix: None, reported: false };
+        let mut states = vec![new; self.head.sent.envelope.recipients.len()];
+        for attempt in &self.attempts {
+            for result in &attempt.results {
+                for place in &result.recipients {
+                    // What is done stays done, whatever stands behind it.
+                    if let Some(state) = states.get_mut(*place).filter(|state| state.waits()) {
+                        state.verdict = Some(result.verdict);
+                        state.reply.clone_from(&result.reply);
+                        state.fix.clone_from(&result.fix);
+                    }
+                }
+            }
+            for place in &attempt.reported {
+                if let Some(state) = states.get_mut(*place) {
+                    state.reported = true;
+                }
+            }
+        }
+        states
+    }
+
+    /// The recipients that are still to be tried, by their places.
+    pub fn waiting(&self) -> Vec<usize> {
+        self.places(State::waits)
+    }
+
+    /// The recipients that will never be delivered to, by their places.
+    pub fn failed(&self) -> Vec<usize> {
+        self.places(State::failed)
+    }
+
+    fn places(&self, is: impl Fn(&State) -> bool) -> Vec<usize> {
+        self.states().iter().enumerate().filter(|(_, state)| is(state)).map(|(place, _)| place).collect()
+    }
+
+    /// Seconds of its lifetime that it has used up at its last attempt.
+    pub fn lived(&self) -> u64 {
+        self.attempts.last().map_or(0, |attempt| attempt.lived)
+    }
+
+    /// Attempts to deliver it.
+    pub fn tries(&self) -> usize {
+        self.attempts.iter().filter(|attempt| !attempt.results.is_empty()).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(recipients: &[&str]) -> StoredEnvelope {
+        let recipient =
+            |text: &&str| StoredRecipient { address: text.to_string(), notify: None, orcpt: None };
+        StoredEnvelope {
+            reverse_path: Some("app@contoso.example".into()),
+            eight_bit: true,
+            ret: Some("HDRS".into()),
+            envid: Some("a+20b".into()),
+            recipients: recipients.iter().map(recipient).collect(),
+        }
+    }
+
+    fn head() -> Head {
+        let app = envelope(&["one@fabrikam.example", "\"a b\"@fabrikam.example", "ü@fabrikam.example"]);
+        let sent = Sent {
+            envelope: app.clone(),
+            author: Some("app@contoso.example".into()),
+            judged: "app@contoso.example".into(),
+            from_is_ours: false,
+            was_null_sender: false,
+            changes: vec!["date_added".into()],
+        };
+        let header = "Subject: \"x\"\r\n\tfolded\r\n".to_string();
+        Head { id: "67a".into(), created: 1_764_000_000, message_id: None, app, header, sent }
+    }
+
+    fn file(content: &[u8]) -> Vec<u8> {
+        let mut octets = first_line(&head());
+        let mut sum = Sum::of_first_line(&octets);
+        sum.add(content);
+        octets.extend_from_slice(content);
+        let prefix = sum.prefix();
+        octets[..PREFIX].copy_from_slice(prefix.as_bytes());
+        octets
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let octets = file(b"Subject: x\r\n\r\nbody\r\n");
+        let wanted = read_prefix(&octets).unwrap();
+        assert_eq!(wanted.length, octets.len() as u64);
+        let end = octets.iter().position(|octet| *octet == b'\n').unwrap() + 1;
+        assert_eq!(read_head(&octets[..end]), Ok(head()));
+        let mut sum = Sum::of_first_line(&octets[..end]);
+        sum.add(&octets[end..]);
+        assert!(sum.fits(&wanted));
+        // A person reads it, and JSON's own readers do.
+        assert!(serde_json::from_slice::<serde_json::Value>(&octets[..end]).is_ok());
+    }
+
+    #[test]
+    fn any_flipped_octet_is_seen() {
+        let whole = file(b"Subject: x\r\n\r\nbody\r\n");
+        for place in 0..whole.len() {
+            let mut octets = whole.clone();
+            octets[place] ^= 0x20;
+            let end = octets.iter().position(|octet| *octet == b'\n').map_or(octets.len(), |end| end + 1);
+            let Ok(wanted) = read_prefix(&octets) else { continue };
+            let mut sum = Sum::of_first_line(&octets[..end]);
+            sum.add(&octets[end..]);
+            // The checksum's own digits in another case are another text.
+            assert!(!sum.fits(&wanted), "octet {place}");
+        }
+    }
+
+    #[test]
+    fn what_a_crash_left_is_told_from_damage() {
+        let whole = file(b"x\r\n");
+        for length in 0..PREFIX {
+            assert_eq!(read_prefix(&whole[..length]), Err(Damage::Unfinished), "{length}");
+        }
+        assert_eq!(read_prefix(&first_line(&head())), Err(Damage::Unfinished));
+        assert_eq!(read_prefix(&[0; PREFIX + 9]), Err(Damage::Unfinished));
+        let next = String::from_utf8(whole).unwrap().replace("{\"mailshim\":1", "{\"mailshim\":2");
+        assert_eq!(read_prefix(next.as_bytes()), Err(Damage::Version));
+        assert!(matches!(read_prefix(&[b'x'; PREFIX]), Err(Damage::Damaged(_))));
+    }
+
+    #[test]
+    fn attempts_are_folded_and_a_torn_line_is_none() {
+        let result = |verdict, recipients: &[usize]| Result {
+            verdict,
+            recipients: recipients.to_vec(),
+            reply: format!("{verdict:?}"),
+            fix: None,
+        };
+        let first = Attempt {
+            at: 1,
+            lived: 1,
+            next: 30,
+            results: vec![result(Verdict::Delivered, &[0]), result(Verdict::Deferred, &[1, 2])],
+            reported: vec![],
+        };
+        let second = Attempt {
+            at: 30,
+            lived: 30,
+            next: 0,
+            results: vec![result(Verdict::Refused, &[1, 0, 7])],
+            reported: vec![1],
+        };
+        let mut octets = first.line();
+        octets.extend(second.line());
+        let whole = octets.len();
+        octets.extend_from_slice(b"{\"at\":99,\"lived\":9");
+        assert_eq!(read_attempts(&octets), [first.clone(), second.clone()]);
+        octets.extend_from_slice(b"\n");
+        octets.extend(first.line());
+        assert_eq!(read_attempts(&octets).len(), 3);
+        for length in 0..whole {
+            assert!(read_attempts(&octets[..length]).len() < 2, "{length}");
+        }
+        let mut entry =
+            Entry { head: head(), content_at: 0, length: 0, attempts: read_attempts(&octets[..whole]) };
+        assert_eq!((entry.waiting(), entry.failed(), entry.lived(), entry.tries()), (vec![2], vec![1], 30, 2));
+        // What is done stays done.
+        assert_eq!(entry.states()[0].verdict, Some(Verdict::Delivered));
+        assert!(entry.states()[1].reported && !entry.states()[2].reported);
+        entry.attempts.clear();
+        assert_eq!(entry.waiting(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn an_envelope_comes_back_for_those_that_are_left() {
+        let stored = head().sent.envelope;
+        let envelope = stored.envelope_of(&[1, 2], Some(7)).unwrap();
+        assert_eq!(envelope.recipients[0].address.as_str(), "\"a b\"@fabrikam.example");
+        assert_eq!((envelope.mail.size, envelope.mail.body), (Some(7), Body::EightBitMime));
+        assert_eq!(StoredEnvelope::of(&envelope).recipients, stored.recipients[1..]);
+        assert_eq!(stored.envelope_of(&[], None), None);
+        assert_eq!(stored.envelope_of(&[3], None), None);
+        let hostile = StoredEnvelope { reverse_path: Some("a@b> SIZE=1".into()), ..stored };
+        assert_eq!(hostile.envelope_of(&[0], None), None);
+    }
+}
