@@ -37,6 +37,15 @@ impl Credential {
         !matches!(self, Self::Nobody)
     }
 
+    /// The same, once it has done its work: if it is refused later, another one may help.
+    #[must_use]
+    pub fn spent(mut self) -> Self {
+        if let Self::Xoauth2 { fresh, .. } = &mut self {
+            *fresh = false;
+        }
+        self
+    }
+
     /// Whether it is a token, which can be had anew.
     pub const fn is_token(&self) -> bool {
         matches!(self, Self::Xoauth2 { .. })

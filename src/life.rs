@@ -1,5 +1,7 @@
 //! How far the process has come on its way out, as a value to await.
 
+use tokio::sync::watch;
+
 /// How far the process has come on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Life {
@@ -9,4 +11,11 @@ pub enum Life {
     Draining,
     /// Nothing may wait any longer.
     Ending,
+}
+
+/// Ends when nothing may wait any longer: an answer now is better than a connection that is cut.
+pub async fn ending(life: &watch::Receiver<Life>) {
+    if life.clone().wait_for(|life| *life == Life::Ending).await.is_err() {
+        std::future::pending().await
+    }
 }

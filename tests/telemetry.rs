@@ -16,3 +16,5 @@ mod log;
 mod metrics;
 #[path = "telemetry/readiness.rs"]
 mod readiness;
+#[path = "telemetry/unread.rs"]
+mod unread;

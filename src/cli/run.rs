@@ -21,12 +21,11 @@ pub(super) fn run() -> ExitCode {
     let config = match Config::from_env(std::env::vars_os()) {
         Ok(config) => config,
         Err(errors) => {
-            // Before the log: its format may be among the mistakes.
-            eprintln!("{errors}");
+            telemetry::before_the_log(&errors.to_string());
             return ExitCode::from(USAGE);
         }
     };
-    telemetry::init(&config.log);
+    let _log = telemetry::init(&config.log);
     if let Err(error) = hidden {
         telemetry::not_hardened(&error);
     }
@@ -98,6 +97,7 @@ fn first_signal() -> impl Future<Output = ()> {
         }
         tokio::spawn(async move {
             interrupt.recv().await;
+            telemetry::flush();
             std::process::exit(130);
         });
     }

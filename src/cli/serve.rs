@@ -1,4 +1,5 @@
-//! The loopback sockets: binding, accepting, and the way from the first signal to the end.
+//! The running shim: every room wired to the next by what the configuration says, and the way from the first signal to
+//! the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -93,8 +94,13 @@ pub async fn run(
         recipients_per_day: config.recipients_per_day,
     };
     let login_as_sender = config.login_as_sender.clone();
-    let accounts =
-        Arc::new(Accounts::new(&config.identity.mailbox.to_string(), connector, allowance, login_as_sender));
+    let accounts = Arc::new(Accounts::new(
+        Arc::clone(&identity),
+        connector,
+        allowance,
+        login_as_sender,
+        seen_life.clone(),
+    ));
     let account = Arc::clone(accounts.main());
     let relay = Relay::new(Arc::clone(&accounts), config.hold, seen_life.clone());
     let sessions = Sessions {
@@ -209,7 +215,6 @@ pub fn upstream(
         host: config.upstream.host.clone(),
         port: config.upstream.port,
         hostname: config.hostname.clone(),
-        identity: Arc::clone(&identity),
         deadlines: Arc::clone(deadlines),
     };
     Ok((connector, identity))

@@ -1,71 +1,82 @@
-//! A mailbox that signs in: its connections, and its turns by the pure [`limits`](crate::delivery::limits).
+//! A mailbox that signs in: who it is, its connections, and its turns. [`Account::attempt`] is the only door to it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
-use crate::delivery::limits::{Limits, Turn};
-use crate::outcome::{Cause, Fault, Stage};
-use crate::telemetry::{self, Counted};
-use crate::upstream::Pool;
+use super::gate::{Gate, Probe, UnderWay};
+use super::limits::{Breaker, Event, Limits};
+use crate::credential::Credential;
+use crate::identity::Identity;
+use crate::life::{Life, ending};
+use crate::message::{Abandoned, DeliveryRecord, HeldContent, Message};
+use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
+use crate::telemetry;
+use crate::upstream::connection::{Connection, Connector};
+use crate::upstream::{Lease, Pool};
 
 /// One mailbox.
 pub struct Account {
-    mailbox: String,
+    identity: Arc<Identity>,
     pool: Pool,
-    limits: Mutex<Limits>,
-    /// The place at the front: one mail waits for the next turn, the others behind it in the order they came.
-    front: Semaphore,
+    gate: Gate,
+    life: watch::Receiver<Life>,
     /// What was signed in with when a sign-in was refused.
     refused_with: Mutex<Option<u64>>,
-    /// There while the breaker is open.
-    open_breaker: Mutex<Option<Counted>>,
-    /// A sign-in failed: [`Account::keep_ready`] has work.
+    /// Wakes [`Account::keep_ready`]: a sign-in failed.
     unready: Notify,
-    /// Office 365 said something that may concern every mail that waits.
-    learned: Notify,
     /// It is a sender's own: what is refused to it says nothing about the others' mail.
     is_a_senders: bool,
 }
 
-/// A mail that has had its turn; its recipients are reserved for as long as this lives.
-pub struct UnderWay<'a> {
-    account: &'a Account,
-    recipients: usize,
-    counted_at: std::time::Instant,
-    asked: bool,
-    trial: Trial<'a>,
+/// What one message may still cost: the time of its hold, and one fresh token.
+#[derive(Clone, Copy, Debug)]
+pub struct Hold {
+    /// Its end.
+    pub until: Instant,
+    turn_until: Instant,
+    renewed: bool,
 }
 
-impl UnderWay<'_> {
-    /// Office 365 is asked now: dropped before, the mail gives its place in the minute back.
-    pub fn asks(&mut self) {
-        self.asked = true;
-        self.account.limits().asked(self.counted_at, Instant::now().into_std());
+/// The most of the hold that is kept for getting a connection after the turn.
+const MOST_TO_CONNECT: Duration = Duration::from_secs(10);
+
+impl Hold {
+    /// Begins now. The last part of it is for a connection, without which a mail that "goes at the end of its hold"
+    /// would never get one.
+    pub fn begin(length: Duration) -> Self {
+        let until = Instant::now() + length;
+        Self { until, turn_until: until - (length / 4).min(MOST_TO_CONNECT), renewed: false }
     }
 }
 
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        let mut limits = self.account.limits();
-        limits.ended(self.recipients);
-        if !self.asked {
-            limits.withdrawn(self.counted_at);
-            drop(limits);
-            self.account.learned.notify_waiters();
-        }
-    }
+/// How one attempt ended.
+#[derive(Debug)]
+pub enum Attempt {
+    /// With what became of the message; another attempt would not help.
+    Done(Outcome),
+    /// In vain, and for certain: another attempt may pass.
+    Again {
+        /// Why.
+        fault: Fault,
+        /// How long Office 365 has paused the mailbox for, if it has.
+        paused_for: Option<Duration>,
+    },
+    /// The hold ended while it waited.
+    HoldEnded,
+    /// The process ended while it waited.
+    ShuttingDown,
+    /// The app is gone, or its content will not become whole: nothing was sent.
+    Abandoned(Abandoned),
 }
 
-/// Being the one that may try whether a sign-in works again, or not.
-struct Trial<'a>(Option<&'a Account>);
-
-impl Drop for Trial<'_> {
-    fn drop(&mut self) {
-        if let Some(account) = self.0 {
-            account.limits().trial_ended(Instant::now().into_std());
+impl From<Fault> for Attempt {
+    fn from(fault: Fault) -> Self {
+        match fault.retry() {
+            Retry::Again => Self::Again { fault, paused_for: None },
+            _ => Self::Done(Outcome::Failed(fault)),
         }
     }
 }
@@ -76,110 +87,140 @@ const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 impl Account {
-    /// A mailbox with its pool and its limits.
-    pub fn new(mailbox: String, pool: Pool, limits: Limits) -> Self {
-        Self {
-            mailbox,
-            pool,
-            limits: Mutex::new(limits),
-            front: Semaphore::new(1),
-            refused_with: Mutex::default(),
-            open_breaker: Mutex::default(),
-            unready: Notify::new(),
-            learned: Notify::new(),
-            is_a_senders: false,
-        }
+    /// A mailbox with its connections and its limits; a mail waits for no longer than the process has to live.
+    pub fn new(identity: Arc<Identity>, pool: Pool, limits: Limits, life: watch::Receiver<Life>) -> Self {
+        let (gate, refused_with, unready) = (Gate::new(limits), Mutex::default(), Notify::new());
+        Self { identity, pool, gate, life, refused_with, unready, is_a_senders: false }
     }
 
     /// For a mailbox that an app names as its sender.
     #[must_use]
     pub fn of_a_sender(self) -> Self {
-        let limits = self.limits.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Self { limits: Mutex::new(limits.of_a_sender()), is_a_senders: true, ..self }
+        Self { is_a_senders: true, ..self }
     }
 
     /// The mailbox that signs in.
     pub fn mailbox(&self) -> &str {
-        &self.mailbox
-    }
-
-    /// Its connections.
-    pub const fn pool(&self) -> &Pool {
-        &self.pool
-    }
-
-    /// Waits until a mail of this sender may be submitted, and counts it. Our own pace delays and does not refuse: at
-    /// `until`, the end of the mail's hold, it goes anyway, unless Office 365 counts as we do.
-    ///
-    /// # Errors
-    /// Why it may not, at once where waiting has no use.
-    pub async fn turn(&self, sender: &str, recipients: usize, until: Instant) -> Result<UnderWay<'_>, Fault> {
-        let place = self.front.acquire();
-        tokio::pin!(place);
-        let mut front = None;
-        loop {
-            // Before the look, so that nothing that is learned after it is missed.
-            let learned = self.learned.notified();
-            self.forget_breaker_if_secret_changed();
-            let now = Instant::now();
-            let in_time = now < until;
-            let turn = self.limits().turn(now.into_std(), sender);
-            let wake = match turn {
-                Turn::Refused(again, fault) => return Err(remembered(fault, again, now)),
-                Turn::UsedUp(opens) => return Err(used_up(opens.saturating_duration_since(now.into_std()))),
-                Turn::Paused(again, fault) if again >= until.into_std() => {
-                    return Err(remembered(fault, again, now));
-                }
-                Turn::Paused(again, _) if front.is_some() => again.into(),
-                Turn::Paced { until: again, .. } if in_time && front.is_some() => until.min(again.into()),
-                Turn::Paced { until: again, believed: true } if !in_time => {
-                    return Err(waiting(Cause::Paced(again.saturating_duration_since(now.into_std()))));
-                }
-                Turn::Now if front.is_some() => break,
-                // At the end of the hold the place in the line is worth nothing any more.
-                _ if !in_time => break,
-                _ => until,
-            };
-            tokio::select! {
-                biased;
-                // Never closed, so never an error.
-                permit = &mut place, if front.is_none() => front = permit.ok(),
-                () = learned => {}
-                () = sleep_until(wake) => {}
-            }
-        }
-        let now = Instant::now().into_std();
-        let mut limits = self.limits();
-        limits.submitted(now, recipients);
-        let trial = Trial(limits.begin_trial(now).then_some(self));
-        self.pool.allow(limits.connections(now));
-        Ok(UnderWay { account: self, recipients, counted_at: now, asked: false, trial })
-    }
-
-    /// Whether Office 365 has said something, since a mail had its turn, that keeps it back. The one that is to try
-    /// whether a sign-in works again goes on.
-    pub fn is_held_up(&self, sender: &str, under_way: &UnderWay<'_>) -> bool {
-        let obstacle = self.limits().obstacle(Instant::now().into_std(), sender);
-        under_way.trial.0.is_none() && obstacle.is_some()
-    }
-
-    /// A fault that another attempt may mend, for the app that has to make it: with the time to the pause's end, if the
-    /// mailbox is paused.
-    pub fn with_time(&self, sender: &str, fault: Fault) -> Fault {
-        let now = Instant::now();
-        match self.limits().obstacle(now.into_std(), sender) {
-            Some(Turn::Paused(again, _)) => remembered(fault, again, now),
-            _ => fault,
-        }
+        self.identity.mailbox()
     }
 
     /// The fault of a mail that cannot be sent today, at MAIL already.
     pub fn used_up(&self) -> Option<Fault> {
-        let now = Instant::now().into_std();
-        match self.limits().recipients_left(now)? {
-            (0, opens) => Some(used_up(opens.saturating_duration_since(now))),
-            _ => None,
+        self.gate.used_up()
+    }
+
+    /// Closes all idle connections with QUIT.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// One attempt: a turn, a connection, the message; and what Office 365 said of it is learned. Waiting and connecting
+    /// end with the hold, the app and the process; once the dialogue has begun it has deadlines of its own.
+    pub async fn attempt(
+        &self,
+        message: &Message,
+        content: &mut HeldContent<'_>,
+        hold: &mut Hold,
+        record: &mut DeliveryRecord,
+    ) -> Attempt {
+        let sender = message.sender();
+        let attempt = self.submit(&sender, message, content, hold, record).await;
+        match attempt.unwrap_or_else(|stopped| stopped) {
+            Attempt::Again { fault, .. } => {
+                Attempt::Again { fault, paused_for: self.gate.paused_for(&sender) }
+            }
+            attempt => attempt,
         }
+    }
+
+    async fn submit(
+        &self,
+        sender: &str,
+        message: &Message,
+        content: &mut HeldContent<'_>,
+        hold: &mut Hold,
+        record: &mut DeliveryRecord,
+    ) -> Result<Attempt, Attempt> {
+        let begun = Instant::now();
+        let recipients = message.envelope.recipients.len();
+        let streamed = !content.is_complete();
+        let (mut under_way, mut lease) = loop {
+            let turn = self.turn(sender, recipients, hold.turn_until);
+            let under_way = self.unless_ended(content, turn).await?.inspect_err(|_| {
+                record.waited += begun.elapsed();
+            })?;
+            let lease = timeout_at(hold.until, self.pool.lease(streamed));
+            let lease = self.unless_ended(content, lease).await?.map_err(|_| Attempt::HoldEnded)?;
+            // Of many that wait for a connection the first may have been refused for what concerns them all: each more
+            // try counts against the mailbox, and wrong passwords lock it.
+            if !self.gate.is_held_up(sender, &under_way) {
+                break (under_way, lease);
+            }
+        };
+        let granted = Instant::now();
+        record.waited += granted - begun;
+        let connection = timeout_at(hold.until, self.connect(&mut lease));
+        let connection = self.unless_ended(content, connection).await?.map_err(|_| Attempt::HoldEnded)?;
+        record.connected += granted.elapsed();
+        let connection = connection.inspect_err(|fault| self.sign_in_failed(fault))?;
+        if connection.is_new() {
+            self.signed_in();
+        }
+        let connected = Instant::now();
+        under_way.submitting();
+        let outcome = connection.send(&message.envelope, content).await.map_err(Attempt::Abandoned)?;
+        record.sent = connected.elapsed();
+        let fault = match outcome {
+            Outcome::Accepted(_) => {
+                self.gate.learn(Event::Accepted { sender, recipients });
+                return Ok(Attempt::Done(outcome));
+            }
+            Outcome::Failed(ref fault) | Outcome::Unknown(ref fault) => fault,
+        };
+        self.failed(sender, fault);
+        if matches!(fault.cause(), Cause::TimedOut(_)) {
+            // What swallowed this connection without a word has swallowed the idle ones too: another attempt on one of
+            // them would only use up the hold.
+            self.pool.drop_idle().await;
+        }
+        let Outcome::Failed(fault) = outcome else { return Ok(Attempt::Done(outcome)) };
+        if fault.retry() == Retry::OnceWithFreshToken && connection.credential().is_token() {
+            // The connection is signed in with the old token: neither may serve the next attempt.
+            connection.retire();
+        }
+        if once_more(&self.identity, &fault, connection.credential(), &mut hold.renewed) {
+            return Ok(Attempt::Again { fault, paused_for: None });
+        }
+        Ok(fault.into())
+    }
+
+    /// Waits, unless the app goes or the process ends meanwhile.
+    async fn unless_ended<T>(
+        &self,
+        content: &mut HeldContent<'_>,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, Attempt> {
+        tokio::select! {
+            why = content.gone() => Err(Attempt::Abandoned(why)),
+            () = ending(&self.life) => Err(Attempt::ShuttingDown),
+            done = wait => Ok(done),
+        }
+    }
+
+    async fn turn(&self, sender: &str, recipients: usize, until: Instant) -> Result<UnderWay<'_>, Fault> {
+        self.forget_refusal_if_secret_changed();
+        let under_way = self.gate.turn(sender, recipients, until).await?;
+        self.pool.allow(under_way.connections());
+        Ok(under_way)
+    }
+
+    /// An idle connection, or a new one.
+    async fn connect<'lease>(&self, lease: &'lease mut Lease) -> Result<&'lease mut Connection, Fault> {
+        let connection = match lease.idle().await {
+            Some(connection) => connection,
+            None => open(self.pool.connector(), &self.identity).await?,
+        };
+        Ok(lease.hold(connection))
     }
 
     /// Signs in at once, and again after a failure, for as long as it is polled: so that an operator sees at the start
@@ -187,9 +228,8 @@ impl Account {
     pub async fn keep_ready(&self) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let may = self.limits().may_sign_in(Instant::now().into_std());
-            match may {
-                Ok(()) => match self.try_sign_in().await {
+            match self.gate.sign_in() {
+                Ok(probe) => match self.try_sign_in(probe).await {
                     Ok(()) => {
                         pause = FIRST_PAUSE;
                         self.unready.notified().await;
@@ -197,8 +237,8 @@ impl Account {
                     Err(fault) => self.sign_in_failed(&fault),
                 },
                 // A password is never tried again by itself: Office 365 locks the account.
-                Err(_) if !self.pool.connector().identity.is_token() => self.unready.notified().await,
-                Err(until) => sleep_until(until.into()).await,
+                Err(_) if !self.identity.is_token() => self.unready.notified().await,
+                Err(until) => sleep_until(until).await,
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -206,24 +246,21 @@ impl Account {
     }
 
     /// Opens a connection, which stays in the pool for the first mail.
-    async fn try_sign_in(&self) -> Result<(), Fault> {
-        let _trial = Trial(self.limits().begin_trial(Instant::now().into_std()).then_some(self));
+    async fn try_sign_in(&self, _probe: Option<Probe<'_>>) -> Result<(), Fault> {
         let mut lease = self.pool.lease(false).await;
-        if lease.connection().await?.is_new() {
+        if self.connect(&mut lease).await?.is_new() {
             self.signed_in();
         }
         Ok(())
     }
 
-    /// A connection is signed in.
-    pub fn signed_in(&self) {
-        self.limits().signed_in();
+    fn signed_in(&self) {
+        *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.gate.learn(Event::SignedIn);
         telemetry::signed_in();
-        self.tell_breaker();
     }
 
-    /// None could be opened and signed in.
-    pub fn sign_in_failed(&self, fault: &Fault) {
+    fn sign_in_failed(&self, fault: &Fault) {
         // One address that may not sign in must not make an operator believe that no mail goes out.
         match self.is_a_senders && fault.stage() == Stage::Auth {
             true => telemetry::sender_refused(),
@@ -233,67 +270,45 @@ impl Account {
         self.unready.notify_one();
     }
 
-    /// Office 365 has taken a mail.
-    pub fn accepted(&self, sender: &str, recipients: usize) {
-        self.limits().accepted(Instant::now().into_std(), sender, recipients);
-    }
-
-    /// It has not.
-    pub fn failed(&self, sender: &str, fault: &Fault) {
-        let now = Instant::now().into_std();
-        let mut limits = self.limits();
-        limits.failed(now, sender, fault);
-        self.pool.allow(limits.connections(now));
-        if limits.is_breaker_open() && matches!(fault.stage(), Stage::Auth | Stage::Token) {
-            *lock(&self.refused_with) = self.pool.connector().identity.fingerprint();
+    fn failed(&self, sender: &str, fault: &Fault) {
+        let standing = self.gate.learn(Event::Failed { sender, fault });
+        self.pool.allow(standing.connections);
+        if standing.breaker != Breaker::Closed && matches!(fault.stage(), Stage::Auth | Stage::Token) {
+            *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = self.identity.fingerprint();
         }
-        drop(limits);
-        self.learned.notify_waiters();
-        self.tell_breaker();
     }
 
     /// An administrator who has put a new secret in place must not wait for the breaker.
-    fn forget_breaker_if_secret_changed(&self) {
-        let mut limits = self.limits();
-        if limits.is_breaker_open()
-            && let refused_with @ Some(_) = *lock(&self.refused_with)
-            && self.pool.connector().identity.fingerprint() != refused_with
-        {
-            limits.secret_changed();
-            self.pool.connector().identity.secret_changed();
-            drop(limits);
-            self.tell_breaker();
+    fn forget_refusal_if_secret_changed(&self) {
+        let mut refused_with = self.refused_with.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused_with.is_some() && self.identity.fingerprint() != *refused_with {
+            *refused_with = None;
+            self.identity.secret_changed();
+            self.gate.learn(Event::SecretChanged);
         }
     }
+}
 
-    fn tell_breaker(&self) {
-        let is_open = self.limits().is_breaker_open();
-        let mut counted = lock(&self.open_breaker);
-        match (is_open, counted.is_some()) {
-            (true, false) => *counted = Some(telemetry::breaker_open()),
-            (false, true) => *counted = None,
-            _ => {}
+/// Opens a signed-in connection. A token from the cache that is refused is replaced once.
+///
+/// # Errors
+/// Which stage failed, and why.
+pub async fn open(connector: &Connector, identity: &Identity) -> Result<Connection, Fault> {
+    let mut renewed = false;
+    loop {
+        // First, so that a connection is not kept waiting for the token service.
+        let credential = identity.credential().await?;
+        match connector.open(&credential).await {
+            Err(fault) if once_more(identity, &fault, &credential, &mut renewed) => {}
+            opened => return opened,
         }
     }
-
-    fn limits(&self) -> MutexGuard<'_, Limits> {
-        lock(&self.limits)
-    }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn remembered(fault: Fault, again: std::time::Instant, now: Instant) -> Fault {
-    let again_in = again.saturating_duration_since(now.into_std());
-    Fault::new(fault.stage(), Cause::Remembered(Arc::new(fault), again_in))
-}
-
-fn used_up(opens_in: Duration) -> Fault {
-    waiting(Cause::UsedUp(opens_in))
-}
-
-fn waiting(cause: Cause) -> Fault {
-    Fault::new(Stage::Wait, cause)
+/// Whether to try once more, with a fresh token, what was refused with this credential: the old token is thrown away.
+/// Never with the same password again: Office 365 locks the account.
+fn once_more(identity: &Identity, fault: &Fault, credential: &Credential, renewed: &mut bool) -> bool {
+    fault.retry() == Retry::OnceWithFreshToken
+        && identity.refused(credential)
+        && !std::mem::replace(renewed, true)
 }

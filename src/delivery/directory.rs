@@ -5,11 +5,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::delivery::account::Account;
-use crate::delivery::limits::Limits;
+use super::account::Account;
+use super::limits::Limits;
+use crate::identity::Identity;
+use crate::life::Life;
 use crate::message::sender::AddressList;
+use crate::outcome::Fault;
 use crate::smtp::path::Address;
 use crate::upstream::Pool;
 use crate::upstream::connection::Connector;
@@ -40,8 +44,10 @@ impl Allowance {
 pub struct Accounts {
     main: Arc<Account>,
     login_as_sender: AddressList,
+    identity: Arc<Identity>,
     connector: Connector,
     allowance: Allowance,
+    life: watch::Receiver<Life>,
     senders: Mutex<HashMap<String, (Arc<Account>, Instant)>>,
 }
 
@@ -56,16 +62,17 @@ impl fmt::Debug for Accounts {
 pub struct TooMany;
 
 impl Accounts {
-    /// The configured mailbox, and the senders that sign in as themselves.
+    /// The configured mailbox, and the senders that sign in as themselves. No mail waits for longer than `life` says.
     pub fn new(
-        mailbox: &str,
+        identity: Arc<Identity>,
         connector: Connector,
         allowance: Allowance,
         login_as_sender: AddressList,
+        life: watch::Receiver<Life>,
     ) -> Self {
         let pool = Pool::new(connector.clone(), allowance.connections);
-        let main = Arc::new(Account::new(mailbox.to_string(), pool, allowance.limits()));
-        Self { main, login_as_sender, connector, allowance, senders: Mutex::default() }
+        let main = Arc::new(Account::new(Arc::clone(&identity), pool, allowance.limits(), life.clone()));
+        Self { main, login_as_sender, identity, connector, allowance, life, senders: Mutex::default() }
     }
 
     /// The configured mailbox.
@@ -73,18 +80,29 @@ impl Accounts {
         &self.main
     }
 
+    /// The address of the mailbox that a mail of this sender is sent through.
+    pub fn mailbox_of<'a>(&'a self, sender: Option<&'a Address>) -> &'a str {
+        self.own_mailbox(sender).map_or(self.main.mailbox(), Address::as_str)
+    }
+
+    /// Why no mail of this sender can be sent today, if so.
+    pub fn used_up(&self, sender: Option<&Address>) -> Option<Fault> {
+        self.of(sender).ok()?.used_up()
+    }
+
+    /// The sender, if it signs in as itself, through a mailbox that is not the configured one.
+    fn own_mailbox<'a>(&self, sender: Option<&'a Address>) -> Option<&'a Address> {
+        let is_main = |sender: &Address| sender.as_str().eq_ignore_ascii_case(self.main.mailbox());
+        sender.filter(|sender| self.login_as_sender.names(sender) && !is_main(sender))
+    }
+
     /// The mailbox that a mail of this sender is sent through.
     ///
     /// # Errors
     /// Too many at once.
     pub fn of(&self, sender: Option<&Address>) -> Result<Arc<Account>, TooMany> {
-        let Some(sender) = sender.filter(|sender| self.login_as_sender.names(sender)) else {
-            return Ok(Arc::clone(&self.main));
-        };
+        let Some(sender) = self.own_mailbox(sender) else { return Ok(Arc::clone(&self.main)) };
         let mailbox = sender.as_str().to_ascii_lowercase();
-        if mailbox == self.main.mailbox().to_ascii_lowercase() {
-            return Ok(Arc::clone(&self.main));
-        }
         let now = Instant::now();
         let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((account, used)) = senders.get_mut(&mailbox) {
@@ -92,10 +110,10 @@ impl Accounts {
             return Ok(Arc::clone(account));
         }
         make_room(&mut senders, now)?;
-        let mut connector = self.connector.clone();
-        connector.identity = Arc::new(connector.identity.of_mailbox(sender.as_str()));
-        let pool = Pool::new(connector, self.allowance.connections);
-        let account = Account::new(sender.to_string(), pool, self.allowance.limits()).of_a_sender();
+        let identity = Arc::new(self.identity.of_mailbox(sender.as_str()));
+        let pool = Pool::new(self.connector.clone(), self.allowance.connections);
+        let limits = self.allowance.limits().of_a_sender();
+        let account = Account::new(identity, pool, limits, self.life.clone()).of_a_sender();
         let account = Arc::new(account);
         senders.insert(mailbox, (Arc::clone(&account), now));
         Ok(account)
@@ -108,7 +126,7 @@ impl Accounts {
             senders.values().map(|(account, _)| Arc::clone(account)).collect()
         };
         for account in senders.iter().chain([&self.main]) {
-            account.pool().close().await;
+            account.close().await;
         }
     }
 }

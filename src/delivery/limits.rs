@@ -1,4 +1,5 @@
-//! What one mailbox may do now. Pure: `now` is an argument, and what Office 365 said comes in as faults.
+//! What one mailbox may do now. Pure, with two doors: [`Limits::ask`] and [`Limits::learn`]. `now` is an argument, and what
+//! Office 365 said comes in as faults.
 //!
 //! | what | when | a mail |
 //! |---|---|---|
@@ -30,7 +31,7 @@ const GROW_AFTER: Duration = Duration::from_secs(120);
 /// The breaker's first time, and the memory's: they double with each repetition.
 const BREAKER: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(600));
 const MEMORY: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(15 * 60));
-/// While one mail tries whether a sign-in works again, the others do not, for at most so long.
+/// While one mail probes whether a sign-in works again, the others do not, for at most so long.
 const PROBE: Duration = Duration::from_secs(60);
 /// Senders whose refusals are remembered at once.
 const MAX_REMEMBERED: usize = 256;
@@ -56,14 +57,106 @@ pub enum Turn {
     UsedUp(Instant),
 }
 
+/// What is asked of the limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question<'a> {
+    /// May a mail of this sender (reverse-path and author) go?
+    Mail(&'a str),
+    /// Are recipients left of today's, whatever else keeps a mail back?
+    Recipients,
+    /// May somebody sign in?
+    SignIn,
+}
+
+/// What the limits learn.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// A message for so many recipients is about to be submitted: it counts, whatever Office 365 says of it. Its
+    /// recipients are reserved until [`Event::Ended`], and count for today only if it is accepted.
+    Submitted {
+        /// How many.
+        recipients: usize,
+    },
+    /// Office 365 is asked about the message counted at that time: its minute begins now. Mails that were counted
+    /// together and then waited for a connection would else come too close to those of the next minute.
+    Submitting {
+        /// When [`Event::Submitted`] was learned.
+        counted_at: Instant,
+    },
+    /// The message counted at that time has not reached Office 365: another one may have its place in the minute.
+    Withdrawn {
+        /// When [`Event::Submitted`] was learned.
+        counted_at: Instant,
+    },
+    /// The message for so many recipients is done with: releases what [`Event::Submitted`] reserved.
+    Ended {
+        /// How many.
+        recipients: usize,
+    },
+    /// Office 365 has taken a message of this sender.
+    Accepted {
+        /// Reverse-path and author.
+        sender: &'a str,
+        /// For how many.
+        recipients: usize,
+    },
+    /// A sign-in, or a mail of this sender, came to nothing.
+    Failed {
+        /// Reverse-path and author; empty where it was no mail's, or is not known.
+        sender: &'a str,
+        /// Why.
+        fault: &'a Fault,
+    },
+    /// Somebody goes to sign in. Where the breaker is not closed this is the probe: [`Event::ProbeEnded`] must follow.
+    SignInBegins,
+    /// The probe is done. If it never got as far (its app hung up, no connection came about, it used one that was
+    /// signed in before), the next one may try at once.
+    ProbeEnded,
+    /// A sign-in succeeded.
+    SignedIn,
+    /// The secret has changed: what was refused may pass.
+    SecretChanged,
+}
+
+/// The breaker on sign-ins: repeated wrong passwords lock a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Breaker {
+    /// Sign-ins are made.
+    Closed,
+    /// A sign-in was refused, and none has succeeded since.
+    Open,
+    /// One mail is probing; the others still hear the last refusal.
+    HalfOpen,
+}
+
+/// How a mailbox stands once something was learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Connections that may be used now: one less after each 432, one more after a quiet time.
+    pub connections: usize,
+    /// The breaker.
+    pub breaker: Breaker,
+}
+
 /// A refusal that is repeated locally, with the time to its next trial.
 #[derive(Clone, Debug)]
 struct Remembered {
     until: Instant,
     lasted: Duration,
     fault: Fault,
-    /// Of the breaker: somebody tries whether it still holds.
-    on_trial: bool,
+}
+
+impl Remembered {
+    /// A refusal that comes after `last`, if there was one: it is remembered for twice as long.
+    fn after(
+        last: Option<&Self>,
+        now: Instant,
+        fault: &Fault,
+        (first, longest): (Duration, Duration),
+    ) -> Self {
+        let lasted = last.map_or(first, |last| (last.lasted * 2).min(longest));
+        Self { until: now + lasted, lasted, fault: fault.clone() }
+    }
 }
 
 /// The limits of one mailbox.
@@ -78,7 +171,9 @@ pub struct Limits {
     /// Recipients of mails that are on their way.
     under_way: u64,
     pause: Option<(Instant, Fault)>,
-    breaker: Option<Remembered>,
+    breaker: Breaker,
+    /// The last refused sign-in, unless the breaker is closed.
+    refused_sign_in: Option<Remembered>,
     /// By sender (reverse-path and author); the empty one is the mailbox as a whole.
     memory: HashMap<String, Remembered>,
     breaker_lasts: (Duration, Duration),
@@ -98,7 +193,8 @@ impl Limits {
             recipients: VecDeque::new(),
             under_way: 0,
             pause: None,
-            breaker: None,
+            breaker: Breaker::Closed,
+            refused_sign_in: None,
             memory: HashMap::new(),
             breaker_lasts: BREAKER,
             connections: max_connections,
@@ -113,12 +209,64 @@ impl Limits {
         self
     }
 
-    /// Whether a mail of this sender may go now.
-    pub fn turn(&mut self, now: Instant, sender: &str) -> Turn {
-        if let Some(obstacle) = self.obstacle(now, sender) {
-            return obstacle;
+    /// Whether what is asked for may be done now. To ask changes nothing.
+    pub fn ask(&mut self, now: Instant, question: Question<'_>) -> Turn {
+        match question {
+            Question::Mail(sender) => self.obstacle(now, sender).unwrap_or_else(|| self.count(now)),
+            Question::Recipients => self.recipients_until(now).map_or(Turn::Now, Turn::UsedUp),
+            Question::SignIn => {
+                let refused = self.refused_sign_in.as_ref().filter(|refusal| now < refusal.until);
+                refused.map_or(Turn::Now, |refusal| Turn::Refused(refusal.until, refusal.fault.clone()))
+            }
         }
-        if let Some((0, opens)) = self.recipients_left(now) {
+    }
+
+    /// Takes in what has happened, and says how the mailbox stands.
+    pub fn learn(&mut self, now: Instant, event: Event<'_>) -> Standing {
+        match event {
+            Event::Submitted { recipients } => self.submitted(now, recipients),
+            Event::Submitting { counted_at } => {
+                if self.withdraw(counted_at) {
+                    self.sent.push_back(now);
+                }
+            }
+            Event::Withdrawn { counted_at } => drop(self.withdraw(counted_at)),
+            Event::Ended { recipients } => {
+                self.under_way = self.under_way.saturating_sub(recipients as u64);
+            }
+            Event::Accepted { sender, recipients } => self.accepted(now, sender, recipients),
+            Event::Failed { sender, fault } => self.failed(now, sender, fault),
+            Event::SignInBegins => {
+                if let Some(refusal) = &mut self.refused_sign_in {
+                    (refusal.until, self.breaker) = (now + PROBE, Breaker::HalfOpen);
+                }
+            }
+            Event::ProbeEnded => {
+                if let (Breaker::HalfOpen, Some(refusal)) = (self.breaker, &mut self.refused_sign_in) {
+                    (refusal.until, self.breaker) = (now, Breaker::Open);
+                }
+            }
+            Event::SignedIn | Event::SecretChanged => {
+                (self.breaker, self.refused_sign_in) = (Breaker::Closed, None);
+            }
+        }
+        Standing { connections: self.connections(now), breaker: self.breaker }
+    }
+
+    /// What Office 365 said of the mailbox or of this sender that keeps a mail back, whatever our own counts are:
+    /// [`Turn::Refused`] or [`Turn::Paused`].
+    fn obstacle(&self, now: Instant, sender: &str) -> Option<Turn> {
+        let remembered = [sender, ""].into_iter().filter_map(|key| self.memory.get(key));
+        if let Some(refusal) = remembered.chain(&self.refused_sign_in).find(|refusal| now < refusal.until) {
+            return Some(Turn::Refused(refusal.until, refusal.fault.clone()));
+        }
+        let paused = self.pause.as_ref().filter(|(until, _)| now < *until);
+        paused.map(|(until, fault)| Turn::Paused(*until, fault.clone()))
+    }
+
+    /// What our own counts say of a mail.
+    fn count(&mut self, now: Instant) -> Turn {
+        if let Some(opens) = self.recipients_until(now) {
             return Turn::UsedUp(opens);
         }
         match self.pace(now) {
@@ -127,44 +275,6 @@ impl Limits {
                 Turn::Paced { until, believed }
             }
             None => Turn::Now,
-        }
-    }
-
-    /// What Office 365 said of the mailbox or of this sender that keeps a mail back, whatever our own counts are:
-    /// [`Turn::Refused`] or [`Turn::Paused`].
-    pub fn obstacle(&self, now: Instant, sender: &str) -> Option<Turn> {
-        let remembered = [sender, ""].into_iter().filter_map(|key| self.memory.get(key));
-        if let Some(refusal) = remembered.chain(&self.breaker).find(|refusal| now < refusal.until) {
-            return Some(Turn::Refused(refusal.until, refusal.fault.clone()));
-        }
-        let paused = self.pause.as_ref().filter(|(until, _)| now < *until);
-        paused.map(|(until, fault)| Turn::Paused(*until, fault.clone()))
-    }
-
-    /// Whether a sign-in may be tried now.
-    ///
-    /// # Errors
-    /// When one may be tried.
-    pub fn may_sign_in(&self, now: Instant) -> Result<(), Instant> {
-        match &self.breaker {
-            Some(breaker) if now < breaker.until => Err(breaker.until),
-            _ => Ok(()),
-        }
-    }
-
-    /// Somebody goes to sign in. After a refusal it is the one to try, and true is returned: until it is known what
-    /// became of it, the others hear the last refusal. Its [`Limits::trial_ended`] must follow.
-    pub fn begin_trial(&mut self, now: Instant) -> bool {
-        let Some(breaker) = &mut self.breaker else { return false };
-        (breaker.until, breaker.on_trial) = (now + PROBE, true);
-        true
-    }
-
-    /// Who was to try is done. If it never got as far (its app hung up, no connection came about, it used one that was
-    /// signed in before), the next one may try at once.
-    pub fn trial_ended(&mut self, now: Instant) {
-        if let Some(breaker) = self.breaker.as_mut().filter(|breaker| breaker.on_trial) {
-            (breaker.until, breaker.on_trial) = (now, false);
         }
     }
 
@@ -180,10 +290,7 @@ impl Limits {
         self.sent.get(behind).map(|time| *time + MINUTE)
     }
 
-    /// A message for so many recipients is about to be submitted: it counts, whatever Office 365 says of it
-    /// ([`Limits::withdrawn`] if it is not asked). Its recipients are reserved until [`Limits::ended`], and count for
-    /// today only if it is accepted.
-    pub fn submitted(&mut self, now: Instant, recipients: usize) {
+    fn submitted(&mut self, now: Instant, recipients: usize) {
         self.under_way += recipients as u64;
         if self.per_minute > 0 {
             self.sent.push_back(now);
@@ -194,29 +301,13 @@ impl Limits {
         }
     }
 
-    /// What became of that message is known.
-    pub fn ended(&mut self, recipients: usize) {
-        self.under_way = self.under_way.saturating_sub(recipients as u64);
+    /// Takes the message counted at that time out of the minute, if it is in it.
+    fn withdraw(&mut self, counted_at: Instant) -> bool {
+        let place = self.sent.iter().rposition(|time| *time == counted_at);
+        place.and_then(|place| self.sent.remove(place)).is_some()
     }
 
-    /// Office 365 is asked about the message counted at that time: its minute begins now. Mails that were counted
-    /// together and then waited for a connection would else come too close to those of the next minute.
-    pub fn asked(&mut self, submitted: Instant, now: Instant) {
-        if let Some(place) = self.sent.iter().rposition(|time| *time == submitted) {
-            self.sent.remove(place);
-            self.sent.push_back(now);
-        }
-    }
-
-    /// The message counted at that time has not reached Office 365: another one may have its place in the minute.
-    pub fn withdrawn(&mut self, submitted: Instant) {
-        if let Some(place) = self.sent.iter().rposition(|time| *time == submitted) {
-            self.sent.remove(place);
-        }
-    }
-
-    /// Office 365 has taken a message for so many recipients.
-    pub fn accepted(&mut self, now: Instant, sender: &str, recipients: usize) {
+    fn accepted(&mut self, now: Instant, sender: &str, recipients: usize) {
         self.memory.remove(sender);
         self.memory.remove("");
         if self.per_day > 0 {
@@ -227,23 +318,8 @@ impl Limits {
         }
     }
 
-    /// A sign-in succeeded.
-    pub fn signed_in(&mut self) {
-        self.breaker = None;
-    }
-
-    /// Whether a sign-in was refused, and none has succeeded since.
-    pub const fn is_breaker_open(&self) -> bool {
-        self.breaker.is_some()
-    }
-
-    /// The secret has changed: what was refused may pass.
-    pub fn secret_changed(&mut self) {
-        self.breaker = None;
-    }
-
-    /// Recipients that are left of today's, and when more are free if there are none; `None` for no limit.
-    pub fn recipients_left(&mut self, now: Instant) -> Option<(u64, Instant)> {
+    /// When recipients are free again, if today's are used up.
+    fn recipients_until(&mut self, now: Instant) -> Option<Instant> {
         if self.per_day == 0 {
             return None;
         }
@@ -253,11 +329,11 @@ impl Limits {
         }
         let used: u64 = self.recipients.iter().map(|(_, count)| count).sum();
         let opens = self.recipients.front().map_or(now + STEP, |(begun, _)| *begun + STEP + DAY);
-        Some((self.per_day.saturating_sub(used + self.under_way), opens))
+        (used + self.under_way >= self.per_day).then_some(opens)
     }
 
-    /// Connections that may be used now: one less after each 432, one more after a quiet time.
-    pub fn connections(&mut self, now: Instant) -> usize {
+    /// One less after each 432, one more after a quiet time.
+    fn connections(&mut self, now: Instant) -> usize {
         while let Some(at) = self.grow_at.filter(|at| *at <= now) {
             self.connections = (self.connections + 1).min(self.max_connections);
             self.grow_at = (self.connections < self.max_connections).then(|| at + GROW_AFTER);
@@ -265,14 +341,12 @@ impl Limits {
         self.connections
     }
 
-    /// Learns from what Office 365 said of a mail of this sender.
-    pub fn failed(&mut self, now: Instant, sender: &str, fault: &Fault) {
+    fn failed(&mut self, now: Instant, sender: &str, fault: &Fault) {
         let judgement = judge(fault, &Context::default());
         match judgement.class {
             Class::Throttled(pause) if judgement.scope != Scope::Message => self.throttled(now, pause, fault),
             Class::SetUp if matches!(fault.stage(), Stage::Auth | Stage::Token) && is_definite(fault) => {
-                let last = self.breaker.take();
-                self.breaker = Some(remember(now, last, fault, self.breaker_lasts));
+                self.sign_in_refused(now, fault);
             }
             Class::SetUp | Class::Permanent if is_counted_by_exchange(fault, &judgement) => {
                 let key = match (judgement.about_sender, sender) {
@@ -286,11 +360,25 @@ impl Limits {
                     self.memory.retain(|_, remembered| now < remembered.until);
                 }
                 if self.memory.len() < MAX_REMEMBERED {
-                    self.memory.insert(key.to_string(), remember(now, last, fault, MEMORY));
+                    // Mails that were on their way together are refused together: that is one refusal, not one a mail.
+                    let same = last.as_ref().filter(|last| now < last.until).cloned();
+                    let refusal =
+                        same.unwrap_or_else(|| Remembered::after(last.as_ref(), now, fault, MEMORY));
+                    self.memory.insert(key.to_string(), refusal);
                 }
             }
             _ => {}
         }
+    }
+
+    fn sign_in_refused(&mut self, now: Instant, fault: &Fault) {
+        let last = self.refused_sign_in.as_ref();
+        // Of those that were on their way together the first has opened it.
+        if self.breaker == Breaker::Open && last.is_some_and(|last| now < last.until) {
+            return;
+        }
+        self.refused_sign_in = Some(Remembered::after(last, now, fault, self.breaker_lasts));
+        self.breaker = Breaker::Open;
     }
 
     fn throttled(&mut self, now: Instant, pause: Pause, fault: &Fault) {
@@ -314,20 +402,6 @@ impl Limits {
             self.pause = Some((until, fault.clone()));
         }
     }
-}
-
-fn remember(
-    now: Instant,
-    last: Option<Remembered>,
-    fault: &Fault,
-    (first, longest): (Duration, Duration),
-) -> Remembered {
-    // Mails that were on their way together are refused together: that is one refusal, not one a mail.
-    if let Some(last) = last.as_ref().filter(|last| now < last.until && !last.on_trial) {
-        return last.clone();
-    }
-    let lasted = last.map_or(first, |last| (last.lasted * 2).min(longest));
-    Remembered { until: now + lasted, lasted, fault: fault.clone(), on_trial: false }
 }
 
 /// A refusal, not a network that failed on the way to one.

@@ -132,6 +132,11 @@ impl Identity {
         }
     }
 
+    /// The mailbox that signs in.
+    pub fn mailbox(&self) -> &str {
+        &self.user
+    }
+
     /// The same application for another mailbox: one token serves every mailbox that the application was granted.
     #[must_use]
     pub fn of_mailbox(&self, user: &str) -> Self {

@@ -9,6 +9,8 @@ pub mod address;
 pub mod sender;
 pub mod policy;
 pub mod repair;
+pub mod prepare;
+pub mod record;
 
 pub use content::{
     Abandoned, Awaited, Budget, HeaderBlock, HeldContent, MAX_HELD, MAX_HELD_TOGETHER, Piece, Released,
@@ -16,3 +18,5 @@ pub use content::{
 };
 pub use envelope::Envelope;
 pub use id::MessageId;
+pub use prepare::{Message, NotPrepared, Prepared, prepare};
+pub use record::DeliveryRecord;

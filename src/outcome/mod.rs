@@ -13,7 +13,9 @@ mod entra;
 mod network;
 mod judge;
 mod wording;
+mod recipient;
 
 pub use fault::{Cause, Fault, Outcome, Stage, TokenFault};
 pub use judge::{Context, Judgement, judge};
+pub use recipient::RecipientOutcome;
 pub use ruling::{Class, Pause, Retry, Scope};

@@ -1,8 +1,6 @@
 //! One connection of the app: the socket and the deadlines around the pure [`machine`](super::machine).
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,13 +10,14 @@ use tokio::time::{Instant, timeout};
 use super::machine::{Ending, Guard, Limits, Machine, Notice, Step};
 use crate::credential::AppLogin;
 use crate::deadlines::Deadlines;
-use crate::delivery::{Delivery, Trail};
+use crate::delivery::Delivery;
 use crate::life::Life;
-use crate::message::MessageId;
 use crate::message::policy::Policy;
-use crate::message::repair::{self, Original, Refusal, Stamp};
-use crate::message::{Abandoned, Awaited, Budget, Envelope, HeldContent, Piece, Source, header_field};
-use crate::outcome::{Cause, Fault, Outcome, Stage};
+use crate::message::{
+    Abandoned, Awaited, Budget, DeliveryRecord, Envelope, HeldContent, MessageId, NotPrepared, Piece, Source,
+    prepare,
+};
+use crate::outcome::{Cause, Context, Fault, Outcome, Stage};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::Login;
@@ -53,12 +52,12 @@ pub struct Sessions {
 
 /// The policy, and what is left of today's recipients.
 #[derive(Debug)]
-struct Gate {
+struct SenderGuard {
     policy: Arc<Policy>,
     delivery: Delivery,
 }
 
-impl Guard for Gate {
+impl Guard for SenderGuard {
     fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply> {
         let refused = sender.and_then(|sender| self.policy.refuse_sender(sender));
         refused.or_else(|| self.delivery.refuse_sender(sender))
@@ -198,9 +197,10 @@ impl Sessions {
     pub async fn serve(&self, wire: BoxedWire) -> Ending {
         let mut connection = AppConnection::new(wire, self.limits.clone(), Arc::clone(&self.deadlines));
         let _open = telemetry::session_open();
-        connection
-            .machine
-            .guard(Arc::new(Gate { policy: Arc::clone(&self.policy), delivery: self.delivery.clone() }));
+        connection.machine.guard(Arc::new(SenderGuard {
+            policy: Arc::clone(&self.policy),
+            delivery: self.delivery.clone(),
+        }));
         let mut life = self.life.clone();
         loop {
             match connection.machine.step() {
@@ -237,24 +237,26 @@ impl Sessions {
     }
 
     /// One message, from the first octet of its content to the answer.
-    async fn message(&self, connection: &mut AppConnection, mut envelope: Envelope) {
+    async fn message(&self, connection: &mut AppConnection, given: Envelope) {
         let id = MessageId::next();
         let begun = Instant::now();
-        let mut trail = Trail::default();
         let mut content = HeldContent::new(&mut *connection, self.budget.clone());
         let filled = content.fill().await;
-        trail.received = begun.elapsed();
+        let received = begun.elapsed();
         let prepared = match filled {
-            Ok(()) => self.prepare(id, &mut envelope, &mut content, &mut trail).await,
-            Err(why) => Err(why),
+            Ok(()) => prepare(id, &given, &mut content, &self.policy).await,
+            Err(why) => Err(why.into()),
         };
-        let verdict = match prepared {
-            Ok(Ok(())) => self.delivery.deliver(id, &envelope, &mut content, &mut trail).await,
-            Ok(Err(refusal)) => {
-                let cause = Cause::Unsendable(refusal);
-                Ok(Outcome::Failed(Fault::new(Stage::Content, cause)))
+        let (verdict, record, prepared) = match prepared {
+            Ok(prepared) => {
+                let (verdict, record) = self.delivery.deliver(&prepared.message, &mut content).await;
+                (verdict, record, Some(prepared))
             }
-            Err(why) => Err(why),
+            Err(NotPrepared::Unsendable(refusal)) => {
+                let cause = Cause::Unsendable(refusal);
+                (Ok(Outcome::Failed(Fault::new(Stage::Content, cause))), DeliveryRecord::default(), None)
+            }
+            Err(NotPrepared::Abandoned(why)) => (Err(why), DeliveryRecord::default(), None),
         };
         // Whatever the verdict, the app hears it at the end of its content, or the dialogue would be out of step.
         let verdict = match verdict {
@@ -267,14 +269,20 @@ impl Sessions {
             Err(why) => Err(why),
         };
         let is_complete = content.is_complete();
-        trail.octets = content.octets();
-        trail.total = begun.elapsed();
+        let (octets, total) = (content.octets(), begun.elapsed());
         drop(content);
+        let (message, changes, message_id) = match prepared {
+            Some(prepared) => (Some(prepared.message), prepared.changes, prepared.message_id),
+            None => (None, Vec::new(), None),
+        };
+        let record = DeliveryRecord { message_id, octets, received, total, changes, ..record };
+        let envelope = message.as_ref().map_or(&given, |message| &message.envelope);
         match verdict {
             Ok(outcome) => {
-                let reply = self.delivery.reply(&outcome, &trail);
-                let name = self.delivery.name(&outcome, &trail);
-                telemetry::message(id, &envelope, &trail, &outcome, name, &reply);
+                let context =
+                    message.as_ref().map_or(Context::default(), |message| self.delivery.context(message));
+                let reply = outcome.to_reply(&context);
+                telemetry::message(id, envelope, &record, &outcome, outcome.name(&context), &reply);
                 if is_complete {
                     connection.machine.answer(&reply);
                 } else {
@@ -282,47 +290,10 @@ impl Sessions {
                 }
             }
             Err(why) => {
-                telemetry::abandoned(id, &envelope, &trail, why);
+                telemetry::abandoned(id, envelope, &record, why);
                 connection.machine.forgo_answer();
             }
         }
-    }
-
-    /// Applies the policy to the envelope and to the header block.
-    async fn prepare(
-        &self,
-        id: MessageId,
-        envelope: &mut Envelope,
-        content: &mut HeldContent<'_>,
-        trail: &mut Trail,
-    ) -> Result<Result<(), Refusal>, Abandoned> {
-        let Some(block) = content.take_header_block().await? else {
-            return Ok(Err(Refusal::HeaderTooLong));
-        };
-        let original = Original {
-            envelope,
-            fields: &block.fields,
-            body: block.body,
-            is_eight_bit: content.kept().any(|chunk| !chunk.is_ascii()),
-        };
-        let id = id.to_string();
-        let stamp = Stamp { now: SystemTime::now(), id: &id, unique: &unique(&id) };
-        let rewritten = match repair::rewrite(&original, &self.policy, &stamp) {
-            Ok(rewritten) => rewritten,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        *envelope = rewritten.envelope;
-        // What the app announced was its own.
-        let size = |size: u64| size.saturating_sub(block.taken as u64) + rewritten.block.len() as u64;
-        envelope.mail.size = envelope.mail.size.map(size);
-        (trail.changes, trail.from_is_ours) = (rewritten.notes, rewritten.from_is_ours);
-        trail.sender = rewritten.author.map_or_else(String::new, |author| {
-            let reverse_path = envelope.mail.reverse_path.as_ref().map_or("", |address| address.as_str());
-            format!("{reverse_path} {author}").to_ascii_lowercase()
-        });
-        content.put_header_block(rewritten.block);
-        trail.message_id = header_field(content.kept(), "Message-ID");
-        Ok(Ok(()))
     }
 
     /// Compares in constant time: the time taken must not tell how much of a guess was right.
@@ -339,13 +310,6 @@ impl Sessions {
         let password_is_right = equal(login.password.expose(), password.expose().as_bytes());
         username_is_right & password_is_right
     }
-}
-
-/// A name that no other message in the world has. The log's would not do: two replicas that start in the same second
-/// use the same ones, and Exchange drops what it takes for a copy.
-pub(crate) fn unique(id: &str) -> String {
-    let random = || RandomState::new().build_hasher().finish();
-    format!("{id}.{:016x}", random())
 }
 
 /// Equality whose time depends on the lengths alone.

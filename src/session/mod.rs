@@ -6,5 +6,4 @@ pub mod machine;
 mod auth;
 mod incoming;
 
-pub(crate) use connection::unique;
 pub use connection::{AppConnection, Sessions};

@@ -1,8 +1,8 @@
 //! What a server offers in its reply to EHLO (RFC 5321 section 4.1.1.1).
 
 use smtp_proto::{
-    AUTH_LOGIN, AUTH_XOAUTH2, EXT_8BIT_MIME, EXT_AUTH, EXT_CHUNKING, EXT_DSN, EXT_PIPELINING, EXT_SIZE,
-    EXT_SMTP_UTF8, EXT_START_TLS, EhloResponse,
+    AUTH_LOGIN, AUTH_XOAUTH2, EXT_8BIT_MIME, EXT_AUTH, EXT_CHUNKING, EXT_DSN, EXT_ENHANCED_STATUS_CODES,
+    EXT_PIPELINING, EXT_SIZE, EXT_SMTP_UTF8, EXT_START_TLS, EhloResponse,
 };
 
 use super::reply::Reply;
@@ -22,6 +22,8 @@ pub struct Extensions {
     pub smtputf8: bool,
     /// DSN (RFC 3461).
     pub dsn: bool,
+    /// ENHANCEDSTATUSCODES (RFC 2034): a reply says what it is about.
+    pub enhanced_codes: bool,
     /// SIZE (RFC 1870): offered, and its limit in octets where one is named.
     pub size: Option<u64>,
     /// AUTH XOAUTH2.
@@ -48,6 +50,7 @@ impl Extensions {
             extensions.eight_bit_mime |= has(EXT_8BIT_MIME);
             extensions.smtputf8 |= has(EXT_SMTP_UTF8);
             extensions.dsn |= has(EXT_DSN);
+            extensions.enhanced_codes |= has(EXT_ENHANCED_STATUS_CODES);
             if has(EXT_SIZE) {
                 extensions.size = Some(offer.size as u64);
             }
@@ -89,6 +92,7 @@ mod tests {
                 eight_bit_mime: true,
                 smtputf8: true,
                 dsn: true,
+                enhanced_codes: true,
                 size: Some(157_286_400),
                 xoauth2: true,
                 login: true,

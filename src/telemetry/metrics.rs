@@ -52,6 +52,7 @@ pub struct Metrics {
     /// 1 while the last sign-in was fine.
     pub ready: Gauge,
     panics: Counter,
+    log_lines_dropped: Family<Labels<1>, Counter>,
     held: Gauge,
     codes: Mutex<HashSet<String>>,
 }
@@ -86,6 +87,7 @@ impl Metrics {
             certificate_ends: Gauge::default(),
             ready: Gauge::default(),
             panics: Counter::default(),
+            log_lines_dropped: Family::default(),
             held: Gauge::default(),
             codes: Mutex::default(),
         };
@@ -180,6 +182,11 @@ impl Metrics {
             "Parts of the program that panicked; please report any",
             self.panics.clone(),
         );
+        registry.register(
+            "log_lines_dropped",
+            "Lines of the log that were dropped because nobody read it, by level",
+            self.log_lines_dropped.clone(),
+        );
         registry.register_with_unit(
             "held_content",
             "Content that is held in memory",
@@ -238,6 +245,11 @@ impl Metrics {
     /// A part of the program panicked.
     pub fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// A line of the log was dropped.
+    pub fn log_line_dropped(&self, level: &'static str) {
+        self.log_lines_dropped.get_or_create(&[("level", level.to_string())]).inc();
     }
 
     fn bounded(&self, code: String) -> String {

@@ -7,6 +7,8 @@ pub mod metrics;
 mod readiness;
 mod repeats;
 mod setup;
+mod line;
+mod writer;
 
 use std::fmt;
 use std::io;
@@ -19,15 +21,15 @@ use tracing::{debug, error, info, trace, warn};
 use addresses::masked;
 use metrics::metrics;
 
-use crate::delivery::Trail;
-use crate::message::{Abandoned, Envelope, MessageId};
+use crate::message::{Abandoned, DeliveryRecord, Envelope, MessageId};
 use crate::outcome::{Context, Fault, Outcome, judge};
 use crate::secret::printable;
 use crate::smtp::reply::Reply;
 
 pub use addresses::AddressDetail;
 pub use readiness::{NotReady, readiness};
-pub use setup::{LogConfig, LogFormat, init, raise_level};
+pub use setup::{Log, LogConfig, LogFormat, before_the_log, init, raise_level};
+pub use writer::flush;
 
 /// A warning of which identical ones are counted, not repeated.
 macro_rules! once_a_minute {
@@ -197,7 +199,7 @@ pub fn bdat_unreadable() {
 pub fn message(
     id: MessageId,
     envelope: &Envelope,
-    trail: &Trail,
+    record: &DeliveryRecord,
     outcome: &Outcome,
     name: &'static str,
     reply: &Reply,
@@ -210,7 +212,7 @@ pub fn message(
         Outcome::Failed(fault) => fault.recipient().map(shown),
         _ => None,
     };
-    let changes: Vec<&str> = trail.changes.iter().map(|note| note.name()).collect();
+    let changes: Vec<&str> = record.changes.iter().map(|note| note.name()).collect();
     let changes = Some(changes.join(",")).filter(|changes| !changes.is_empty());
     macro_rules! line {
         ($level:ident) => {
@@ -218,18 +220,18 @@ pub fn message(
                 %id,
                 outcome = name,
                 stage,
-                message_id = trail.message_id.as_deref().map(printable),
+                message_id = record.message_id.as_deref().map(printable),
                 from = sender(envelope),
                 recipients = envelope.recipients.len(),
                 about = recipient,
                 changes,
-                octets = trail.octets,
-                attempts = trail.attempts,
-                receive_ms = milliseconds(trail.received),
-                wait_ms = milliseconds(trail.waited),
-                connect_ms = milliseconds(trail.connected),
-                send_ms = milliseconds(trail.sent),
-                total_ms = milliseconds(trail.total),
+                octets = record.octets,
+                attempts = record.attempts,
+                receive_ms = milliseconds(record.received),
+                wait_ms = milliseconds(record.waited),
+                connect_ms = milliseconds(record.connected),
+                send_ms = milliseconds(record.sent),
+                total_ms = milliseconds(record.total),
                 reply = shown(&reply.to_string()),
                 upstream,
                 "message"
@@ -239,13 +241,13 @@ pub fn message(
     let metrics = metrics();
     metrics.message(name, reply.enhanced().map(|code| code.to_string()));
     if let Outcome::Accepted(_) = outcome {
-        metrics.accepted(trail.octets, envelope.recipients.len());
+        metrics.accepted(record.octets, envelope.recipients.len());
     }
     let phases = [
-        ("receive", trail.received),
-        ("wait", trail.waited),
-        ("connect", trail.connected),
-        ("send", trail.sent),
+        ("receive", record.received),
+        ("wait", record.waited),
+        ("connect", record.connected),
+        ("send", record.sent),
     ];
     phases.into_iter().for_each(|(phase, time)| metrics.phase(phase, time));
     match outcome {
@@ -255,7 +257,7 @@ pub fn message(
 }
 
 /// A message that nobody waits for any more: no part of it was delivered.
-pub fn abandoned(id: MessageId, envelope: &Envelope, trail: &Trail, why: Abandoned) {
+pub fn abandoned(id: MessageId, envelope: &Envelope, record: &DeliveryRecord, why: Abandoned) {
     metrics().message("abandoned", None);
     let reason = match why {
         Abandoned::HungUp => "the app closed the connection before its mail was answered",
@@ -268,12 +270,12 @@ pub fn abandoned(id: MessageId, envelope: &Envelope, trail: &Trail, why: Abandon
     warn!(
         %id,
         outcome = "abandoned",
-        message_id = trail.message_id.as_deref().map(printable),
+        message_id = record.message_id.as_deref().map(printable),
         from = sender(envelope),
         recipients = envelope.recipients.len(),
-        octets = trail.octets,
-        attempts = trail.attempts,
-        total_ms = milliseconds(trail.total),
+        octets = record.octets,
+        attempts = record.attempts,
+        total_ms = milliseconds(record.total),
         reason,
         "message"
     );

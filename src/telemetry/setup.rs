@@ -1,4 +1,4 @@
-//! Where the events go: standard error, as text for people or JSON for machines.
+//! From an event to a line on standard error: what is let through, and how it looks.
 
 use std::io::{self, IsTerminal as _};
 use std::str::FromStr as _;
@@ -6,14 +6,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::level_filters::LevelFilter;
-use tracing::{error, subscriber, warn};
-use tracing_subscriber::Layer as _;
+use tracing::{Event, Level, Subscriber, error, subscriber, warn};
 use tracing_subscriber::filter::Targets;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::{Registry, reload};
 
 use super::addresses::{self, AddressDetail};
+use super::line::{Line, Look};
 use super::metrics::metrics;
+use super::writer::{self, Dropped, LEVELS};
 
 /// What to log, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct LogConfig {
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// Text on a terminal, else JSON.
+    /// JSON under Kubernetes, else text.
     Auto,
     /// For people.
     Text,
@@ -40,25 +41,66 @@ pub enum LogFormat {
 /// The filter in force, to be changed while the program runs.
 static FILTER: OnceLock<(reload::Handle<Targets, Registry>, String, AtomicUsize)> = OnceLock::new();
 
+/// How lines look here.
+static LOOK: OnceLock<Look> = OnceLock::new();
+
+/// Every event becomes a line in the writer's queue.
+struct Lines;
+
+impl<S: Subscriber> Layer<S> for Lines {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        write(&Line::of(event));
+    }
+}
+
+/// Queues a line.
+pub(super) fn write(line: &Line) {
+    writer::push(line.level, line.render(LOOK.get().copied().unwrap_or(Look::Text)));
+}
+
+/// The reader is back: what it has missed.
+fn lines_dropped(dropped: &Dropped) -> (Level, Vec<u8>) {
+    let mut line = Line::new(
+        Level::WARN,
+        "the log was not read for a while: the newest lines were dropped, and mail went on",
+    );
+    line.plain("dropped", dropped.iter().sum::<u64>());
+    for (level, count) in LEVELS.iter().zip(dropped).filter(|(_, count)| **count > 0) {
+        line.plain(level, count);
+    }
+    (line.level, line.render(LOOK.get().copied().unwrap_or(Look::Text)))
+}
+
+/// The log for as long as this lives; its end waits for what is not yet written, and not for long.
+#[must_use]
+pub struct Log(());
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        writer::flush();
+    }
+}
+
+/// Says something before the log is configured: its format may be among the mistakes. The reader may be as slow as later.
+pub fn before_the_log(text: &str) {
+    writer::start(lines_dropped);
+    for line in text.split_inclusive('\n') {
+        writer::push(Level::ERROR, line.as_bytes().to_vec());
+    }
+    writer::push(Level::ERROR, b"\n".to_vec());
+    writer::flush();
+}
+
 /// Starts the log; before it, nothing is written.
 ///
 /// Other crates stay at `warn` unless the filter names them: a dependency's trace line can print a token.
-pub fn init(config: &LogConfig) {
+pub fn init(config: &LogConfig) -> Log {
     addresses::show(config.addresses);
-    let is_json = match config.format {
-        LogFormat::Json => true,
-        LogFormat::Text => false,
-        LogFormat::Auto => !io::stderr().is_terminal(),
-    };
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
-    let layer = if is_json {
-        layer.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
-    } else {
-        layer.with_ansi(false).boxed()
-    };
+    let _ = LOOK.set(look(config.format));
+    writer::start(lines_dropped);
     let (filter, handle) = reload::Layer::new(targets(&config.filter));
     // A second start of it in one process (tests) keeps the first.
-    if subscriber::set_global_default(tracing_subscriber::registry().with(layer.with_filter(filter))).is_ok()
+    if subscriber::set_global_default(tracing_subscriber::registry().with(Lines.with_filter(filter))).is_ok()
     {
         let _ = FILTER.set((handle, config.filter.clone(), AtomicUsize::new(0)));
     }
@@ -68,6 +110,19 @@ pub fn init(config: &LogConfig) {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         error!(place, "a part of mailshim panicked; please report this");
     }));
+    Log(())
+}
+
+/// JSON where a machine reads: on a host with a container engine alone, and at a terminal, a person does.
+fn look(format: LogFormat) -> Look {
+    // The kubelet sets it in every container.
+    let is_kubernetes = || std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    match format {
+        LogFormat::Json => Look::Json,
+        LogFormat::Auto if is_kubernetes() => Look::Json,
+        LogFormat::Auto | LogFormat::Text if io::stderr().is_terminal() => Look::Colours,
+        LogFormat::Auto | LogFormat::Text => Look::Text,
+    }
 }
 
 /// Raises the level to debug, then to trace, then back to what was configured (SIGUSR1).

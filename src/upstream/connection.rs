@@ -12,9 +12,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::link::{Link, MAX_CHUNK, fault};
 use crate::credential::Credential;
 use crate::deadlines::Deadlines;
-use crate::identity::Identity;
 use crate::message::{Abandoned, Envelope, HeldContent, Piece};
-use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
+use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Stage};
 use crate::smtp::data::DotStuffer;
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::Reply;
@@ -22,7 +21,9 @@ use crate::telemetry;
 use crate::transport::dial::Dialer;
 use crate::transport::watch::Seen;
 use crate::upstream::opening::{Opening, OpeningStep};
-use crate::upstream::transaction::{After, Framing, Plan, Step, Transaction, Verdict, envelope_lines};
+use crate::upstream::transaction::{
+    After, Framing, Plan, Recipients, Step, Transaction, Verdict, envelope_lines,
+};
 
 /// Messages over one connection: what Exchange's own connectors allow.
 const MAX_MESSAGES: u32 = 20;
@@ -44,54 +45,35 @@ pub struct Connector {
     pub port: u16,
     /// Our name in EHLO.
     pub hostname: String,
-    /// The mailbox that signs in.
-    pub identity: Arc<Identity>,
     /// Every wait.
     pub deadlines: Arc<Deadlines>,
 }
 
 impl Connector {
-    /// Opens a signed-in connection. A token from the cache that is refused is replaced once.
-    ///
-    /// # Errors
-    /// Which stage failed, and why.
-    pub async fn open(&self) -> Result<Connection, Fault> {
-        let mut renewed = false;
-        loop {
-            // First, so that a connection is not kept waiting for the token service.
-            let credential = self.identity.credential().await?;
-            match self.open_with(&credential).await {
-                Err(fault) if fault.retry() == Retry::OnceWithFreshToken => {
-                    // Never with the same password again: Office 365 locks the account.
-                    let another_may_help = self.identity.refused(&credential);
-                    if renewed || !another_may_help {
-                        return Err(fault);
-                    }
-                    renewed = true;
-                }
-                opened => return opened,
-            }
-        }
-    }
-
     /// Opens a connection that is not signed in: as far as the server goes with anybody.
     ///
     /// # Errors
     /// Which stage failed, and why.
     pub async fn open_unsigned(&self) -> Result<Connection, Fault> {
-        self.open_with(&Credential::Nobody).await
+        self.open(&Credential::Nobody).await
     }
 
-    async fn open_with(&self, credential: &Credential) -> Result<Connection, Fault> {
+    /// Opens a connection that is signed in with this.
+    ///
+    /// # Errors
+    /// Which stage failed, and why.
+    pub async fn open(&self, credential: &Credential) -> Result<Connection, Fault> {
         let watcher = self.dialer.watcher();
         let wire = self.dialer.connect(&self.host, self.port).await?;
         let mut opening = Opening::new(&self.hostname, Some(credential));
         let mut link = Link::new(wire, Arc::clone(&self.deadlines));
+        let mut last = Stage::Greeting;
         loop {
             match opening.step() {
                 OpeningStep::Write(stage, line) => {
                     link.line(&line);
                     let reply = link.reply(stage).await?;
+                    last = stage;
                     watcher.see(Seen::Reply(stage, &reply));
                     opening.reply(&reply)?;
                 }
@@ -105,6 +87,9 @@ impl Connector {
                     opening.secured();
                 }
                 OpeningStep::Ready(extensions) => {
+                    if let Some(cause) = link.unasked().await {
+                        return Err(fault(last, cause));
+                    }
                     return Ok(Connection::new(link, extensions, credential.clone()));
                 }
             }
@@ -112,7 +97,7 @@ impl Connector {
     }
 }
 
-/// Why content was not written to its end.
+/// Abandoned content was not written to its end.
 enum Stopped {
     /// The connection, or the app's slowness.
     Fault(Fault),
@@ -149,7 +134,7 @@ impl Connection {
         Self {
             link,
             extensions,
-            credential,
+            credential: credential.spent(),
             opened,
             messages: 0,
             usable: true,
@@ -205,14 +190,14 @@ impl Connection {
     /// Says goodbye.
     pub async fn quit(mut self) {
         let within = self.link.deadlines.quit;
-        self.link.out.extend_from_slice(b"QUIT\r\n");
+        self.link.command(b"QUIT\r\n");
         if self.usable && self.link.flush(Stage::Wait).await.is_ok() {
             let _ = self.link.read_reply(Stage::Wait, within).await;
         }
         let _ = timeout(within, self.link.wire.shutdown()).await;
     }
 
-    /// Takes one message over this connection.
+    /// Takes one message over this connection, to all of its recipients or to none.
     ///
     /// # Errors
     /// The app went away before its content was whole: nothing was sent.
@@ -221,39 +206,71 @@ impl Connection {
         envelope: &Envelope,
         content: &mut HeldContent<'_>,
     ) -> Result<Outcome, Abandoned> {
-        // Until the dialogue has come to its end the connection is not to be used again, should this future be dropped.
-        self.usable = false;
-        (self.end_gathered, self.committed) = (false, false);
-        self.messages += 1;
+        let plan = self.plan(envelope, content, Recipients::AllOrNothing);
+        match Transaction::new(envelope, &self.extensions, plan) {
+            Ok(mut transaction) => self.run(&mut transaction, content).await,
+            Err(fault) => Ok(Outcome::Failed(fault)),
+        }
+    }
+
+    /// Takes one message over this connection, to those of its recipients whom the server takes: what became of each, in
+    /// the envelope's order.
+    ///
+    /// # Errors
+    /// The content will not become whole: nothing was sent.
+    pub async fn send_to_each(
+        &mut self,
+        envelope: &Envelope,
+        content: &mut HeldContent<'_>,
+    ) -> Result<Vec<RecipientOutcome>, Abandoned> {
+        let plan = self.plan(envelope, content, Recipients::EachForItself);
+        match Transaction::new(envelope, &self.extensions, plan) {
+            Ok(mut transaction) => {
+                let outcome = self.run(&mut transaction, content).await?;
+                Ok(transaction.each(&outcome))
+            }
+            Err(fault) => {
+                let each = RecipientOutcome::Settled(Outcome::Failed(fault));
+                Ok(vec![each; envelope.recipients.len()])
+            }
+        }
+    }
+
+    fn plan(&self, envelope: &Envelope, content: &HeldContent<'_>, recipients: Recipients) -> Plan {
         let whole = content.is_complete().then(|| content.octets());
         let eight_bit =
             envelope.is_eight_bit() || whole.is_none() || content.kept().any(|chunk| !chunk.is_ascii());
         let fresh = self.link.last_reply.elapsed() < self.link.deadlines.fresh;
-        let mut transaction =
-            match Transaction::new(envelope, &self.extensions, Plan { whole, eight_bit, fresh }) {
-                Ok(transaction) => transaction,
-                Err(fault) => {
-                    self.usable = true;
-                    return Ok(Outcome::Failed(fault));
-                }
-            };
+        Plan { recipients, whole, eight_bit, fresh }
+    }
+
+    async fn run(
+        &mut self,
+        transaction: &mut Transaction<'_>,
+        content: &mut HeldContent<'_>,
+    ) -> Result<Outcome, Abandoned> {
+        // Until the dialogue has come to its end the connection is not to be used again, should this future be dropped.
+        self.usable = false;
+        (self.end_gathered, self.committed, self.link.may_be_refused_early) = (false, false, false);
+        self.messages += 1;
         loop {
             match transaction.step() {
                 Step::Write(line) => self.link.line(&line),
                 Step::Read(stage) => match self.exchange(stage).await {
                     Ok(reply) => transaction.reply(&reply),
-                    Err(fault) => return Ok(self.broken(&mut transaction, fault)),
+                    Err(fault) => return Ok(self.broken(transaction, fault)),
                 },
-                Step::Content(framing) => match self.content(framing, content, &mut transaction).await {
+                Step::Content(framing) => match self.content(framing, content, transaction).await {
                     Ok(()) => {}
                     Err(Stopped::Refused) => transaction.content_cut(),
-                    Err(Stopped::Fault(fault)) => return Ok(self.broken(&mut transaction, fault)),
+                    Err(Stopped::Fault(fault)) => return Ok(self.broken(transaction, fault)),
                     Err(Stopped::Abandoned(why)) => {
-                        self.abort(framing, &mut transaction).await;
+                        self.abort(framing, transaction).await;
                         return Err(why);
                     }
                 },
                 Step::Done(verdict, after) => {
+                    let (verdict, after) = self.nothing_more(verdict, after).await;
                     self.usable = match after {
                         After::Keep => true,
                         After::Reset => self.reset().await,
@@ -269,15 +286,34 @@ impl Connection {
         }
     }
 
+    /// Whether the verdict is the last that came: with more behind it, it may be the answer to something else.
+    async fn nothing_more(&mut self, verdict: Verdict, after: After) -> (Verdict, After) {
+        match self.link.unasked().await {
+            None => (verdict, after),
+            Some(cause @ (Cause::Refused(_) | Cause::BrokenReply(_))) => {
+                (verdict.with_unasked(cause, self.committed), After::Close)
+            }
+            Some(_closed) => (verdict, After::Close),
+        }
+    }
+
     /// Writes what has been gathered. A failure means that its last octets have not left: the end of the content, if
     /// it is among them, has not arrived.
     async fn flush(&mut self, stage: Stage) -> Result<(), Fault> {
         // The end of the content leaves with the first read of the verdict: if it does not, nothing can double.
         let stage = if stage == Stage::Verdict { Stage::Content } else { stage };
-        if let Err(fault) = self.link.flush(stage).await {
+        self.link.in_step(stage).await?;
+        if let Err(fault) = self.link.write(stage).await {
             return Err(self.link.last_words(stage, fault).await);
         }
         self.committed = self.end_gathered;
+        Ok(())
+    }
+
+    /// Writes a part of the content that is not its end, nor the end of a chunk.
+    async fn flush_part(&mut self) -> Result<(), Fault> {
+        self.flush(Stage::Content).await?;
+        self.link.may_be_refused_early = true;
         Ok(())
     }
 
@@ -314,6 +350,7 @@ impl Connection {
                 Framing::Data => self.streamed_data(content, &mut pace).await?,
             }
         }
+        self.link.command(b"");
         self.end_gathered = true;
         Ok(())
     }
@@ -335,7 +372,7 @@ impl Connection {
             }
             // Content that goes out in one flight with its envelope is smaller than this.
             if self.link.out.len() > 2 * MAX_CHUNK {
-                self.flush(Stage::Content).await?;
+                self.flush_part().await?;
             }
         }
         if framing == Framing::Data {
@@ -354,7 +391,7 @@ impl Connection {
                 Piece::Abandoned(why) => return Err(Stopped::Abandoned(why)),
             }
             if self.link.out.len() >= MAX_CHUNK {
-                self.flush(Stage::Content).await?;
+                self.flush_part().await?;
             }
         }
         stuffer.end(&mut self.link.out);
@@ -375,6 +412,7 @@ impl Connection {
                 Piece::Chunk(piece) => {
                     if octets + piece.len() > MAX_CHUNK {
                         self.gather_chunk(&mut pieces, octets, "");
+                        self.link.command(b"");
                         self.flush(Stage::Content).await?;
                         transaction.chunk_written();
                         (octets, owed) = (0, owed + 1);
@@ -383,20 +421,30 @@ impl Connection {
                     pieces.push(piece);
                 }
                 Piece::End => {
+                    // LAST leaves only when no reply is owed: one too many would be taken for the verdict.
+                    self.chunk_replies(owed, transaction).await?;
                     self.gather_chunk(&mut pieces, octets, " LAST");
                     return Ok(());
                 }
                 Piece::Abandoned(why) => return Err(Stopped::Abandoned(why)),
             }
-            while owed >= ahead {
-                let reply = self.exchange(Stage::Content).await?;
-                transaction.reply(&reply);
+            if owed >= ahead {
+                self.chunk_replies(1, transaction).await?;
                 owed -= 1;
-                if transaction.is_refused() {
-                    return Err(Stopped::Refused);
-                }
             }
         }
+    }
+
+    /// Reads the replies to so many chunks, as far as nothing is refused.
+    async fn chunk_replies(&mut self, chunks: u32, transaction: &mut Transaction<'_>) -> Result<(), Stopped> {
+        for _ in 0..chunks {
+            let reply = self.exchange(Stage::Content).await?;
+            transaction.reply(&reply);
+            if transaction.is_refused() {
+                return Err(Stopped::Refused);
+            }
+        }
+        Ok(())
     }
 
     fn gather_chunk(&mut self, pieces: &mut Vec<Bytes>, octets: usize, last: &str) {
@@ -428,7 +476,8 @@ impl Connection {
     /// The first refusal, or the connection broke.
     pub async fn try_envelope(&mut self, envelope: &Envelope) -> Result<Vec<Reply>, Fault> {
         self.usable = false;
-        let plan = Plan { whole: None, eight_bit: false, fresh: false };
+        let recipients = Recipients::AllOrNothing;
+        let plan = Plan { recipients, whole: None, eight_bit: false, fresh: false };
         let mut replies = Vec::new();
         for (stage, recipient, line) in envelope_lines(envelope, &self.extensions, plan) {
             self.link.line(&line);
@@ -446,8 +495,8 @@ impl Connection {
     /// that takes long costs the connection instead.
     async fn reset(&mut self) -> bool {
         let within = self.link.deadlines.quit;
-        self.link.out.clear();
-        self.link.out.extend_from_slice(b"RSET\r\n");
+        self.link.forget();
+        self.link.command(b"RSET\r\n");
         let reset = async {
             self.link.flush(Stage::Wait).await?;
             self.link.read_reply(Stage::Wait, within).await

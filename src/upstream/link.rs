@@ -1,10 +1,18 @@
-//! Octets to and from Office 365, buffered, each wait with its deadline.
+//! Octets to and from Office 365, buffered, each wait with its deadline, each reply with the command that it is owed to.
+//!
+//! A server that is one reply ahead would have the reply to RCPT taken for the verdict on the mail: a false 250. So
+//! nothing leaves while no reply is owed and something has come all the same. What is still under way then is not seen;
+//! what it says of itself is looked at in [`transaction`](super::transaction).
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use rustls::ClientConfig;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead as _, AsyncReadExt, AsyncWriteExt, ReadBuf};
+use tokio::task::{coop::unconstrained, yield_now};
 use tokio::time::{Instant, timeout};
 
 use super::line::Line;
@@ -23,7 +31,14 @@ pub(super) const MAX_CHUNK: usize = 64 * 1024;
 pub(super) struct Link {
     pub(super) wire: BoxedWire,
     pub(super) replies: ReplyReader,
+    /// What waits to be written.
     pub(super) out: Vec<u8>,
+    /// Replies that will be owed when that has left.
+    gathered: usize,
+    /// Replies that are owed.
+    owed: usize,
+    /// A part of the content has left: a server may refuse before it has seen the end.
+    pub(super) may_be_refused_early: bool,
     pub(super) deadlines: Arc<Deadlines>,
     pub(super) last_reply: Instant,
     /// Lines of the sign-in: a reply that says them back is redacted.
@@ -33,17 +48,27 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(wire: BoxedWire, deadlines: Arc<Deadlines>) -> Self {
         let (replies, last_reply) = (ReplyReader::default(), Instant::now());
-        Self { wire, replies, out: Vec::new(), deadlines, last_reply, secrets: Vec::new() }
+        Self {
+            wire,
+            replies,
+            out: Vec::new(),
+            gathered: 0,
+            owed: 0,
+            may_be_refused_early: false,
+            deadlines,
+            last_reply,
+            secrets: Vec::new(),
+        }
     }
 
     pub(super) async fn secure(
-        self,
+        mut self,
         tls: &Arc<ClientConfig>,
         host: &str,
         watcher: &Watcher,
     ) -> Result<Self, Fault> {
         // Whoever sits in between could put replies here that would be taken for the server's (CVE-2011-0411's kind).
-        if self.replies.has_unread() {
+        if self.unasked().await.is_some() && self.replies.has_unread() {
             return Err(fault(Stage::StartTls, Cause::BytesAfterStartTls));
         }
         let wire = tls::handshake(tls, host, self.wire, self.deadlines.tls).await?;
@@ -53,18 +78,82 @@ impl Link {
 
     pub(super) fn line(&mut self, line: &Line) {
         telemetry::wire('C', line);
-        self.out.extend_from_slice(line.wire());
+        self.command(line.wire());
         if line.is_secret() {
             self.secrets.push(line.clone());
         }
+    }
+
+    /// A command, or the last octets of content: one reply is owed for it.
+    pub(super) fn command(&mut self, octets: &[u8]) {
+        self.out.extend_from_slice(octets);
+        self.gathered += 1;
+    }
+
+    /// What has been gathered will not be written.
+    pub(super) fn forget(&mut self) {
+        self.out.clear();
+        self.gathered = 0;
     }
 
     fn redact(&self, text: String) -> String {
         self.secrets.iter().fold(text, |text, line| line.redact(&text))
     }
 
-    /// Writes what has been gathered, whole.
+    /// Writes what has been gathered, whole, where nothing came that was not asked for.
     pub(super) async fn flush(&mut self, stage: Stage) -> Result<(), Fault> {
+        self.in_step(stage).await?;
+        self.write(stage).await
+    }
+
+    /// Whether what has been gathered may leave: with a reply unread that is owed to no command, every reply from here on
+    /// would be taken for the answer to another command.
+    pub(super) async fn in_step(&mut self, stage: Stage) -> Result<(), Fault> {
+        if self.out.is_empty() || self.owed > 0 {
+            return Ok(());
+        }
+        self.unasked().await.map_or(Ok(()), |cause| Err(fault(stage, cause)))
+    }
+
+    /// What has come, though no reply is owed: nothing, as a rule.
+    pub(super) async fn unasked(&mut self) -> Option<Cause> {
+        // What the runtime knows of its sockets is as old as its last look at them.
+        yield_now().await;
+        let mut octets = [0; 2048];
+        let arrived = unconstrained(poll_fn(|context| {
+            let mut buffer = ReadBuf::new(&mut octets);
+            Poll::Ready(match Pin::new(&mut self.wire).poll_read(context, &mut buffer) {
+                Poll::Ready(read) => Some(read.map(|()| buffer.filled().len())),
+                Poll::Pending => None,
+            })
+        }));
+        let ended = match arrived.await {
+            Some(Ok(0)) => Some(Cause::Closed),
+            Some(Ok(count)) => {
+                self.replies.received(&octets[..count]);
+                None
+            }
+            Some(Err(error)) => Some(broken(&error)),
+            None => None,
+        };
+        if !self.replies.has_unread() {
+            return ended;
+        }
+        Some(match self.replies.next() {
+            // RFC 5321 section 3.8: a server that shuts down says so unasked.
+            Ok(Some(reply)) if reply.code == 421 || (self.may_be_refused_early && reply.code >= 400) => {
+                Cause::Refused(self.redacted(reply))
+            }
+            Ok(Some(reply)) => {
+                Cause::BrokenReply(format!("a reply to nothing: \"{}\"", self.redacted(reply)))
+            }
+            Ok(None) => Cause::BrokenReply("the beginning of a reply to nothing".into()),
+            Err(what) => Cause::BrokenReply(self.redact(what.0)),
+        })
+    }
+
+    /// Writes what has been gathered, whole.
+    pub(super) async fn write(&mut self, stage: Stage) -> Result<(), Fault> {
         if self.out.is_empty() {
             return Ok(());
         }
@@ -76,11 +165,19 @@ impl Link {
         let written = timeout(within, write).await;
         self.out.clear();
         self.out.shrink_to(MAX_CHUNK);
+        self.owed += std::mem::take(&mut self.gathered);
         match written {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(fault(stage, broken(&error))),
             Err(_) => Err(fault(stage, Cause::TimedOut(within))),
         }
+    }
+
+    fn redacted(&self, mut reply: Reply) -> Reply {
+        for line in &mut reply.lines {
+            *line = self.redact(std::mem::take(line));
+        }
+        reply
     }
 
     /// Writes what has been gathered, then reads one reply.
@@ -111,13 +208,13 @@ impl Link {
             }
         };
         let reply = timeout(within, reading).await.unwrap_or(Err(Cause::TimedOut(within)));
-        let mut reply = reply.map_err(|cause| match cause {
+        let reply = reply.map_err(|cause| match cause {
             Cause::BrokenReply(what) => fault(stage, Cause::BrokenReply(self.redact(what))),
             cause => fault(stage, cause),
         })?;
-        for line in &mut reply.lines {
-            *line = self.redact(std::mem::take(line));
-        }
+        // The greeting is owed to no command.
+        self.owed = self.owed.saturating_sub(1);
+        let reply = self.redacted(reply);
         telemetry::wire('S', &reply);
         self.last_reply = Instant::now();
         Ok(reply)

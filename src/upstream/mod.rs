@@ -6,6 +6,7 @@
 pub mod connection;
 pub mod opening;
 pub mod transaction;
+mod recipients;
 pub mod line;
 mod link;
 
@@ -14,7 +15,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::sleep_until;
 
-use crate::outcome::Fault;
 use crate::telemetry::{self, Counted};
 use connection::{Connection, Connector};
 
@@ -107,7 +107,7 @@ impl Pool {
         while self.take_idle().await.is_some() {}
     }
 
-    /// The connector, for its identity.
+    /// What opens a connection.
     pub fn connector(&self) -> &Connector {
         &self.0.connector
     }
@@ -165,19 +165,14 @@ async fn acquire(permits: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
 }
 
 impl Lease {
-    /// The connection: an idle one, or a new one.
-    ///
-    /// # Errors
-    /// None could be opened.
-    pub async fn connection(&mut self) -> Result<&mut Connection, Fault> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => match self.pool.take_idle().await {
-                Some(connection) => connection,
-                None => self.pool.0.connector.open().await?,
-            },
-        };
-        Ok(self.connection.insert(connection))
+    /// An idle connection, if there is a good one.
+    pub async fn idle(&mut self) -> Option<Connection> {
+        self.pool.take_idle().await
+    }
+
+    /// The connection that this lease is used for, from here on.
+    pub fn hold(&mut self, connection: Connection) -> &mut Connection {
+        self.connection.insert(connection)
     }
 }
 

@@ -7,11 +7,12 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use super::line::Line;
+use super::recipients::{Standing, Standings, is_5xx};
 use crate::message::Envelope;
-use crate::outcome::{Cause, Fault, Stage};
+use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Stage};
 use crate::smtp::command::Recipient;
 use crate::smtp::extension::Extensions;
-use crate::smtp::reply::Reply;
+use crate::smtp::reply::{EnhancedCode, Reply};
 
 /// How content is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +23,21 @@ pub enum Framing {
     Data,
 }
 
-/// What is known of the content and the connection when the transaction begins.
+/// What one refused recipient means for the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// Nobody gets the mail: whoever waits for the answer hears of one refusal only, and must not take it for a mail that
+    /// reached the rest.
+    AllOrNothing,
+    /// The others get the mail, and each recipient has an outcome of its own ([`Transaction::each`]).
+    EachForItself,
+}
+
+/// What is known of the content and the connection when the transaction begins, and what is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
+    /// What one refused recipient means for the others.
+    pub recipients: Recipients,
     /// All of the content is in memory: its octets.
     pub whole: Option<u64>,
     /// The content has octets above 127, or may have.
@@ -63,6 +76,25 @@ pub enum Verdict {
     Contradiction(Fault),
 }
 
+impl Verdict {
+    /// The verdict where more came behind the last reply than any command had asked for: which of the replies was meant for
+    /// the mail is not known then, so that a 2xx may be the echo of an earlier command. `ended` says that the end of the
+    /// content has left.
+    #[must_use]
+    pub fn with_unasked(self, cause: Cause, ended: bool) -> Self {
+        match self {
+            Self::Accepted(_) => Self::Contradiction(Fault::new(Stage::Verdict, cause)),
+            // RFC 5321 section 3.8: a server that shuts down says so unasked.
+            Self::Refused(refusal) if matches!(&cause, Cause::Refused(reply) if reply.code == 421) => {
+                Self::Refused(refusal)
+            }
+            Self::Refused(refusal) if ended => Self::Contradiction(Fault::new(refusal.stage(), cause)),
+            Self::Refused(refusal) => Self::Refused(Fault::new(refusal.stage(), cause)),
+            Self::Contradiction(nonsense) => Self::Contradiction(nonsense),
+        }
+    }
+}
+
 /// What may happen to the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum After {
@@ -83,7 +115,7 @@ enum Act {
     Data,
     Chunk,
     Verdict,
-    /// Go on only if nothing was refused.
+    /// Go on only if nothing stands against the mail, and somebody may get it.
     Gate,
 }
 
@@ -93,11 +125,18 @@ pub struct Transaction<'a> {
     envelope: &'a Envelope,
     framing: Framing,
     script: VecDeque<Act>,
+    standings: Standings,
+    /// A refused recipient is refused alone.
+    apart: bool,
+    /// What stands against the mail as a whole.
     refusal: Option<Fault>,
     content_open: bool,
     content_ahead: bool,
+    /// A 2xx to the end of the content.
     accepted: Option<Reply>,
     closing: bool,
+    /// A reply made no sense: which reply belongs to which command is not known from there on.
+    out_of_step: bool,
 }
 
 impl<'a> Transaction<'a> {
@@ -106,24 +145,39 @@ impl<'a> Transaction<'a> {
     /// # Errors
     /// The message needs an extension that is not offered.
     pub fn new(envelope: &'a Envelope, extensions: &Extensions, plan: Plan) -> Result<Self, Fault> {
-        if envelope.needs_smtputf8() && !extensions.smtputf8 {
-            let cause = Cause::ExtensionMissing("SMTPUTF8");
-            return Err(Fault::new(Stage::Mail, cause));
+        let each = plan.recipients == Recipients::EachForItself;
+        let mut standings = Standings::new(envelope);
+        if !extensions.smtputf8 && envelope.needs_smtputf8() {
+            standings.refuse_what_needs_smtputf8(envelope);
+            let sender_needs_it =
+                envelope.mail.reverse_path.as_ref().is_some_and(|path| !path.as_str().is_ascii());
+            if !each || sender_needs_it || standings.asked().next().is_none() {
+                return Err(Fault::new(Stage::Mail, Cause::ExtensionMissing("SMTPUTF8")));
+            }
         }
         let framing = if extensions.chunking { Framing::Bdat } else { Framing::Data };
-        let one_recipient = envelope.recipients.len() == 1;
+        let one_recipient = standings.asked().count() == 1;
         let small = plan.whole.is_some_and(|octets| octets <= MAX_SINGLE_FLIGHT);
-        let content_ahead =
-            framing == Framing::Bdat && extensions.pipelining && one_recipient && small && plan.fresh;
+        // Where replies do not say what they are about (RFC 2034), a reply too many to MAIL or RCPT would be taken for the
+        // verdict on content that is already under way.
+        let content_ahead = framing == Framing::Bdat
+            && extensions.pipelining
+            && extensions.enhanced_codes
+            && one_recipient
+            && small
+            && plan.fresh;
         let mut transaction = Self {
             envelope,
             framing,
             script: VecDeque::new(),
+            standings,
+            apart: each && !one_recipient,
             refusal: None,
             content_open: false,
             content_ahead,
             accepted: None,
             closing: false,
+            out_of_step: false,
         };
         transaction.write_script(extensions, plan, one_recipient);
         Ok(transaction)
@@ -132,7 +186,8 @@ impl<'a> Transaction<'a> {
     /// The whole dialogue in order: reads stand where their replies are waited for.
     fn write_script(&mut self, extensions: &Extensions, plan: Plan, one_recipient: bool) {
         let mut commands = vec![(Act::Mail, mail_line(self.envelope, extensions, plan))];
-        for (index, recipient) in self.envelope.recipients.iter().enumerate() {
+        for index in self.standings.asked() {
+            let recipient = &self.envelope.recipients[index];
             commands.push((Act::Rcpt(index), rcpt_line(recipient, extensions)));
         }
         let is_data = self.framing == Framing::Data;
@@ -173,7 +228,9 @@ impl<'a> Transaction<'a> {
             }
             match self.script.front() {
                 None => return self.done(),
-                Some(Act::Gate) if self.refusal.is_some() => return self.done(),
+                Some(Act::Gate) if self.refusal.is_some() || !self.standings.any_taken() => {
+                    return self.done();
+                }
                 Some(Act::Gate) => drop(self.script.pop_front()),
                 Some(Act::Write(line)) => {
                     let line = line.clone();
@@ -194,23 +251,68 @@ impl<'a> Transaction<'a> {
 
     /// Where a reply leads.
     pub fn reply(&mut self, reply: &Reply) {
-        let is_good = reply.is_positive();
         match self.script.pop_front() {
-            Some(Act::Mail) if !is_good => self.refuse(Fault::refused(Stage::Mail, reply)),
-            Some(Act::Rcpt(index)) if !is_good => {
-                let recipient =
-                    self.envelope.recipients.get(index).map(|recipient| recipient.address.to_string());
-                self.refuse(Fault::refused(Stage::Rcpt, reply).about(recipient));
-            }
+            Some(Act::Mail) if !is_done(reply) => self.refuse(Fault::refused(Stage::Mail, reply)),
+            Some(Act::Rcpt(index)) => self.recipient(index, reply),
             Some(Act::Data) if reply.code == 354 => self.content_open = true,
             Some(Act::Data) => self.refuse(Fault::refused(Stage::Content, reply)),
-            Some(Act::Chunk) if !is_good => self.refuse(Fault::refused(Stage::Content, reply)),
-            Some(Act::Verdict) if is_good => self.accepted = Some(reply.clone()),
-            Some(Act::Verdict) => self.refuse(Fault::refused(Stage::Verdict, reply)),
+            Some(Act::Chunk) if !is_about_content(reply) => {
+                self.refuse(Fault::refused(Stage::Content, reply));
+            }
+            Some(Act::Verdict) => {
+                self.accepted = Some(reply.clone()).filter(Reply::is_positive);
+                if !is_about_content(reply) {
+                    self.refuse(Fault::refused(Stage::Verdict, reply));
+                }
+            }
             _ => {}
         }
         // RFC 5321 section 3.8: after a 421 nothing more comes.
         self.closing |= reply.code == 421;
+    }
+
+    fn recipient(&mut self, index: usize, reply: &Reply) {
+        if is_done(reply) {
+            return self.standings.set(index, Standing::Taken);
+        }
+        let recipient = self.envelope.recipients.get(index).map(|recipient| recipient.address.to_string());
+        let refusal = Fault::refused(Stage::Rcpt, reply).about(recipient);
+        if !self.apart {
+            return self.refuse(refusal);
+        }
+        // A 421 is about the connection, and what is no refusal is about no one.
+        if reply.code == 421 || !refusal.is_certain() {
+            return self.refuse(Fault::refused(Stage::Rcpt, reply));
+        }
+        if self.refusal.is_some() {
+            // The echo of a refused MAIL.
+            return;
+        }
+        if reply.enhanced() != Some(TOO_MANY_RECIPIENTS) {
+            return self.standings.set(index, Standing::Refused(refusal));
+        }
+        self.standings.set(index, Standing::NoRoom(refusal));
+        if self.standings.any_taken() {
+            self.ask_no_more();
+        }
+    }
+
+    /// Takes the recipients that have not been asked for yet out of the script.
+    fn ask_no_more(&mut self) {
+        let is_gate = |act: &Act| *act == Act::Gate;
+        let gate = self.script.iter().position(is_gate).unwrap_or_default();
+        let first = self.script.iter().take(gate).position(|act| matches!(act, Act::Write(_)));
+        for act in self.script.drain(first.unwrap_or(gate)..gate) {
+            if let Act::Rcpt(index) = act {
+                self.standings.set(index, Standing::NotAsked);
+            }
+        }
+    }
+
+    /// What became of each recipient, in the envelope's order, where this became of the mail for those who were not refused
+    /// alone.
+    pub fn each(&self, outcome: &Outcome) -> Vec<RecipientOutcome> {
+        self.standings.outcomes(outcome)
     }
 
     /// A chunk that is not the last was written: one more reply is owed before the verdict.
@@ -242,7 +344,7 @@ impl<'a> Transaction<'a> {
     /// The first refusal is the verdict, but a recipient's 5xx wins over another's 4xx: the app must not be told to
     /// try again what will never pass. What follows a refused MAIL is only its echo.
     fn refuse(&mut self, fault: Fault) {
-        let is_5xx = |fault: &Fault| matches!(fault.cause(), Cause::Refused(reply) if reply.code >= 500);
+        self.out_of_step |= !fault.is_certain();
         let wins = match &self.refusal {
             None => true,
             Some(first) => {
@@ -268,15 +370,14 @@ impl<'a> Transaction<'a> {
             }
             (Some(fault), None) => (Verdict::Refused(fault), None),
             (None, Some(reply)) => (Verdict::Accepted(reply), Some(Stage::Verdict)),
-            (None, None) => {
-                // Only a 421 in place of a good reply ends without either; it is never good.
-                let cause = Cause::Closed;
-                (Verdict::Refused(Fault::new(Stage::Content, cause)), None)
-            }
+            (None, None) => match self.standings.worst() {
+                Some(refusal) => (Verdict::Refused(refusal.clone()), Some(Stage::Rcpt)),
+                // Only a 421 in place of a good reply ends without any; it is never good.
+                None => (Verdict::Refused(Fault::new(Stage::Content, Cause::Closed)), None),
+            },
         };
         let after = match stage {
-            _ if self.closing => After::Close,
-            // Out of step.
+            _ if self.closing || self.out_of_step => After::Close,
             None => After::Close,
             Some(Stage::Verdict) => After::Keep,
             // A server that does not swallow the refused chunk reads content as commands; a 354 waits for a dot that
@@ -286,6 +387,20 @@ impl<'a> Transaction<'a> {
         };
         Step::Done(verdict, after)
     }
+}
+
+/// What says that a server takes no more recipients in this transaction (RFC 3463 X.5.3).
+const TOO_MANY_RECIPIENTS: EnhancedCode = EnhancedCode(4, 5, 3);
+
+/// A 2xx, and none that only another command is answered with (HELP, the greeting, QUIT, AUTH): that one is late.
+const fn is_done(reply: &Reply) -> bool {
+    reply.is_positive() && !matches!(reply.code, 211 | 214 | 220 | 221 | 235)
+}
+
+/// A 2xx to content. One whose enhanced code speaks of an address (RFC 3463 section 3.2) answers MAIL or RCPT: the server
+/// has given a reply too many, and this one says nothing of the mail.
+fn is_about_content(reply: &Reply) -> bool {
+    is_done(reply) && reply.enhanced().is_none_or(|code| code.1 != 1)
 }
 
 /// MAIL and every RCPT, each with its stage and its recipient.
@@ -323,7 +438,7 @@ fn mail_line(envelope: &Envelope, extensions: &Extensions, plan: Plan) -> Line {
     if extensions.eight_bit_mime && plan.eight_bit {
         line.push_str(" BODY=8BITMIME");
     }
-    if envelope.needs_smtputf8() {
+    if extensions.smtputf8 && envelope.needs_smtputf8() {
         line.push_str(" SMTPUTF8");
     }
     if extensions.dsn {

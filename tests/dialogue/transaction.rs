@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use mailshim::message::Envelope;
-use mailshim::outcome::{Cause, Fault};
+use mailshim::outcome::{Cause, Fault, Outcome, RecipientOutcome, Stage};
 use mailshim::smtp::command::{Body, Mail, Recipient};
 use mailshim::smtp::extension::Extensions;
 use mailshim::smtp::path::Address;
 use mailshim::smtp::reply::Reply;
-use mailshim::upstream::transaction::{Framing, Plan, Step, Transaction, Verdict};
+use mailshim::upstream::transaction::{Framing, Plan, Recipients, Step, Transaction, Verdict};
 
-use crate::{reply, shown};
+use crate::{PIECES, Replies, reply, shown};
 
 const EXCHANGE: [&str; 8] = [
     "SIZE 157286400",
@@ -23,7 +23,7 @@ const EXCHANGE: [&str; 8] = [
     "SMTPUTF8",
 ];
 
-fn extensions(without: &[&str]) -> Extensions {
+pub fn extensions(without: &[&str]) -> Extensions {
     let offered = EXCHANGE.iter().filter(|line| !without.iter().any(|name| line.starts_with(name)));
     Extensions::from_ehlo(&Reply {
         code: 250,
@@ -31,11 +31,11 @@ fn extensions(without: &[&str]) -> Extensions {
     })
 }
 
-fn address(text: &str) -> Address {
+pub fn address(text: &str) -> Address {
     Address::parse(text).expect("an address")
 }
 
-fn envelope(recipients: &[&str]) -> Envelope {
+pub fn envelope(recipients: &[&str]) -> Envelope {
     let recipient = |text: &&str| Recipient { address: address(text), notify: None, orcpt: None };
     Envelope {
         mail: Mail {
@@ -49,41 +49,77 @@ fn envelope(recipients: &[&str]) -> Envelope {
     }
 }
 
-const SMALL: Plan = Plan { whole: Some(9), eight_bit: false, fresh: true };
+pub const SMALL: Plan =
+    Plan { recipients: Recipients::AllOrNothing, whole: Some(9), eight_bit: false, fresh: true };
 const STALE: Plan = Plan { fresh: false, ..SMALL };
 
-/// Runs a transaction with the transcript's own `S:` lines; what comes out must be the transcript.
+/// Runs a transaction with the transcript's own `S:` lines, in whatever pieces they come; what comes out must be the
+/// transcript.
 #[track_caller]
-fn transaction(envelope: &Envelope, extensions: &Extensions, plan: Plan, transcript: &str) {
+pub fn transaction(envelope: &Envelope, extensions: &Extensions, plan: Plan, transcript: &str) {
     let expected: Vec<&str> = transcript.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let mut replies = expected.iter().filter_map(|line| line.strip_prefix("S: "));
+    for piece in PIECES {
+        let said = run(envelope, extensions, plan, Replies::new(&expected, piece));
+        assert_eq!(said.trim_end().lines().map(str::trim).collect::<Vec<_>>(), expected, "pieces of {piece}");
+    }
+}
+
+fn run(envelope: &Envelope, extensions: &Extensions, plan: Plan, mut replies: Replies) -> String {
     let mut said = String::new();
     let mut transaction = match Transaction::new(envelope, extensions, plan) {
         Ok(transaction) => transaction,
-        Err(fault) => return assert_eq!(format!("= impossible, {}", shown(&fault)), expected.join("\n")),
+        Err(fault) => return format!("= impossible, {}", shown(&fault)),
     };
+    let mut owed = 0;
     loop {
         match transaction.step() {
-            Step::Write(line) => writeln!(said, "C: {line}").unwrap(),
-            Step::Content(Framing::Bdat) => writeln!(said, "C: (BDAT LAST)").unwrap(),
-            Step::Content(Framing::Data) => writeln!(said, "C: (content and dot)").unwrap(),
+            Step::Write(line) => {
+                assert!(owed > 0 || replies.is_in_step(), "a reply too many:\n{said}");
+                writeln!(said, "C: {line}").unwrap();
+                owed += 1;
+            }
+            Step::Content(framing) => {
+                assert!(owed > 0 || replies.is_in_step(), "a reply too many:\n{said}");
+                let shown = if framing == Framing::Bdat { "(BDAT LAST)" } else { "(content and dot)" };
+                writeln!(said, "C: {shown}").unwrap();
+                owed += 1;
+            }
             Step::Read(stage) => {
-                let line = replies.next().unwrap_or_else(|| panic!("no reply left at {stage:?}:\n{said}"));
-                writeln!(said, "S: {line}").unwrap();
-                transaction.reply(&reply(line));
+                let (reply, line) =
+                    replies.next().unwrap_or_else(|| panic!("no reply left at {stage:?}:\n{said}"));
+                writeln!(said, "{line}").unwrap();
+                transaction.reply(&reply);
+                owed -= 1;
             }
             Step::Done(verdict, after) => {
-                let verdict = match verdict {
-                    Verdict::Accepted(reply) => format!("accepted, {reply}"),
-                    Verdict::Refused(fault) => format!("refused, {}", shown(&fault)),
-                    Verdict::Contradiction(fault) => format!("unknown, {}", shown(&fault)),
+                let outcome = match verdict {
+                    Verdict::Accepted(reply) => Outcome::Accepted(reply),
+                    Verdict::Refused(fault) => Outcome::Failed(fault),
+                    Verdict::Contradiction(fault) => Outcome::Unknown(fault),
                 };
-                writeln!(said, "= {after:?}, {verdict}").unwrap();
-                break;
+                writeln!(said, "= {after:?}, {}", told(&outcome)).unwrap();
+                if plan.recipients == Recipients::EachForItself {
+                    let each = transaction.each(&outcome);
+                    for (recipient, outcome) in envelope.recipients.iter().zip(&each) {
+                        let told = match outcome {
+                            RecipientOutcome::Settled(outcome) => told(outcome),
+                            RecipientOutcome::NotTried => "not tried".into(),
+                        };
+                        writeln!(said, "= {}: {told}", recipient.address).unwrap();
+                    }
+                }
+                return said;
             }
         }
     }
-    assert_eq!(said.trim_end().lines().collect::<Vec<_>>(), expected);
+}
+
+fn told(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Accepted(reply) => format!("accepted, {reply}"),
+        Outcome::Failed(fault) => format!("refused, {}", shown(fault)),
+        Outcome::Unknown(fault) => format!("unknown, {}", shown(fault)),
+    }
 }
 
 #[test]
@@ -320,6 +356,60 @@ fn a_reply_out_of_place_is_no_verdict() {
 }
 
 #[test]
+fn a_reply_that_answers_another_command_is_no_verdict() {
+    let one = envelope(&["x@y.z"]);
+    // The verdict is the reply to RCPT that came twice: what became of the mail is known to nobody.
+    for (second, third, verdict) in [
+        ("250 2.1.0 Sender OK", "250 2.1.5 Recipient OK", "Close, unknown, Verdict: 250 2.1.5 Recipient OK"),
+        (
+            "250 2.1.5 Recipient OK",
+            "250 2.1.5 Recipient OK",
+            "Close, unknown, Verdict: 250 2.1.5 Recipient OK",
+        ),
+        ("250 2.1.5 Recipient OK", "235 2.7.0 Signed in", "Close, unknown, Verdict: 235 2.7.0 Signed in"),
+        ("235 2.7.0 Signed in", "503 5.5.2 Need rcpt", "Close, refused, Verdict: 503 5.5.2 Need rcpt"),
+    ] {
+        let transcript = format!(
+            "C: MAIL FROM:<a@b.c> SIZE=9\nC: RCPT TO:<x@y.z>\nC: (BDAT LAST)\nS: 250 2.1.0 Sender OK\nS: {second}\nS: {third}\n= {verdict}"
+        );
+        transaction(&one, &extensions(&[]), SMALL, &transcript);
+    }
+    // Where replies do not say what they are about, none is waited for with the content on its way.
+    let transcript = "
+        C: MAIL FROM:<a@b.c> SIZE=9
+        C: RCPT TO:<x@y.z>
+        S: 250 OK
+        S: 250 OK
+        C: (BDAT LAST)
+        S: 250 OK
+        = Keep, accepted, 250 OK";
+    transaction(&one, &extensions(&["ENHANCEDSTATUSCODES"]), SMALL, transcript);
+}
+
+#[test]
+fn what_comes_unasked_leaves_no_acceptance() {
+    let stray = || Cause::BrokenReply("250 What".into());
+    let bye = || Cause::Refused(reply("421 4.3.2 Bye"));
+    let fault = Fault::new;
+    let accepted = || Verdict::Accepted(reply("250 OK"));
+    for cause in [stray(), bye()] {
+        for ended in [false, true] {
+            let verdict = accepted().with_unasked(cause.clone(), ended);
+            assert_eq!(verdict, Verdict::Contradiction(fault(Stage::Verdict, cause.clone())));
+        }
+    }
+    let refused = || fault(Stage::Rcpt, Cause::Refused(reply("550 5.1.1 No")));
+    for (cause, ended, verdict) in [
+        (stray(), false, Verdict::Refused(fault(Stage::Rcpt, stray()))),
+        (stray(), true, Verdict::Contradiction(fault(Stage::Rcpt, stray()))),
+        (bye(), false, Verdict::Refused(refused())),
+        (bye(), true, Verdict::Refused(refused())),
+    ] {
+        assert_eq!(Verdict::Refused(refused()).with_unasked(cause, ended), verdict);
+    }
+}
+
+#[test]
 fn parameters_go_only_where_they_are_offered() {
     let mut envelope = envelope(&["x@y.z"]);
     envelope.mail.ret = Some("HDRS".into());
@@ -409,11 +499,11 @@ fn chunks_owe_replies_before_the_verdict() {
         (["250 OK", "250 OK", "250 2.0.0 Done"], Verdict::Accepted(reply("250 2.0.0 Done"))),
         (["250 OK", "552 5.3.4 Big", "503 5.5.1 No"], {
             let cause = Cause::Refused(reply("552 5.3.4 Big"));
-            Verdict::Refused(Fault::new(mailshim::outcome::Stage::Content, cause))
+            Verdict::Refused(Fault::new(Stage::Content, cause))
         }),
         (["250 OK", "552 5.3.4 Big", "250 2.0.0 Done"], {
             let cause = Cause::Refused(reply("552 5.3.4 Big"));
-            Verdict::Contradiction(Fault::new(mailshim::outcome::Stage::Content, cause))
+            Verdict::Contradiction(Fault::new(Stage::Content, cause))
         }),
     ] {
         let mut transaction = Transaction::new(&envelope, &extensions, streamed).unwrap();

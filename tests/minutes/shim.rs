@@ -46,12 +46,12 @@ impl Shim {
             host: HOST.into(),
             port: 587,
             hostname: "contoso.com".into(),
-            identity: Arc::new(Identity::new(&config.identity, http)),
             deadlines: Arc::clone(&deadlines),
         };
         let allowance = Allowance { connections: 3, messages_per_minute, recipients_per_day: 0 };
-        let accounts = Accounts::new("app@contoso.com", connector, allowance, AddressList::default());
         let (life, seen) = watch::channel(Life::Running);
+        let identity = Arc::new(Identity::new(&config.identity, http));
+        let accounts = Accounts::new(identity, connector, allowance, AddressList::default(), seen.clone());
         let policy = Policy {
             from_policy: FromPolicy::Repair,
             from: Sender { display: None, address: Address::parse("app@contoso.com").unwrap() },

@@ -3,44 +3,25 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mailshim::config::Config;
-use mailshim::delivery::account::Account;
-use mailshim::delivery::limits::Limits;
-use mailshim::identity::Identity;
+use mailshim::delivery::gate::Gate;
+use mailshim::delivery::limits::{Event, Limits};
 use mailshim::outcome::{Cause, Fault, Stage};
 use mailshim::smtp::reply::Reply;
-use mailshim::transport::dial::Dialer;
-use mailshim::transport::http::Http;
-use mailshim::transport::tls;
-use mailshim::upstream::Pool;
-use mailshim::upstream::connection::Connector;
 use office365::wording;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::setup::deadlines;
-
 const SECOND: Duration = Duration::from_secs(1);
 pub const HOLD: Duration = Duration::from_secs(45);
 
-/// A mailbox with this many messages a minute, whose upstream is never asked.
-pub fn account(per_minute: usize) -> Arc<Account> {
-    let vars = [("MAILSHIM_MAILBOX", "app@contoso.com"), ("MAILSHIM_PASSWORD", "x")];
-    let config = Config::from_env(vars.map(|(name, value)| (name.into(), value.into())))
-        .unwrap_or_else(|e| panic!("{e}"));
-    let deadlines = Arc::new(deadlines());
-    let (dialer, tls) = (Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap());
-    let http = Http::new(dialer.clone(), Arc::clone(&tls), &deadlines);
-    let connector = Connector {
-        dialer,
-        tls,
-        host: "127.0.0.1".into(),
-        port: 9,
-        hostname: "contoso.com".into(),
-        identity: Arc::new(Identity::new(&config.identity, http)),
-        deadlines,
-    };
-    Arc::new(Account::new("app@contoso.com".into(), Pool::new(connector, 3), Limits::new(per_minute, 0, 3)))
+/// The gate of a mailbox with this many messages a minute.
+pub fn gate(per_minute: usize) -> Arc<Gate> {
+    Arc::new(Gate::new(Limits::new(per_minute, 0, 3)))
+}
+
+/// A mail of this sender, or a sign-in where it is empty, came to nothing.
+pub fn fails(gate: &Gate, sender: &str, fault: &Fault) {
+    gate.learn(Event::Failed { sender, fault });
 }
 
 /// What Office 365 said.
@@ -53,13 +34,13 @@ pub fn refused(stage: Stage, reply: &str) -> Fault {
 type Turn = Result<Instant, (Instant, Fault)>;
 
 /// A mail that takes its turn within this time, and is sent.
-fn mail(account: &Arc<Account>, hold: Duration) -> JoinHandle<Turn> {
-    let account = Arc::clone(account);
+fn mail(gate: &Arc<Gate>, hold: Duration) -> JoinHandle<Turn> {
+    let gate = Arc::clone(gate);
     let until = Instant::now() + hold;
     tokio::spawn(async move {
-        match account.turn("app@contoso.com", 1, until).await {
+        match gate.turn("app@contoso.com", 1, until).await {
             Ok(mut under_way) => {
-                under_way.asks();
+                under_way.submitting();
                 Ok(Instant::now())
             }
             Err(fault) => Err((Instant::now(), fault)),
@@ -77,17 +58,17 @@ async fn all(mails: Vec<JoinHandle<Turn>>) -> Vec<Turn> {
 
 #[tokio::test(start_paused = true)]
 async fn ten_apps_with_twelve_mails_each_under_a_hold_of_ten_minutes() {
-    let account = account(28);
+    let gate = gate(28);
     let asked = Arc::new(Mutex::new(Vec::new()));
     let had = Arc::new(Mutex::new(Vec::new()));
     let apps = (0..10).map(|app| {
-        let (account, asked, had) = (Arc::clone(&account), Arc::clone(&asked), Arc::clone(&had));
+        let (gate, asked, had) = (Arc::clone(&gate), Arc::clone(&asked), Arc::clone(&had));
         tokio::spawn(async move {
             for number in 0..12 {
                 asked.lock().unwrap().push((app, number));
                 let until = Instant::now() + Duration::from_secs(600);
-                let mut turn = account.turn("app@contoso.com", 1, until).await.expect("paced, not refused");
-                turn.asks();
+                let mut turn = gate.turn("app@contoso.com", 1, until).await.expect("paced, not refused");
+                turn.submitting();
                 had.lock().unwrap().push(((app, number), Instant::now()));
             }
         })
@@ -107,8 +88,8 @@ async fn ten_apps_with_twelve_mails_each_under_a_hold_of_ten_minutes() {
 
 #[tokio::test(start_paused = true)]
 async fn under_the_default_hold_the_pace_delays_and_does_not_refuse() {
-    let (account, start) = (account(28), Instant::now());
-    let turns = all((0..40).map(|_| mail(&account, HOLD)).collect()).await;
+    let (gate, start) = (gate(28), Instant::now());
+    let turns = all((0..40).map(|_| mail(&gate, HOLD)).collect()).await;
     let seconds: Vec<_> = turns.iter().map(|turn| (*turn.as_ref().unwrap() - start).as_secs()).collect();
     assert_eq!(seconds, [[0].repeat(28), [45].repeat(12)].concat());
 }
@@ -116,11 +97,11 @@ async fn under_the_default_hold_the_pace_delays_and_does_not_refuse() {
 #[tokio::test(start_paused = true)]
 async fn all_that_wait_hear_at_once_that_office_365_refuses_for_longer_than_their_hold() {
     for (reply, lasts) in [(wording::SUBMISSION_RATE, 50), (wording::DAILY_RECIPIENTS, 3600)] {
-        let (account, start) = (account(28), Instant::now());
-        let mails = (0..40).map(|_| mail(&account, HOLD)).collect();
+        let (gate, start) = (gate(28), Instant::now());
+        let mails = (0..40).map(|_| mail(&gate, HOLD)).collect();
         sleep(SECOND * 10).await;
         let fault = refused(Stage::Mail, reply);
-        account.failed("app@contoso.com", &fault);
+        fails(&gate, "app@contoso.com", &fault);
         let turns = all(mails).await;
         for turn in &turns[28..] {
             let (when, why) = turn.as_ref().unwrap_err();
@@ -135,21 +116,21 @@ async fn all_that_wait_hear_at_once_that_office_365_refuses_for_longer_than_thei
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_ends_within_the_hold_is_waited_for() {
-    let (account, start) = (account(28), Instant::now());
-    account.failed("app@contoso.com", &refused(Stage::Verdict, wording::CONCURRENT));
-    let turns = all((0..10).map(|_| mail(&account, HOLD)).collect()).await;
+    let (gate, start) = (gate(28), Instant::now());
+    fails(&gate, "app@contoso.com", &refused(Stage::Verdict, wording::CONCURRENT));
+    let turns = all((0..10).map(|_| mail(&gate, HOLD)).collect()).await;
     assert!(turns.iter().all(|turn| (*turn.as_ref().unwrap() - start).as_secs() == 3), "{turns:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn when_office_365_counts_as_we_do_the_pace_is_not_overrun() {
-    let account = account(28);
-    all((0..28).map(|_| mail(&account, HOLD)).collect()).await;
+    let gate = gate(28);
+    all((0..28).map(|_| mail(&gate, HOLD)).collect()).await;
     sleep(SECOND * 59).await;
-    account.failed("app@contoso.com", &refused(Stage::Mail, wording::SUBMISSION_RATE));
+    fails(&gate, "app@contoso.com", &refused(Stage::Mail, wording::SUBMISSION_RATE));
     // The pause of three seconds, then the next minute's 28; the rest would come a minute after them.
     let start = Instant::now();
-    let turns = all((0..30).map(|_| mail(&account, HOLD)).collect()).await;
+    let turns = all((0..30).map(|_| mail(&gate, HOLD)).collect()).await;
     assert!(turns[..28].iter().all(|turn| (*turn.as_ref().unwrap() - start).as_secs() == 3));
     for turn in &turns[28..] {
         let (when, why) = turn.as_ref().unwrap_err();
@@ -161,11 +142,11 @@ async fn when_office_365_counts_as_we_do_the_pace_is_not_overrun() {
 
 #[tokio::test(start_paused = true)]
 async fn who_gives_up_waiting_frees_its_place() {
-    let (account, start) = (account(1), Instant::now());
-    let first = mail(&account, HOLD).await.unwrap().unwrap();
+    let (gate, start) = (gate(1), Instant::now());
+    let first = mail(&gate, HOLD).await.unwrap().unwrap();
     assert_eq!(first, start);
     let hold = SECOND * 100;
-    let (front, second, third) = (mail(&account, hold), mail(&account, hold), mail(&account, hold));
+    let (front, second, third) = (mail(&gate, hold), mail(&gate, hold), mail(&gate, hold));
     sleep(SECOND).await;
     front.abort();
     second.abort();
@@ -174,10 +155,10 @@ async fn who_gives_up_waiting_frees_its_place() {
 
 #[tokio::test(start_paused = true)]
 async fn a_place_in_the_minute_is_given_back_if_office_365_was_not_asked() {
-    let (account, start) = (account(1), Instant::now());
+    let (gate, start) = (gate(1), Instant::now());
     let until = start + HOLD;
-    let gone = account.turn("app@contoso.com", 1, until).await.unwrap();
-    let waits = mail(&account, HOLD);
+    let gone = gate.turn("app@contoso.com", 1, until).await.unwrap();
+    let waits = mail(&gate, HOLD);
     sleep(SECOND * 5).await;
     drop(gone);
     assert_eq!((waits.await.unwrap().unwrap() - start).as_secs(), 5);
@@ -185,13 +166,13 @@ async fn a_place_in_the_minute_is_given_back_if_office_365_was_not_asked() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_sender_does_not_wait_behind_others_to_hear_it() {
-    let (account, start) = (account(1), Instant::now());
-    mail(&account, HOLD).await.unwrap().unwrap();
-    let waits = mail(&account, HOLD);
+    let (gate, start) = (gate(1), Instant::now());
+    mail(&gate, HOLD).await.unwrap().unwrap();
+    let waits = mail(&gate, HOLD);
     sleep(SECOND).await;
     let denied = wording::send_as_denied("app@contoso.com", "b@example.com");
-    account.failed("b@example.com", &refused(Stage::Verdict, &denied));
-    let turn = account.turn("b@example.com", 1, Instant::now() + HOLD).await;
+    fails(&gate, "b@example.com", &refused(Stage::Verdict, &denied));
+    let turn = gate.turn("b@example.com", 1, Instant::now() + HOLD).await;
     assert!(matches!(turn.err().unwrap().cause(), Cause::Remembered(..)));
     assert_eq!((Instant::now() - start).as_secs(), 1);
     waits.await.unwrap().unwrap();

@@ -115,7 +115,7 @@ pub fn event(line: &str) -> serde_json::Value {
 }
 
 /// The shell's own `kill`: a bare machine has no other.
-fn signal(pid: u32, name: &str) {
+pub fn signal(pid: u32, name: &str) {
     let kill = format!("kill -{name} {pid}");
     assert!(Command::new("sh").args(["-c", &kill]).status().expect("sh").success(), "{kill}");
 }

@@ -59,12 +59,12 @@ fn sessions(budget: &Budget) -> (Sessions, watch::Sender<Life>) {
         host: "127.0.0.1".into(),
         port: closed.port(),
         hostname: "contoso.com".into(),
-        identity: Arc::new(Identity::new(&config().identity, http)),
         deadlines: Arc::clone(&deadlines),
     };
     let (life, seen) = watch::channel(Life::Running);
     let allowance = Allowance { connections: 3, messages_per_minute: 0, recipients_per_day: 0 };
-    let accounts = Accounts::new("app@contoso.com", connector, allowance, AddressList::default());
+    let identity = Arc::new(Identity::new(&config().identity, http));
+    let accounts = Accounts::new(identity, connector, allowance, AddressList::default(), seen.clone());
     let relay = Relay::new(Arc::new(accounts), Duration::from_secs(2), seen.clone());
     let limits = Limits {
         hostname: "contoso.com".into(),

@@ -153,6 +153,7 @@ pub const PURE: &[&str] = &[
     "src/session/incoming.rs",
     "src/upstream/opening.rs",
     "src/upstream/transaction.rs",
+    "src/upstream/recipients.rs",
     "src/upstream/line.rs",
     "src/delivery/limits.rs",
     "src/identity/grant",

@@ -18,7 +18,7 @@ pub struct Answer {
 
 /// The probes of a running shim.
 #[derive(Clone, Copy)]
-pub struct Probes(SocketAddr);
+pub struct Probes(pub SocketAddr);
 
 /// A shim with probes on a free port of this address.
 pub fn start(office365: &Office365, listen: &str, more: &[(&str, &str)]) -> (Shim, Probes) {

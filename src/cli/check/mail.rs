@@ -1,17 +1,12 @@
 //! The test mail.
 
-use std::time::SystemTime;
-
 use bytes::Bytes;
 
 use crate::cli::serve;
 use crate::config::Config;
-use crate::message::MessageId;
 use crate::message::address::written;
 use crate::message::header::append;
-use crate::message::repair::{self, Body, Original, Stamp};
-use crate::message::{Envelope, HeldContent};
-use crate::session::unique;
+use crate::message::{Envelope, HeldContent, MessageId, NotPrepared, prepare};
 use crate::smtp::command::{Mail, Recipient};
 use crate::smtp::path::Address;
 
@@ -21,7 +16,7 @@ pub(super) struct TestMail {
 }
 
 /// The mail that is asked about, and sent with `--send`: from MAILSHIM_FROM, by the sender policy, as an app's would be.
-pub(super) fn test_mail(config: &Config, send_to: Option<&Address>) -> Result<TestMail, String> {
+pub(super) async fn test_mail(config: &Config, send_to: Option<&Address>) -> Result<TestMail, String> {
     let policy = serve::policy(config);
     let from = &config.from;
     let to = send_to.unwrap_or(&from.address);
@@ -38,13 +33,14 @@ pub(super) fn test_mail(config: &Config, send_to: Option<&Address>) -> Result<Te
     append(&mut fields, "Content-Type", "text/plain; charset=us-ascii");
     // Automatic replies to it would only confuse (RFC 3834 section 5).
     append(&mut fields, "Auto-Submitted", "auto-generated");
-    let original =
-        Original { envelope: &envelope, fields: &fields, body: Body::BehindBlankLine, is_eight_bit: false };
-    let id = MessageId::next().to_string();
-    let stamp = Stamp { now: SystemTime::now(), id: &id, unique: &unique(&id) };
-    let rewritten = repair::rewrite(&original, &policy, &stamp).map_err(|refusal| refusal.to_string())?;
+    fields.extend_from_slice(b"\r\n");
     let body =
         "This mail was sent by `mailshim check --send`: the way from mailshim to Office 365 works.\r\n";
-    let content = HeldContent::in_memory([Bytes::from(rewritten.block), Bytes::from_static(body.as_bytes())]);
-    Ok(TestMail { envelope: rewritten.envelope, content })
+    let mut content = HeldContent::in_memory([Bytes::from(fields), Bytes::from_static(body.as_bytes())]);
+    match prepare(MessageId::next(), &envelope, &mut content, &policy).await {
+        Ok(prepared) => Ok(TestMail { envelope: prepared.message.envelope, content }),
+        Err(NotPrepared::Unsendable(refusal)) => Err(refusal.to_string()),
+        // It is in memory: nothing can be missing.
+        Err(NotPrepared::Abandoned(_)) => Err("the test mail is not whole".to_string()),
+    }
 }

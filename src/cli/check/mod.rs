@@ -22,6 +22,7 @@ use crate::cli::serve::{self, Watchers};
 use crate::config::{Config, ConfigErrors};
 use crate::credential::Credential;
 use crate::deadlines::Deadlines;
+use crate::delivery;
 use crate::identity::Identity;
 use crate::identity::sign_in::{ManagedEndpoint, SignIn, TokenSource};
 use crate::message::Envelope;
@@ -225,7 +226,7 @@ impl Climber {
         self.reach(ladder).await?;
         let claims = self.obtain_token(ladder).await?;
         let mut connection = self.sign_in(ladder, claims.as_ref()).await?;
-        let mut mail = match test_mail(&self.config, send_to) {
+        let mut mail = match test_mail(&self.config, send_to).await {
             Ok(mail) => mail,
             Err(problem) => {
                 let mut rung = Rung::new(RUNGS[7]);
@@ -322,7 +323,7 @@ impl Climber {
     ) -> Result<Connection, Fallen> {
         let mut rung = Rung::new(RUNGS[6]);
         rung.see(advice::sign_in(&self.config));
-        match self.connector.open().await {
+        match delivery::open(&self.connector, &self.identity).await {
             Ok(connection) => {
                 if let Some(reply) = self.upstream.so_far().reply(Stage::Auth) {
                     rung.see(reply.to_string());

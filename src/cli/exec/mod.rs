@@ -63,11 +63,11 @@ pub(super) fn exec(arguments: &[OsString]) -> ExitCode {
     let config = match Config::from_env(std::env::vars_os()) {
         Ok(config) => config,
         Err(errors) => {
-            eprintln!("{errors}");
+            telemetry::before_the_log(&errors.to_string());
             return ExitCode::from(USAGE);
         }
     };
-    telemetry::init(&config.log);
+    let _log = telemetry::init(&config.log);
     if let Err(error) = hidden {
         telemetry::not_hardened(&error);
     }

@@ -1,0 +1,200 @@
+//! The turns of one mailbox: locks and waits around its pure [`limits`](super::limits).
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep_until};
+
+use super::limits::{Breaker, Event, Limits, Question, Standing, Turn};
+use crate::outcome::{Cause, Fault, Stage};
+use crate::telemetry::{self, Counted};
+
+/// Where mails wait for their turn.
+pub struct Gate {
+    limits: Mutex<Limits>,
+    /// The place at the front: one mail waits for the next turn, the others behind it in the order they came.
+    front: Semaphore,
+    /// Wakes every waiting mail: Office 365 throttled us, a breaker opened, or a place in the minute is free again.
+    wake: Notify,
+    /// There while the breaker is open.
+    open_breaker: Mutex<Option<Counted>>,
+}
+
+/// A mail that has had its turn; its recipients are reserved for as long as this lives.
+pub struct UnderWay<'a> {
+    gate: &'a Gate,
+    recipients: usize,
+    counted_at: std::time::Instant,
+    submitting: bool,
+    connections: usize,
+    probe: Option<Probe<'a>>,
+}
+
+impl UnderWay<'_> {
+    /// Office 365 is asked now: dropped before, the mail gives its place in the minute back.
+    pub fn submitting(&mut self) {
+        self.submitting = true;
+        self.gate.learn(Event::Submitting { counted_at: self.counted_at });
+    }
+
+    /// Connections that the mailbox may use now.
+    pub const fn connections(&self) -> usize {
+        self.connections
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.gate.learn(Event::Ended { recipients: self.recipients });
+        if !self.submitting {
+            self.gate.learn(Event::Withdrawn { counted_at: self.counted_at });
+        }
+    }
+}
+
+/// The right to probe whether a sign-in works again, while everybody else hears the last refusal.
+pub struct Probe<'a>(&'a Gate);
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        self.0.learn(Event::ProbeEnded);
+    }
+}
+
+impl Gate {
+    /// The gate of a mailbox with these limits.
+    pub fn new(limits: Limits) -> Self {
+        let (limits, open_breaker) = (Mutex::new(limits), Mutex::default());
+        Self { limits, front: Semaphore::new(1), wake: Notify::new(), open_breaker }
+    }
+
+    /// Waits until a mail of this sender may be submitted, and counts it. Our own pace delays and does not refuse: at
+    /// `until`, the end of the mail's hold, it goes anyway, unless Office 365 counts as we do.
+    ///
+    /// # Errors
+    /// Why it may not, at once where waiting has no use.
+    pub async fn turn(&self, sender: &str, recipients: usize, until: Instant) -> Result<UnderWay<'_>, Fault> {
+        let place = self.front.acquire();
+        tokio::pin!(place);
+        let mut front = None;
+        loop {
+            // Before the look, so that nothing that is learned after it is missed.
+            let woken = self.wake.notified();
+            let now = Instant::now();
+            let in_time = now < until;
+            let wake = match self.ask(now, Question::Mail(sender)) {
+                Turn::Refused(again, fault) => return Err(remembered(fault, left(again, now))),
+                Turn::UsedUp(opens) => return Err(used_up(left(opens, now))),
+                Turn::Paused(again, fault) if again >= until.into_std() => {
+                    return Err(remembered(fault, left(again, now)));
+                }
+                Turn::Paused(again, _) if front.is_some() => again.into(),
+                Turn::Paced { until: again, .. } if in_time && front.is_some() => until.min(again.into()),
+                Turn::Paced { until: again, believed: true } if !in_time => {
+                    return Err(waiting(Cause::Paced(left(again, now))));
+                }
+                Turn::Now if front.is_some() => break,
+                // At the end of the hold the place in the line is worth nothing any more.
+                _ if !in_time => break,
+                _ => until,
+            };
+            tokio::select! {
+                biased;
+                // Never closed, so never an error.
+                permit = &mut place, if front.is_none() => front = permit.ok(),
+                () = woken => {}
+                () = sleep_until(wake) => {}
+            }
+        }
+        let counted_at = Instant::now().into_std();
+        let connections = self.learn_at(counted_at, Event::Submitted { recipients }).connections;
+        let probe = self.sign_in_begins();
+        Ok(UnderWay { gate: self, recipients, counted_at, submitting: false, connections, probe })
+    }
+
+    /// Permission to sign in, and the probe where the breaker is not closed.
+    ///
+    /// # Errors
+    /// When somebody may.
+    pub fn sign_in(&self) -> Result<Option<Probe<'_>>, Instant> {
+        match self.ask(Instant::now(), Question::SignIn) {
+            Turn::Refused(until, _) => Err(until.into()),
+            _ => Ok(self.sign_in_begins()),
+        }
+    }
+
+    fn sign_in_begins(&self) -> Option<Probe<'_>> {
+        let standing = self.learn(Event::SignInBegins);
+        (standing.breaker == Breaker::HalfOpen).then(|| Probe(self))
+    }
+
+    /// Whether Office 365 has said something, since a mail had its turn, that keeps it back. The probe goes on.
+    pub fn is_held_up(&self, sender: &str, under_way: &UnderWay<'_>) -> bool {
+        let turn = self.ask(Instant::now(), Question::Mail(sender));
+        under_way.probe.is_none() && matches!(turn, Turn::Refused(..) | Turn::Paused(..))
+    }
+
+    /// How long Office 365 has paused the mailbox for, if it has.
+    pub fn paused_for(&self, sender: &str) -> Option<Duration> {
+        let now = Instant::now();
+        match self.ask(now, Question::Mail(sender)) {
+            Turn::Paused(again, _) => Some(left(again, now)),
+            _ => None,
+        }
+    }
+
+    /// The fault of a mail that cannot be sent today, at MAIL already.
+    pub fn used_up(&self) -> Option<Fault> {
+        let now = Instant::now();
+        match self.ask(now, Question::Recipients) {
+            Turn::UsedUp(opens) => Some(used_up(left(opens, now))),
+            _ => None,
+        }
+    }
+
+    /// Takes in what has happened, and tells those whom it concerns.
+    pub fn learn(&self, event: Event<'_>) -> Standing {
+        self.learn_at(Instant::now().into_std(), event)
+    }
+
+    fn learn_at(&self, now: std::time::Instant, event: Event<'_>) -> Standing {
+        let standing = lock(&self.limits).learn(now, event);
+        if let Event::Failed { .. } | Event::Withdrawn { .. } = event {
+            self.wake.notify_waiters();
+        }
+        let mut counted = lock(&self.open_breaker);
+        match (standing.breaker, counted.is_some()) {
+            (Breaker::Open | Breaker::HalfOpen, false) => *counted = Some(telemetry::breaker_open()),
+            (Breaker::Closed, true) => *counted = None,
+            _ => {}
+        }
+        standing
+    }
+
+    fn ask(&self, now: Instant, question: Question<'_>) -> Turn {
+        lock(&self.limits).ask(now.into_std(), question)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn left(until: std::time::Instant, now: Instant) -> Duration {
+    until.saturating_duration_since(now.into_std())
+}
+
+/// The fault again, for an app that is not let try before its time.
+pub(super) fn remembered(fault: Fault, again_in: Duration) -> Fault {
+    Fault::new(fault.stage(), Cause::Remembered(Arc::new(fault), again_in))
+}
+
+fn used_up(opens_in: Duration) -> Fault {
+    waiting(Cause::UsedUp(opens_in))
+}
+
+/// A mail that came to the end of its waiting.
+pub(super) fn waiting(cause: Cause) -> Fault {
+    Fault::new(Stage::Wait, cause)
+}

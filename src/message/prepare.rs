@@ -1,0 +1,111 @@
+//! A message made ready to send: the policy applied to what the app gave.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::SystemTime;
+
+use super::content::{Abandoned, HeldContent, header_field};
+use super::envelope::Envelope;
+use super::id::MessageId;
+use super::policy::Policy;
+use super::repair::{self, Note, Original, Refusal, Stamp};
+use crate::smtp::path::Address;
+
+/// A message as it goes to Office 365, without its content: all that decides on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its name in the log.
+    pub id: MessageId,
+    /// The envelope, with the policy applied.
+    pub envelope: Envelope,
+    /// The one address in From, where there is one.
+    pub author: Option<Address>,
+    /// MAILSHIM_FROM stands in From because of the policy: that it is refused is no fault of the message.
+    pub from_is_ours: bool,
+    /// The app's reverse-path was null: this message must never cause another one.
+    pub was_null_sender: bool,
+}
+
+impl Message {
+    /// Reverse-path and author as Office 365 will see them: what it refuses of one sender is remembered of that one
+    /// alone. Empty where the author is not known.
+    pub fn sender(&self) -> String {
+        let Some(author) = &self.author else { return String::new() };
+        let reverse_path = self.envelope.mail.reverse_path.as_ref().map_or("", |address| address.as_str());
+        format!("{reverse_path} {author}").to_ascii_lowercase()
+    }
+}
+
+/// A message that is ready to send, and what its log line says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prepared {
+    /// The message; its content stands in the content that was given.
+    pub message: Message,
+    /// What was changed.
+    pub changes: Vec<Note>,
+    /// The Message-ID: the app's, or the one that was added.
+    pub message_id: Option<String>,
+}
+
+/// Why a message is not ready to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotPrepared {
+    /// It will never pass.
+    Unsendable(Refusal),
+    /// Its content will not become whole.
+    Abandoned(Abandoned),
+}
+
+impl From<Refusal> for NotPrepared {
+    fn from(refusal: Refusal) -> Self {
+        Self::Unsendable(refusal)
+    }
+}
+
+impl From<Abandoned> for NotPrepared {
+    fn from(why: Abandoned) -> Self {
+        Self::Abandoned(why)
+    }
+}
+
+/// Applies the policy to the envelope and to the header block. Call it before anything of the content is sent.
+///
+/// # Errors
+/// The message will never pass, or its content will not become whole.
+pub async fn prepare(
+    id: MessageId,
+    envelope: &Envelope,
+    content: &mut HeldContent<'_>,
+    policy: &Policy,
+) -> Result<Prepared, NotPrepared> {
+    let block = content.take_header_block().await?.ok_or(Refusal::HeaderTooLong)?;
+    let original = Original {
+        envelope,
+        fields: &block.fields,
+        body: block.body,
+        is_eight_bit: content.kept().any(|chunk| !chunk.is_ascii()),
+    };
+    let shown_id = id.to_string();
+    let stamp = Stamp { now: SystemTime::now(), id: &shown_id, unique: &unique(&shown_id) };
+    let rewritten = repair::rewrite(&original, policy, &stamp)?;
+    let mut envelope = rewritten.envelope;
+    // What the app announced was its own.
+    let size = |size: u64| size.saturating_sub(block.taken as u64) + rewritten.block.len() as u64;
+    envelope.mail.size = envelope.mail.size.map(size);
+    content.put_header_block(rewritten.block);
+    let message = Message {
+        id,
+        envelope,
+        author: rewritten.author,
+        from_is_ours: rewritten.from_is_ours,
+        was_null_sender: rewritten.was_null_sender,
+    };
+    let message_id = header_field(content.kept(), "Message-ID");
+    Ok(Prepared { message, changes: rewritten.notes, message_id })
+}
+
+/// A name that no other message in the world has. The log's would not do: two replicas that start in the same second
+/// use the same ones, and Exchange drops what it takes for a copy.
+fn unique(id: &str) -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("{id}.{:016x}", random())
+}
