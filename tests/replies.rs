@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use mailshim::message::repair::Refusal;
 use mailshim::outcome::{
-    Cause, Class, Context, Fault, Judgement, Outcome, Retry, Scope, Stage, TokenFault, judge,
+    Alert, Cause, Class, Context, Fault, Judgement, Outcome, ProxyFault, ProxyReason, Retry, Scope, Stage,
+    TlsFault, TlsReason, TokenFault, judge,
 };
 use mailshim::smtp::reply::Reply;
 
@@ -40,6 +41,14 @@ fn token(error: &str, code: u32) -> Fault {
     fault(Stage::Token, Cause::Token(refused))
 }
 
+fn handshake(reason: TlsReason) -> Cause {
+    Cause::Tls(TlsFault::Handshake { host: "smtp.office365.com".into(), reason })
+}
+
+fn proxy(reason: ProxyReason) -> ProxyFault {
+    ProxyFault { proxy: "proxy.example:3128".into(), reason }
+}
+
 /// Everything that is no reply of Office 365.
 fn others() -> Vec<Fault> {
     let second = Duration::from_secs;
@@ -67,9 +76,12 @@ fn others() -> Vec<Fault> {
         all.push(fault(stage, Cause::BrokenReply("lines of different codes: 250-a, 550 b".into())));
         all.push(fault(stage, Cause::Refused(reply("354 Start mail input"))));
     }
-    all.push(fault(Stage::Tls, Cause::Tls("invalid peer certificate: UnknownIssuer".into())));
-    all.push(fault(Stage::Tls, Cause::Tls("received fatal alert: HandshakeFailure".into())));
-    all.push(fault(Stage::Ehlo, Cause::Tls("received fatal alert: UnknownCA".into())));
+    let alert = |name: &str, is_about_our_certificate| {
+        Cause::Tls(TlsFault::Alert(Alert { name: name.into(), is_about_our_certificate }))
+    };
+    all.push(fault(Stage::Tls, handshake(TlsReason::UnknownIssuer)));
+    all.push(fault(Stage::Tls, alert("HandshakeFailure", false)));
+    all.push(fault(Stage::Ehlo, alert("UnknownCA", true)));
     all.push(fault(Stage::StartTls, Cause::StartTlsMissing));
     all.push(fault(Stage::StartTls, Cause::BytesAfterStartTls));
     all.push(fault(Stage::Auth, Cause::NoUsableAuth("NTLM GSSAPI".into())));
@@ -80,8 +92,7 @@ fn others() -> Vec<Fault> {
         all.push(fault(Stage::Token, Cause::Token(TokenFault::Status { status, retry_after: None })));
     }
     all.push(fault(Stage::Token, Cause::Token(TokenFault::Unreachable("connection refused".into()))));
-    let words = "the egress proxy proxy.example:3128: 407: it wants a user name and a password".to_string();
-    all.push(fault(Stage::Token, Cause::Token(TokenFault::Proxy { words, is_set_up: true })));
+    all.push(fault(Stage::Token, Cause::Token(TokenFault::Proxy(proxy(ProxyReason::LoginWanted(407))))));
     all.push(fault(Stage::Token, Cause::Token(TokenFault::Garbage("no access_token".into()))));
     all.push(fault(Stage::Token, Cause::Token(TokenFault::TimedOut(Duration::from_millis(1500)))));
     all.push(fault(Stage::Token, Cause::SetUp("the secret file /run/secrets/client is empty".into())));
@@ -230,7 +241,10 @@ fn everything(mut each: impl FnMut(&Fault, &Context<'_>, &Reply)) {
         let mut cause = fault.cause().clone();
         match &mut cause {
             Cause::Refused(reply) => reply.lines.extend([strange.clone(), strange.clone()]),
-            Cause::Io(words) | Cause::Tls(words) | Cause::BrokenReply(words) => words.push_str(&strange),
+            Cause::Io(words) | Cause::BrokenReply(words) => words.push_str(&strange),
+            Cause::Tls(tls) => {
+                *tls = TlsFault::Handshake { host: "x".into(), reason: TlsReason::Other(strange.clone()) }
+            }
             _ => {}
         }
         let hostile = Fault::new(fault.stage(), cause).about(strange.clone());

@@ -87,7 +87,7 @@ async fn sign_in(
     let Application { tenant, client_id, scope, .. } = application;
     let authority = application.authority.host_port();
     let request = grant::device_code(tenant, client_id, scope);
-    let answer = http.post(&authority.host, authority.port, &request).await;
+    let answer = http.post(&authority.host, authority.port, &request.path, &request.body).await;
     let code =
         answer.and_then(|answer| request.interpret_device_code(&answer)).map_err(|fault| in_words(&fault))?;
     let ends = Instant::now() + code.expires_in;
@@ -99,7 +99,7 @@ async fn sign_in(
 
     let request = grant::device_token(tenant, client_id, &code.code);
     let ask = async || {
-        let answer = http.post(&authority.host, authority.port, &request).await;
+        let answer = http.post(&authority.host, authority.port, &request.path, &request.body).await;
         answer.and_then(|answer| request.interpret_device_token(&answer))
     };
     let token = wait_for_person(code.interval, ends, ask, say).await?;

@@ -99,7 +99,7 @@ async fn obtain(
 
 async fn post(http: &Http, application: &Application, request: &TokenRequest) -> Result<Token, Cause> {
     let authority = application.authority.host_port();
-    let answer = http.post(&authority.host, authority.port, request).await;
+    let answer = http.post(&authority.host, authority.port, &request.path, &request.body).await;
     answer.and_then(|answer| request.interpret(&answer)).map_err(Cause::Token)
 }
 
@@ -145,7 +145,7 @@ async fn managed(http: &Http, identity: &ManagedIdentity) -> Result<Token, Cause
         }
         ManagedEndpoint::Imds(url) => (url, grant::imds(resource, client_id)),
     };
-    let answer = http.get_local(url, &request).await;
+    let answer = http.get_local(url, &request.target, &request.header).await;
     answer.and_then(|answer| request.interpret(&answer, SystemTime::now())).map_err(Cause::Token)
 }
 

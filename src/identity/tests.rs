@@ -307,7 +307,7 @@ async fn it_tells_when_its_certificate_ends() {
     assert_eq!(days(), None);
     let fault = identity.credential().await.unwrap_err();
     std::fs::remove_file(&path).unwrap();
-    assert!(matches!(fault.cause(), Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
+    assert!(matches!(fault.cause(), Cause::Token(TokenFault::NotReached { .. })), "{fault:?}");
     assert_eq!(days(), Some(39));
 }
 
@@ -330,7 +330,7 @@ async fn a_secret_file_that_cannot_be_read_is_a_set_up_fault_and_is_not_remember
     let login = password.credential().await.unwrap();
     let fault = token.credential().await.unwrap_err();
     std::fs::remove_file(&path).unwrap();
-    assert!(matches!(fault.cause(), Cause::Token(TokenFault::Unreachable(_))), "{fault:?}");
+    assert!(matches!(fault.cause(), Cause::Token(TokenFault::NotReached { .. })), "{fault:?}");
     assert!(matches!(&login, Credential::Login { password, .. } if password.expose() == CANARY));
     assert!(!password.refused(&login));
     assert!(!format!("{login:?} {fault:?}").contains(CANARY));

@@ -111,8 +111,8 @@ pub(super) fn rule_on(fault: &TokenFault) -> Ruling {
             Retry::Never,
             "Let the proxy or firewall pass HTTPS to the token service, or set MAILSHIM_EGRESS_PROXY.",
         ),
-        TokenFault::Proxy { is_set_up, .. } => network::egress_proxy(*is_set_up),
-        TokenFault::Unreachable(_) | TokenFault::TimedOut(_) => ruling(
+        TokenFault::Proxy(fault) => network::egress_proxy(fault),
+        TokenFault::NotReached { .. } | TokenFault::Unreachable(_) | TokenFault::TimedOut(_) => ruling(
             "token_unreachable",
             Class::Transient,
             Retry::Again,

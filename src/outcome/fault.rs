@@ -73,14 +73,9 @@ pub enum Cause {
     /// The operating system's words.
     Io(String),
     /// The egress proxy did not open the tunnel.
-    Proxy {
-        /// Its reason, with its address.
-        words: String,
-        /// An administrator must act: it refuses us.
-        is_set_up: bool,
-    },
-    /// TLS failed: rustls' words.
-    Tls(String),
+    Proxy(ProxyFault),
+    /// TLS failed.
+    Tls(TlsFault),
     /// The server does not offer STARTTLS.
     StartTlsMissing,
     /// Bytes came in the clear behind the reply to STARTTLS (an injection, CVE-2011-0411's kind).
@@ -132,19 +127,129 @@ pub enum TokenFault {
         /// Retry-After.
         retry_after: Option<Duration>,
     },
-    /// Not reached, or broken: a sentence.
+    /// Name, connection or handshake failed on the way there.
+    NotReached {
+        /// The token service.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// What failed.
+        fault: Box<Fault>,
+    },
+    /// The connection broke, or none could be tried: a sentence.
     Unreachable(String),
     /// The egress proxy did not open the tunnel.
-    Proxy {
-        /// Its reason, with its address.
-        words: String,
-        /// An administrator must act: it refuses us.
-        is_set_up: bool,
-    },
+    Proxy(ProxyFault),
     /// An answer that is no token response: a sentence.
     Garbage(String),
     /// No answer in this time.
     TimedOut(Duration),
+}
+
+/// Why there is no TLS, or no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsFault {
+    /// The handshake with this host failed.
+    Handshake {
+        /// Its name, without a trailing dot.
+        host: String,
+        /// Why it failed.
+        reason: TlsReason,
+    },
+    /// An alert ended the connection after the handshake: in TLS 1.3 what a server says of our certificate comes so.
+    Alert(Alert),
+}
+
+/// Why a handshake failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsReason {
+    /// The host is not a name that a certificate can hold.
+    NoName,
+    /// The certificate's authority is none of those that are trusted here.
+    UnknownIssuer,
+    /// The certificate is for other names.
+    WrongName {
+        /// The first of them, harmless to print; none where the certificate tells none.
+        names: Vec<String>,
+        /// There are more than these.
+        and_more: bool,
+    },
+    /// The certificate's time is over, by this machine's clock.
+    Expired {
+        /// For how long.
+        ago: Duration,
+    },
+    /// The certificate's time has not begun, by this machine's clock.
+    NotYetValid {
+        /// Until it begins.
+        wait: Duration,
+    },
+    /// The certificate is not acceptable for another reason: rustls' words.
+    Certificate(String),
+    /// The server speaks nothing newer than TLS 1.1.
+    TooOld,
+    /// What came is not TLS: rustls' words.
+    NotTls(String),
+    /// The server ended the handshake with an alert.
+    Alert(Alert),
+    /// Anything else: rustls' words.
+    Other(String),
+}
+
+/// A fatal alert of the server's (RFC 8446 section 6.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alert {
+    /// Its name.
+    pub name: String,
+    /// It says something about the certificate that we showed, or did not.
+    pub is_about_our_certificate: bool,
+}
+
+/// Why the egress proxy opened no tunnel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyFault {
+    /// Host and port of the proxy.
+    pub proxy: String,
+    /// Its reason.
+    pub reason: ProxyReason,
+}
+
+/// What the egress proxy said, or did not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProxyReason {
+    /// The proxy itself is not reached.
+    NotReached(Box<Fault>),
+    /// No tunnel to this destination within this time.
+    TimedOut(String, Duration),
+    /// HTTP 407 or 401: it wants a login, or another one.
+    LoginWanted(u16),
+    /// HTTP 403 or 405: it does not allow CONNECT to this destination.
+    NotAllowed(u16, String),
+    /// Another status: it did not reach this destination.
+    Status(u16, String),
+    /// SOCKS5 failed.
+    Socks {
+        /// The library's words.
+        words: String,
+        /// What was asked for.
+        destination: String,
+        /// It refuses us, or our login.
+        is_refusal: bool,
+    },
+    /// What it says is no answer to CONNECT: the library's words.
+    Broken(String),
+}
+
+impl ProxyFault {
+    /// Whether an administrator must act: the proxy refuses us.
+    pub const fn is_set_up(&self) -> bool {
+        matches!(
+            self.reason,
+            ProxyReason::LoginWanted(_)
+                | ProxyReason::NotAllowed(..)
+                | ProxyReason::Socks { is_refusal: true, .. }
+        )
+    }
 }
 
 /// Stage and cause of one failure, with the ruling that follows from them. Made by [`Fault::new`] alone, which stands
@@ -208,6 +313,15 @@ impl Fault {
     /// Office 365 said no. Any other failure, a 2xx or 3xx out of place among them, says nothing of what it has.
     pub const fn is_certain(&self) -> bool {
         matches!(&self.cause, Cause::Refused(reply) if reply.code >= 400)
+    }
+
+    /// What TLS says, on the way to Office 365 or to the token service.
+    pub fn tls(&self) -> Option<&TlsFault> {
+        match &self.cause {
+            Cause::Tls(fault) => Some(fault),
+            Cause::Token(TokenFault::NotReached { fault, .. }) => fault.tls(),
+            _ => None,
+        }
     }
 
     /// What the token service's Retry-After asks for.

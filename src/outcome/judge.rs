@@ -121,8 +121,8 @@ fn rule_on(stage: Stage, cause: &Cause) -> Ruling {
             ..transient("broken_reply", (5, 0))
         },
         Cause::TimedOut(_) | Cause::Closed | Cause::Io(_) => network::interrupted(stage, unless_complete),
-        Cause::Proxy { is_set_up, .. } => network::egress_proxy(*is_set_up),
-        Cause::Tls(words) => network::tls(words),
+        Cause::Proxy(fault) => network::egress_proxy(fault),
+        Cause::Tls(fault) => network::tls(fault),
         Cause::StartTlsMissing => Ruling {
             hint: "Check MAILSHIM_UPSTREAM, and let the firewall pass port 587 without SMTP inspection: it takes STARTTLS away.",
             ..set_up("starttls_missing", (7, 4))

@@ -15,7 +15,10 @@ mod judge;
 mod wording;
 mod recipient;
 
-pub use fault::{Cause, Fault, Outcome, Stage, TokenFault};
+pub use fault::{
+    Alert, Cause, Fault, Outcome, ProxyFault, ProxyReason, Stage, TlsFault, TlsReason, TokenFault,
+};
 pub use judge::{Context, Judgement, judge};
 pub use recipient::RecipientOutcome;
 pub use ruling::{Class, Pause, Retry, Scope};
+pub use wording::WithoutAdvice;

@@ -1,6 +1,6 @@
 //! What the way there means: name, TCP, egress proxy, TLS.
 
-use super::fault::Stage;
+use super::fault::{ProxyFault, Stage, TlsFault, TlsReason};
 use super::ruling::{Retry, Ruling, Scope, set_up, transient};
 
 /// No answer, a closed connection, or the operating system's words.
@@ -25,32 +25,35 @@ pub(super) const fn interrupted(stage: Stage, retry: Retry) -> Ruling {
 }
 
 /// A handshake that fails for what the peer is will fail again within seconds, so none of these is tried again.
-pub(super) fn tls(words: &str) -> Ruling {
-    let words = words.to_ascii_lowercase();
-    let of_ours =
-        ["alert: unknownca", "alert: badcertificate", "alert: certificate", "alert: unsupportedcert"];
-    if of_ours.iter().any(|word| words.contains(word)) {
-        return Ruling {
-            hint: "Give a certificate of a public CA for an accepted domain, with all its intermediates, in MAILSHIM_TLS_CERT_FILE.",
-            ..set_up("client_certificate", (7, 5))
-        };
-    }
-    let certificate = ["certificate", "unknownissuer", "notvalidforname", "expired", "protocolversion"];
-    if certificate.iter().any(|word| words.contains(word)) {
-        return Ruling {
+pub(super) const fn tls(fault: &TlsFault) -> Ruling {
+    use TlsReason::{Certificate, Expired, NoName, NotYetValid, UnknownIssuer, WrongName};
+    match fault {
+        TlsFault::Alert(alert) | TlsFault::Handshake { reason: TlsReason::Alert(alert), .. }
+            if alert.is_about_our_certificate =>
+        {
+            Ruling {
+                hint: "Give a certificate of a public CA for an accepted domain, with all its intermediates, in MAILSHIM_TLS_CERT_FILE.",
+                ..set_up("client_certificate", (7, 5))
+            }
+        }
+        TlsFault::Handshake {
+            reason:
+                UnknownIssuer | WrongName { .. } | Expired { .. } | NotYetValid { .. } | Certificate(_) | NoName,
+            ..
+        } => Ruling {
             hint: "Let the firewall pass port 587 without TLS inspection, or give its root in MAILSHIM_CA_FILE; check the clock.",
             ..set_up("certificate", (7, 5))
-        };
-    }
-    Ruling {
-        hint: "If it lasts, let the firewall pass port 587 without TLS inspection; run mailshim check.",
-        ..transient("tls", (7, 5))
+        },
+        TlsFault::Alert(_) | TlsFault::Handshake { .. } => Ruling {
+            hint: "If it lasts, let the firewall pass port 587 without TLS inspection; run mailshim check.",
+            ..transient("tls", (7, 5))
+        },
     }
 }
 
 /// The egress proxy, on the way to Office 365 or to the token service.
-pub(super) const fn egress_proxy(is_set_up: bool) -> Ruling {
-    if is_set_up {
+pub(super) const fn egress_proxy(fault: &ProxyFault) -> Ruling {
+    if fault.is_set_up() {
         return Ruling {
             hint: "Check user name and password in MAILSHIM_EGRESS_PROXY, and let the proxy allow CONNECT to smtp.office365.com:587 and login.microsoftonline.com:443.",
             ..set_up("egress_proxy_refused", (7, 0))

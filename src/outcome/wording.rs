@@ -3,7 +3,7 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use super::fault::{Cause, Fault, Outcome, Stage, TokenFault};
+use super::fault::{Cause, Fault, Outcome, ProxyFault, ProxyReason, Stage, TlsFault, TlsReason, TokenFault};
 use super::judge::{Context, judge};
 use crate::secret::{printable, without_secrets};
 use crate::smtp::reply::{EnhancedCode, Reply};
@@ -186,8 +186,30 @@ impl fmt::Display for Fault {
     /// One sentence for the log, with Office 365's whole text, as its support asks for the trace identifiers. The
     /// recipient is left to the log's own field, which knows how much of an address may be shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = self.stage();
-        match self.cause() {
+        write!(f, "{}{}", WithoutAdvice(self), advice(self))
+    }
+}
+
+/// What the log's sentence goes on to advise, where the hint has no room for it.
+fn advice(fault: &Fault) -> &'static str {
+    match fault.tls() {
+        Some(TlsFault::Handshake { reason: TlsReason::UnknownIssuer, .. }) => {
+            "; where a firewall or proxy inspects TLS, put its root certificate into a file and name that in \
+             MAILSHIM_CA_FILE"
+        }
+        _ => "",
+    }
+}
+
+/// The sentence of a fault for a reader who gets better advice: `mailshim check` has seen the certificates.
+#[derive(Clone, Copy, Debug)]
+pub struct WithoutAdvice<'a>(pub &'a Fault);
+
+impl fmt::Display for WithoutAdvice<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fault = self.0;
+        let stage = fault.stage();
+        match fault.cause() {
             Cause::Refused(reply) if reply.code >= 400 => {
                 let text = without_command(&reply.text());
                 write!(f, "Office 365 refused {}: {} {}", request(stage), reply.code, printable(&text))
@@ -206,8 +228,8 @@ impl fmt::Display for Fault {
             Cause::TimedOut(time) => write!(f, "no answer within {} while {}", Seconds(*time), doing(stage)),
             Cause::Closed => write!(f, "Office 365 closed the connection while {}", doing(stage)),
             Cause::Io(words) => write!(f, "the network failed while {}: {}", doing(stage), printable(words)),
-            Cause::Proxy { words, .. } => f.write_str(&printable(words)),
-            Cause::Tls(words) => write!(f, "TLS failed: {}", printable(words)),
+            Cause::Proxy(fault) => write!(f, "{fault}"),
+            Cause::Tls(fault) => write!(f, "TLS failed: {fault}"),
             Cause::StartTlsMissing => {
                 f.write_str("the server does not offer STARTTLS; nothing is sent in the clear")
             }
@@ -272,10 +294,114 @@ impl fmt::Display for TokenFault {
                 write!(f, "the token service refused (HTTP {status} {error}): {description}")
             }
             Self::Status { status, .. } => write!(f, "the token service answered with HTTP {status}"),
+            Self::NotReached { host, port, fault } => {
+                let doing = match fault.stage() {
+                    Stage::Resolve => "resolving the name",
+                    Stage::Tls => "the TLS handshake",
+                    _ => "connecting",
+                };
+                write!(
+                    f,
+                    "the token service was not reached: the token service at {host}:{port}: {doing}: "
+                )?;
+                match fault.cause() {
+                    Cause::TimedOut(within) => write!(f, "no answer within {} s", within.as_secs_f32()),
+                    Cause::Closed => f.write_str("the connection was closed"),
+                    Cause::Io(words) => f.write_str(&printable(words)),
+                    Cause::Tls(fault) => write!(f, "{fault}"),
+                    _ => write!(f, "{}", WithoutAdvice(fault)),
+                }
+            }
             Self::Unreachable(words) => write!(f, "the token service was not reached: {}", printable(words)),
-            Self::Proxy { words, .. } => f.write_str(&printable(words)),
+            Self::Proxy(fault) => write!(f, "{fault}"),
             Self::Garbage(words) => write!(f, "the token service's answer is no token: {}", printable(words)),
             Self::TimedOut(time) => write!(f, "no answer from the token service within {}", Seconds(*time)),
+        }
+    }
+}
+
+impl fmt::Display for TlsFault {
+    /// What failed, and what to look at.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, reason) = match self {
+            Self::Handshake { host, reason } => (host, reason),
+            Self::Alert(alert) => return write!(f, "received fatal alert: {}", alert.name),
+        };
+        let shown = format_args!("the certificate shown for {host}");
+        match reason {
+            TlsReason::NoName => write!(f, "{host:?} is not a name that a certificate can hold"),
+            TlsReason::UnknownIssuer => {
+                write!(f, "{shown} is signed by an authority that is not trusted here")
+            }
+            TlsReason::WrongName { names, .. } if names.is_empty() => {
+                write!(f, "{shown} is for another name")
+            }
+            TlsReason::WrongName { names, and_more } => {
+                let more = if *and_more { ", …" } else { "" };
+                write!(f, "{shown} is for other names ({}{more})", names.join(", "))
+            }
+            TlsReason::Expired { ago } => {
+                write!(f, "{shown} expired {} ago, by this machine's clock: is the clock right?", Long(*ago))
+            }
+            TlsReason::NotYetValid { wait } => write!(
+                f,
+                "{shown} is valid only in {}, by this machine's clock: is the clock right?",
+                Long(*wait)
+            ),
+            TlsReason::Certificate(words) => write!(f, "{shown} is not acceptable: {}", printable(words)),
+            TlsReason::TooOld => {
+                write!(f, "{host} does not speak TLS 1.2 or 1.3, and nothing older is accepted")
+            }
+            TlsReason::NotTls(words) => write!(
+                f,
+                "{host} did not answer with TLS ({}): is the port right, or does something in between answer?",
+                printable(words)
+            ),
+            TlsReason::Alert(alert) => {
+                write!(f, "{host} refused the handshake with the TLS alert {}", alert.name)
+            }
+            TlsReason::Other(words) => write!(f, "the handshake with {host} failed: {}", printable(words)),
+        }
+    }
+}
+
+/// A time that nobody wants to the second.
+struct Long(Duration);
+
+impl fmt::Display for Long {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_secs() {
+            seconds @ 0..7200 => write!(f, "{seconds} seconds"),
+            seconds @ 7200..172_800 => write!(f, "{} hours", seconds / 3600),
+            seconds => write!(f, "{} days", seconds / 86_400),
+        }
+    }
+}
+
+impl fmt::Display for ProxyFault {
+    /// What the egress proxy said, with its address, never with its password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the egress proxy {}: ", printable(&self.proxy))?;
+        match &self.reason {
+            ProxyReason::NotReached(fault) => match fault.cause() {
+                Cause::Io(words) => write!(f, "it is not reached: {}", printable(words)),
+                _ => write!(f, "it is not reached: {fault}"),
+            },
+            ProxyReason::TimedOut(to, within) => {
+                write!(f, "no tunnel to {} within {} s", printable(to), within.as_secs())
+            }
+            ProxyReason::LoginWanted(code) => write!(
+                f,
+                "{code}: it wants a user name and a password, or others than MAILSHIM_EGRESS_PROXY has"
+            ),
+            ProxyReason::NotAllowed(code, to) => {
+                write!(f, "{code}: it does not allow CONNECT to {}", printable(to))
+            }
+            ProxyReason::Status(code, to) => write!(f, "{code}: it did not reach {}", printable(to)),
+            ProxyReason::Socks { words, destination, .. } => {
+                write!(f, "{} (asked for {})", printable(words), printable(destination))
+            }
+            ProxyReason::Broken(words) => f.write_str(&printable(words)),
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::deadlines::Deadlines;
-use crate::outcome::{Cause, Fault, Stage};
+use crate::outcome::{Cause, Fault, ProxyReason, Stage};
 use crate::transport::proxy::EgressProxy;
 use crate::transport::watch::{Seen, Watcher};
 use crate::wire::BoxedWire;
@@ -116,16 +116,11 @@ impl Dialer {
         };
         // An operator's own name for the proxy may need the search domains.
         let socket = self.tcp(&proxy.host, proxy.port).await;
-        let socket = socket.map_err(|fault| match fault.cause() {
-            Cause::Io(words) => proxy.failed(false, format_args!("it is not reached: {words}")),
-            _ => proxy.failed(false, format_args!("it is not reached: {fault}")),
-        })?;
+        let socket = socket.map_err(|fault| proxy.failed(ProxyReason::NotReached(Box::new(fault))))?;
         let within = self.shared.connect_within;
         let tunnel = timeout(within, proxy.tunnel(socket, host, port)).await;
-        let tunnel = tunnel.unwrap_or_else(|_| {
-            let words = format_args!("no tunnel to {host}:{port} within {} s", within.as_secs());
-            Err(proxy.failed(false, words))
-        })?;
+        let tunnel = tunnel
+            .unwrap_or_else(|_| Err(proxy.failed(ProxyReason::TimedOut(format!("{host}:{port}"), within))))?;
         self.watcher.see(Seen::Tunnel);
         Ok(tunnel)
     }

@@ -14,9 +14,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::deadlines::Deadlines;
-use crate::identity::grant::{Answer, LocalRequest, TokenRequest};
 use crate::names::LocalUrl;
-use crate::outcome::{Cause, Fault, Stage, TokenFault};
+use crate::outcome::{Cause, Fault, TokenFault};
+use crate::secret::Secret;
 use crate::transport::dial::Dialer;
 use crate::transport::tls;
 use crate::transport::watch::{Seen, Watcher};
@@ -34,6 +34,17 @@ const HTTPS: u16 = 443;
 
 const AGENT: &str = concat!("mailshim/", env!("CARGO_PKG_VERSION"));
 
+/// What came back, as far as it matters.
+#[derive(Clone)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The Retry-After field, as sent.
+    pub retry_after: Option<String>,
+    /// The body; it may hold a token, so this type has no `Debug`.
+    pub body: Vec<u8>,
+}
+
 /// Makes token requests.
 #[derive(Clone)]
 pub struct Http {
@@ -49,32 +60,43 @@ impl Http {
         Self { dialer, tls, handshake_within: deadlines.tls, whole_within: deadlines.token }
     }
 
-    /// Posts a form over TLS.
+    /// Posts a form, `application/x-www-form-urlencoded`, to this request target over TLS.
     ///
     /// # Errors
-    /// `Unreachable`, `Proxy`, `TimedOut`, or `Garbage` for an answer that is no HTTP or exceeds a bound. Any status is an answer.
-    pub async fn post(&self, host: &str, port: u16, request: &TokenRequest) -> Result<Answer, TokenFault> {
+    /// `NotReached`, `Unreachable`, `Proxy`, `TimedOut`, or `Garbage` for an answer that is no HTTP or exceeds a bound. Any status is an answer.
+    pub async fn post(
+        &self,
+        host: &str,
+        port: u16,
+        target: &str,
+        form: &Secret<String>,
+    ) -> Result<Answer, TokenFault> {
         let within = self.whole_within;
         let whole = async {
-            let unreachable = |fault| unreachable(host, port, &fault);
+            let unreachable = |fault| unreachable(host, port, fault);
             let tcp = self.dialer.connect(host, port).await.map_err(unreachable)?;
             let tls =
                 tls::handshake(&self.tls, host, tcp, self.handshake_within).await.map_err(unreachable)?;
             self.dialer.watcher().see(Seen::Secured(tls.get_ref().1.protocol_version()));
-            exchange(tls, form_post(host, port, request)?, self.dialer.watcher()).await
+            exchange(tls, form_post(host, port, target, form)?, self.dialer.watcher()).await
         };
         timeout(within, whole).await.map_err(|_| TokenFault::TimedOut(within))?
     }
 
-    /// Asks managed identity's endpoint, without TLS: `url` cannot leave this machine. Not by the dialer, which may
+    /// Asks managed identity's endpoint for this path and query, with this field, without TLS: `url` cannot leave this machine. Not by the dialer, which may
     /// know a proxy: what is asked here is never somebody else's to see.
     ///
     /// # Errors
     /// As for [`Http::post`].
-    pub async fn get_local(&self, url: &LocalUrl, request: &LocalRequest) -> Result<Answer, TokenFault> {
+    pub async fn get_local(
+        &self,
+        url: &LocalUrl,
+        target: &str,
+        header: &(&'static str, Secret<String>),
+    ) -> Result<Answer, TokenFault> {
         let within = self.whole_within;
         let whole = async {
-            exchange(connect_local(url).await?, local_get(url, request)?, self.dialer.watcher()).await
+            exchange(connect_local(url).await?, local_get(url, target, header)?, self.dialer.watcher()).await
         };
         timeout(within, whole).await.map_err(|_| TokenFault::TimedOut(within))?
     }
@@ -95,41 +117,33 @@ async fn connect_local(url: &LocalUrl) -> Result<TcpStream, TokenFault> {
     )))
 }
 
-fn unreachable(host: &str, port: u16, fault: &Fault) -> TokenFault {
-    let doing = match fault.stage() {
-        Stage::Resolve => "resolving the name",
-        Stage::Tls => "the TLS handshake",
-        _ => "connecting",
-    };
-    let why = match fault.cause() {
-        Cause::TimedOut(within) => format!("no answer within {} s", within.as_secs_f32()),
-        Cause::Closed => "the connection was closed".to_string(),
-        Cause::Proxy { words, is_set_up } => {
-            return TokenFault::Proxy { words: words.clone(), is_set_up: *is_set_up };
-        }
-        Cause::Io(words) | Cause::Tls(words) => words.clone(),
-        other => format!("{other:?}"),
-    };
-    TokenFault::Unreachable(format!("the token service at {host}:{port}: {doing}: {why}"))
+fn unreachable(host: &str, port: u16, fault: Fault) -> TokenFault {
+    match fault.cause() {
+        Cause::Proxy(fault) => TokenFault::Proxy(fault.clone()),
+        _ => TokenFault::NotReached { host: host.to_string(), port, fault: Box::new(fault) },
+    }
 }
 
 type Request = hyper::Request<Full<Bytes>>;
 
-fn form_post(host: &str, port: u16, request: &TokenRequest) -> Result<Request, TokenFault> {
+fn form_post(host: &str, port: u16, target: &str, form: &Secret<String>) -> Result<Request, TokenFault> {
     let authority = if port == HTTPS { host.to_string() } else { format!("{host}:{port}") };
-    hyper::Request::post(&request.path)
+    hyper::Request::post(target)
         .header(HOST, authority)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .header(ACCEPT, "application/json")
         .header(USER_AGENT, AGENT)
         .header(CONNECTION, "close")
-        .body(Full::new(Bytes::from(request.body.expose().clone())))
+        .body(Full::new(Bytes::from(form.expose().clone())))
         .map_err(|error| TokenFault::Unreachable(format!("{host} makes no HTTP request: {error}")))
 }
 
-fn local_get(url: &LocalUrl, request: &LocalRequest) -> Result<Request, TokenFault> {
-    let (name, value) = &request.header;
-    hyper::Request::get(&request.target)
+fn local_get(
+    url: &LocalUrl,
+    target: &str,
+    (name, value): &(&'static str, Secret<String>),
+) -> Result<Request, TokenFault> {
+    hyper::Request::get(target)
         .header(HOST, url.authority())
         .header(*name, value.expose())
         .header(ACCEPT, "application/json")

@@ -1,13 +1,14 @@
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
-use crate::identity::grant;
 use crate::secret::Secret;
 
 const CANARY: &str = "canary-5up3r-s3cret";
 
-fn request() -> TokenRequest {
-    grant::client_secret("contoso.com", "id", &Secret::new(CANARY.to_string()), "scope")
+const TARGET: &str = "/contoso.com/oauth2/v2.0/token";
+
+fn form() -> Secret<String> {
+    Secret::new(format!("grant_type=client_credentials&client_id=id&client_secret={CANARY}&scope=scope"))
 }
 
 /// What the server saw, up to the end of the form.
@@ -29,9 +30,8 @@ async fn against(answer: &str) -> (Result<Answer, TokenFault>, String) {
         drop(server);
         seen
     };
-    let request = request();
-    let nobody = Watcher::default();
-    tokio::join!(exchange(io, form_post("login.test", 443, &request).unwrap(), &nobody), served)
+    let (request, nobody) = (form_post("login.test", 443, TARGET, &form()).unwrap(), Watcher::default());
+    tokio::join!(exchange(io, request, &nobody), served)
 }
 
 async fn garbage(answer: &str) -> String {
@@ -73,10 +73,7 @@ async fn chunked_and_unframed_bodies_are_read() {
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
     let answer = "HTTP/1.1 302 Found\r\nlocation: https://evil.test/\r\ncontent-length: 0\r\n\r\n";
-    let answer = against(answer).await.0.unwrap();
-    assert!(
-        matches!(request().interpret(&answer), Err(TokenFault::Garbage(words)) if words.contains("redirect"))
-    );
+    assert_eq!(against(answer).await.0.unwrap().status, 302);
 }
 
 #[tokio::test]
@@ -121,7 +118,7 @@ async fn a_silent_server_ends_at_the_deadline_of_the_whole() {
     let within = Duration::from_millis(50);
     let deadlines = Deadlines { token: within, ..Deadlines::default() };
     let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
-    let fault = http.post("127.0.0.1", port, &request()).await.err();
+    let fault = http.post("127.0.0.1", port, TARGET, &form()).await.err();
     assert_eq!(fault, Some(TokenFault::TimedOut(within)));
 }
 
@@ -131,22 +128,20 @@ async fn what_happens_before_the_request_is_said_in_a_sentence() {
     let port = listener.local_addr().unwrap().port();
     let deadlines = Deadlines::default();
     let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
-    let request = request();
+    let form = form();
     let served = async {
         let (mut peer, _) = listener.accept().await.unwrap();
         peer.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
         peer
     };
-    let (answer, peer) = tokio::join!(http.post("127.0.0.1", port, &request), served);
-    let Some(TokenFault::Unreachable(words)) = answer.err() else { panic!() };
+    let (answer, peer) = tokio::join!(http.post("127.0.0.1", port, TARGET, &form), served);
+    let words = answer.err().unwrap().to_string();
     let start = format!(
-        "the token service at 127.0.0.1:{port}: the TLS handshake: 127.0.0.1 did not answer with TLS"
+        "the token service was not reached: the token service at 127.0.0.1:{port}: the TLS handshake: 127.0.0.1 did not answer with TLS"
     );
     assert!(words.starts_with(&start), "{words}");
     drop((peer, listener));
-    let Some(TokenFault::Unreachable(words)) = http.post("127.0.0.1", port, &request).await.err() else {
-        panic!()
-    };
+    let words = http.post("127.0.0.1", port, TARGET, &form).await.err().unwrap().to_string();
     assert!(words.contains("connecting: 127.0.0.1:") && words.contains("refused"), "{words}");
 }
 
@@ -183,10 +178,12 @@ async fn a_whole_exchange_over_tls_on_loopback() {
         tls.flush().await.unwrap();
         (String::from_utf8(seen).unwrap(), tls)
     };
-    let request = request();
-    let (answer, (seen, _tls)) = tokio::join!(http.post("localhost", port, &request), served);
+    let form = form();
+    let (answer, (seen, _tls)) = tokio::join!(http.post("localhost", port, TARGET, &form), served);
     assert!(seen.contains(&format!("host: localhost:{port}\r\n")), "{seen}");
-    assert_eq!(request.interpret(&answer.unwrap()).unwrap().access_token.expose(), "eyJ0");
+    let answer = answer.unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.ends_with(br#""access_token":"eyJ0"}"#));
 }
 
 #[tokio::test]
@@ -207,8 +204,9 @@ async fn managed_identity_is_a_plain_get_with_its_header() {
             .unwrap();
         (String::from_utf8(seen).unwrap(), tcp)
     };
-    let request = grant::imds("https://r/", None);
-    let (answer, (seen, _tcp)) = tokio::join!(http.get_local(&url, &request), served);
+    let header = ("Metadata", Secret::new("true".to_string()));
+    let target = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fr%2F";
+    let (answer, (seen, _tcp)) = tokio::join!(http.get_local(&url, target, &header), served);
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(
         seen,
@@ -218,6 +216,5 @@ async fn managed_identity_is_a_plain_get_with_its_header() {
              connection: close\r\n\r\n"
         )
     );
-    let fault = request.interpret(&answer.unwrap(), std::time::SystemTime::now()).unwrap_err();
-    assert!(matches!(&fault, TokenFault::Garbage(words) if words.contains("redirect")), "{fault:?}");
+    assert_eq!(answer.unwrap().status, 302);
 }

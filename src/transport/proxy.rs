@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_socks::tcp::Socks5Stream;
 
-use crate::outcome::{Cause, Fault, Stage};
+use crate::outcome::{Cause, Fault, ProxyFault, ProxyReason, Stage};
 use crate::secret::Secret;
 use crate::wire::{BoxedWire, HyperIo};
 
@@ -98,33 +98,24 @@ impl EgressProxy {
             let login = STANDARD.encode(format!("{}:{}", username.expose(), password.expose()));
             request = request.header(PROXY_AUTHORIZATION, format!("Basic {login}"));
         }
-        let request = request.body(Empty::<Bytes>::new()).map_err(|error| self.failed(false, error))?;
+        let request = request.body(Empty::<Bytes>::new()).map_err(|error| self.broken(error))?;
         let (mut sender, connection) =
-            http1::handshake(HyperIo(socket)).await.map_err(|error| self.failed(false, error))?;
+            http1::handshake(HyperIo(socket)).await.map_err(|error| self.broken(error))?;
         let connection = connection.with_upgrades();
         let upgraded = async {
-            let response = sender.send_request(request).await.map_err(|error| self.failed(false, error))?;
+            let response = sender.send_request(request).await.map_err(|error| self.broken(error))?;
             match response.status() {
                 status if status.is_success() => {
-                    hyper::upgrade::on(response).await.map_err(|error| self.failed(false, error))
+                    hyper::upgrade::on(response).await.map_err(|error| self.broken(error))
                 }
                 // tinyproxy says 407 where a login is missing and 401 where it is wrong.
                 status @ (StatusCode::PROXY_AUTHENTICATION_REQUIRED | StatusCode::UNAUTHORIZED) => {
-                    let code = status.as_u16();
-                    Err(self.failed(
-                        true,
-                        format_args!(
-                            "{code}: it wants a user name and a password, or others than MAILSHIM_EGRESS_PROXY has"
-                        ),
-                    ))
+                    Err(self.failed(ProxyReason::LoginWanted(status.as_u16())))
                 }
-                status @ (StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED) => Err(self.failed(
-                    true,
-                    format_args!("{}: it does not allow CONNECT to {authority}", status.as_u16()),
-                )),
-                status => {
-                    Err(self.failed(false, format_args!("{}: it did not reach {authority}", status.as_u16())))
+                status @ (StatusCode::FORBIDDEN | StatusCode::METHOD_NOT_ALLOWED) => {
+                    Err(self.failed(ProxyReason::NotAllowed(status.as_u16(), authority)))
                 }
+                status => Err(self.failed(ProxyReason::Status(status.as_u16(), authority))),
             }
         };
         // The connection moves the octets until it has handed itself over.
@@ -138,7 +129,7 @@ impl EgressProxy {
         };
         let parts = upgraded
             .downcast::<HyperIo<TcpStream>>()
-            .map_err(|_| self.failed(false, "the tunnel is not what was opened"))?;
+            .map_err(|_| self.broken("the tunnel is not what was opened"))?;
         // The server's banner may come in one segment with the proxy's 200: dropped, it would be waited for in vain.
         Ok(Box::new(Prefixed { prefix: parts.read_buf, io: parts.io.0 }))
     }
@@ -156,22 +147,27 @@ impl EgressProxy {
             None => Socks5Stream::connect_with_socket(socket, (host, port)).await,
         };
         let stream = stream.map_err(|error| {
-            let is_set_up = matches!(
+            let is_refusal = matches!(
                 error,
                 AuthorizationRequired
                     | PasswordAuthFailure(_)
                     | NoAcceptableAuthMethods
                     | ConnectionNotAllowedByRuleset
             );
-            self.failed(is_set_up, format_args!("{error} (asked for {host}:{port})"))
+            let (words, destination) = (error.to_string(), format!("{host}:{port}"));
+            self.failed(ProxyReason::Socks { words, destination, is_refusal })
         })?;
         Ok(Box::new(stream.into_inner()))
     }
 
     /// The fault, without the proxy's password.
-    pub(super) fn failed(&self, is_set_up: bool, words: impl std::fmt::Display) -> Fault {
-        let words = format!("the egress proxy {}:{}: {words}", self.host, self.port);
-        Fault::new(Stage::Connect, Cause::Proxy { words, is_set_up })
+    pub(super) fn failed(&self, reason: ProxyReason) -> Fault {
+        let proxy = format!("{}:{}", self.host, self.port);
+        Fault::new(Stage::Connect, Cause::Proxy(ProxyFault { proxy, reason }))
+    }
+
+    fn broken(&self, words: impl std::fmt::Display) -> Fault {
+        self.failed(ProxyReason::Broken(words.to_string()))
     }
 }
 
@@ -285,10 +281,11 @@ mod tests {
             let (_, tunnel) = connect_with(answer, usize::MAX).await;
             let fault = tunnel.err().unwrap_or_else(|| panic!("{answer}"));
             assert_eq!(fault.stage(), Stage::Connect);
-            let Cause::Proxy { words: said, is_set_up: is } = fault.cause() else { panic!("{answer}") };
+            let Cause::Proxy(proxy) = fault.cause() else { panic!("{answer}") };
+            let said = fault.to_string();
             assert!(said.contains(words) && said.contains("127.0.0.1:"), "{said}");
             assert!(!said.contains("p w") && !said.contains("dXNlcjpwIHc="), "{said}");
-            assert_eq!(*is, is_set_up, "{said}");
+            assert_eq!(proxy.is_set_up(), is_set_up, "{said}");
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::outcome::{Cause, Fault, Stage};
+use crate::outcome::{Alert, Cause, Fault, Stage, TlsFault, TlsReason};
 use crate::transport::watch::{ShowingVerifier, Watcher};
 
 /// Servers whose sessions are kept for resumption: the upstream and the token service.
@@ -138,7 +138,7 @@ fn in_words(error: &rustls::pki_types::pem::Error) -> String {
 /// The handshake with `host` (a name, or an address without brackets) over a connection that is there already.
 ///
 /// # Errors
-/// A fault of stage `Tls`: `TimedOut`, `Closed`, `Io`, or `Tls` with a sentence for the operator.
+/// A fault of stage `Tls`: `TimedOut`, `Closed`, `Io`, or `Tls` with its reason.
 pub async fn handshake<IO>(
     config: &Arc<ClientConfig>,
     host: &str,
@@ -150,60 +150,78 @@ where
 {
     let fault = |cause| Fault::new(Stage::Tls, cause);
     let host = host.trim_end_matches('.');
-    let name = ServerName::try_from(host.to_string())
-        .map_err(|_| fault(Cause::Tls(format!("{host:?} is not a name that a certificate can hold"))))?;
+    let name = ServerName::try_from(host.to_string()).map_err(|_| fault(failed(host, TlsReason::NoName)))?;
     timeout(within, TlsConnector::from(Arc::clone(config)).connect(name, io))
         .await
         .map_err(|_| fault(Cause::TimedOut(within)))?
         .map_err(|error| fault(cause(host, &error)))
 }
 
+fn failed(host: &str, reason: TlsReason) -> Cause {
+    Cause::Tls(TlsFault::Handshake { host: host.to_string(), reason })
+}
+
 fn cause(host: &str, error: &io::Error) -> Cause {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
-        Some(error) => Cause::Tls(explain(host, error)),
+        Some(error) => failed(host, reason(error)),
         None if error.kind() == io::ErrorKind::UnexpectedEof => Cause::Closed,
         None => Cause::Io(error.to_string()),
     }
 }
 
-/// rustls' reason as a sentence that says what to look at.
-fn explain(host: &str, error: &Error) -> String {
+/// rustls' reason, as the words about it are chosen by.
+fn reason(error: &Error) -> TlsReason {
     match error {
-        Error::InvalidCertificate(error) => explain_certificate(host, error),
-        Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13)
-        | Error::PeerIncompatible(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig)
-        | Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-            format!("{host} does not speak TLS 1.2 or 1.3, and nothing older is accepted")
-        }
-        Error::InvalidMessage(_) => format!(
-            "{host} did not answer with TLS ({error}): is the port right, or does something in between answer?"
-        ),
-        Error::AlertReceived(alert) => format!("{host} refused the handshake with the TLS alert {alert:?}"),
-        other => format!("the handshake with {host} failed: {other}"),
+        Error::InvalidCertificate(error) => of_certificate(error),
+        Error::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13
+            | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        )
+        | Error::AlertReceived(AlertDescription::ProtocolVersion) => TlsReason::TooOld,
+        Error::InvalidMessage(_) => TlsReason::NotTls(error.to_string()),
+        Error::AlertReceived(description) => TlsReason::Alert(alert(*description)),
+        other => TlsReason::Other(other.to_string()),
     }
 }
 
-fn explain_certificate(host: &str, error: &CertificateError) -> String {
+/// An alert, with what it is about.
+pub fn alert(description: AlertDescription) -> Alert {
+    use AlertDescription::{
+        BadCertificate, BadCertificateHashValue, BadCertificateStatusResponse, CertificateExpired,
+        CertificateRequired, CertificateRevoked, CertificateUnknown, CertificateUnobtainable, UnknownCA,
+        UnsupportedCertificate,
+    };
+    let is_about_our_certificate = matches!(
+        description,
+        BadCertificate
+            | BadCertificateHashValue
+            | BadCertificateStatusResponse
+            | CertificateExpired
+            | CertificateRequired
+            | CertificateRevoked
+            | CertificateUnknown
+            | CertificateUnobtainable
+            | UnknownCA
+            | UnsupportedCertificate
+    );
+    Alert { name: format!("{description:?}"), is_about_our_certificate }
+}
+
+fn of_certificate(error: &CertificateError) -> TlsReason {
     match error {
-        CertificateError::UnknownIssuer => format!(
-            "the certificate shown for {host} is signed by an authority that is not trusted here; where a firewall or \
-             proxy inspects TLS, put its root certificate into a file and name that in MAILSHIM_CA_FILE"
-        ),
-        CertificateError::NotValidForNameContext { presented, .. } => format!(
-            "the certificate shown for {host} is for other names ({}{})",
-            presented.iter().take(MAX_NAMES).map(|name| printable(name)).collect::<Vec<_>>().join(", "),
-            if presented.len() > MAX_NAMES { ", …" } else { "" }
-        ),
-        CertificateError::NotValidForName => format!("the certificate shown for {host} is for another name"),
-        CertificateError::ExpiredContext { time, not_after } => format!(
-            "the certificate shown for {host} expired {} ago, by this machine's clock: is the clock right?",
-            between(*not_after, *time)
-        ),
-        CertificateError::NotValidYetContext { time, not_before } => format!(
-            "the certificate shown for {host} is valid only in {}, by this machine's clock: is the clock right?",
-            between(*time, *not_before)
-        ),
-        other => format!("the certificate shown for {host} is not acceptable: {other}"),
+        CertificateError::UnknownIssuer => TlsReason::UnknownIssuer,
+        CertificateError::NotValidForNameContext { presented, .. } => TlsReason::WrongName {
+            names: presented.iter().take(MAX_NAMES).map(|name| printable(name)).collect(),
+            and_more: presented.len() > MAX_NAMES,
+        },
+        CertificateError::NotValidForName => TlsReason::WrongName { names: Vec::new(), and_more: false },
+        CertificateError::ExpiredContext { time, not_after } => {
+            TlsReason::Expired { ago: between(*not_after, *time) }
+        }
+        CertificateError::NotValidYetContext { time, not_before } => {
+            TlsReason::NotYetValid { wait: between(*time, *not_before) }
+        }
+        other => TlsReason::Certificate(other.to_string()),
     }
 }
 
@@ -213,13 +231,8 @@ fn printable(name: &str) -> String {
     name.chars().filter(char::is_ascii_graphic).take(100).collect()
 }
 
-fn between(earlier: UnixTime, later: UnixTime) -> String {
-    let seconds = later.as_secs().saturating_sub(earlier.as_secs());
-    match seconds {
-        0..7200 => format!("{seconds} seconds"),
-        7200..172_800 => format!("{} hours", seconds / 3600),
-        _ => format!("{} days", seconds / 86_400),
-    }
+const fn between(earlier: UnixTime, later: UnixTime) -> Duration {
+    Duration::from_secs(later.as_secs().saturating_sub(earlier.as_secs()))
 }
 
 #[cfg(test)]

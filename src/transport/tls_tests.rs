@@ -64,8 +64,9 @@ async fn with_server(shown: &CertifiedKey<KeyPair>, trusted: bool) -> Result<(),
 async fn refusal(shown: &CertifiedKey<KeyPair>, trusted: bool) -> String {
     let fault = with_server(shown, trusted).await.unwrap_err();
     assert_eq!((fault.stage(), fault.recipient()), (Stage::Tls, None));
-    let Cause::Tls(words) = fault.cause().clone() else { panic!("{fault:?}") };
-    words
+    let Cause::Tls(tls) = fault.cause() else { panic!("{fault:?}") };
+    assert_eq!(fault.tls(), Some(tls));
+    fault.to_string().strip_prefix("TLS failed: ").unwrap().to_string()
 }
 
 /// A handshake with a peer that writes this and closes.
@@ -110,10 +111,18 @@ async fn validity_says_how_long_ago_and_points_at_the_clock() {
 #[tokio::test]
 async fn an_old_server_is_told_from_one_that_does_not_speak_tls() {
     // The alert protocol_version (RFC 8446 section 6.2), in TLS 1.0's record.
-    let Cause::Tls(words) = with_bytes(&[21, 3, 1, 0, 2, 2, 70]).await else { panic!() };
-    assert_eq!(words, "smtp.test does not speak TLS 1.2 or 1.3, and nothing older is accepted");
-    let Cause::Tls(words) = with_bytes(b"454 4.7.0 Cannot accept TLS\r\n").await else { panic!() };
+    let Cause::Tls(tls) = with_bytes(&[21, 3, 1, 0, 2, 2, 70]).await else { panic!() };
+    assert_eq!(tls.to_string(), "smtp.test does not speak TLS 1.2 or 1.3, and nothing older is accepted");
+    let Cause::Tls(tls) = with_bytes(b"454 4.7.0 Cannot accept TLS\r\n").await else { panic!() };
+    let words = tls.to_string();
     assert!(words.starts_with("smtp.test did not answer with TLS ("), "{words}");
+    // What a server says of a certificate of ours, unknown_ca, is told from what it says of itself, handshake_failure.
+    for (code, name, is_about_our_certificate) in [(48, "UnknownCA", true), (40, "HandshakeFailure", false)] {
+        let cause = with_bytes(&[21, 3, 3, 0, 2, 2, code]).await;
+        let alert = Alert { name: name.to_string(), is_about_our_certificate };
+        let reason = TlsReason::Alert(alert);
+        assert_eq!(cause, Cause::Tls(TlsFault::Handshake { host: "smtp.test".to_string(), reason }));
+    }
 }
 
 #[tokio::test(start_paused = true)]

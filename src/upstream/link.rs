@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::line::Line;
 use crate::deadlines::Deadlines;
-use crate::outcome::{Cause, Fault, Stage};
+use crate::outcome::{Cause, Fault, Stage, TlsFault};
 use crate::smtp::reply::{Reply, ReplyReader};
 use crate::telemetry;
 use crate::transport::tls;
@@ -243,7 +243,7 @@ fn broken(error: &std::io::Error) -> Cause {
         BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Cause::Closed,
         // TLS 1.3: what the server says of our certificate comes after the handshake.
         _ => match error.get_ref().and_then(|error| error.downcast_ref()) {
-            Some(rustls::Error::AlertReceived(_)) => Cause::Tls(error.to_string()),
+            Some(rustls::Error::AlertReceived(alert)) => Cause::Tls(TlsFault::Alert(tls::alert(*alert))),
             _ => Cause::Io(error.to_string()),
         },
     }

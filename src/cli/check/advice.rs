@@ -7,7 +7,9 @@ use super::notes::{Certificate, Noted};
 use super::token::Claims;
 use crate::config::Config;
 use crate::identity::sign_in::SignIn;
-use crate::outcome::{Cause, Class, Context, Fault, Stage, TokenFault, judge};
+use crate::outcome::{
+    Cause, Class, Context, Fault, ProxyReason, Stage, TlsFault, TlsReason, TokenFault, WithoutAdvice, judge,
+};
 use crate::smtp::reply::Reply;
 use crate::transport::tls;
 use crate::upstream::connection::Connector;
@@ -28,22 +30,21 @@ pub(super) struct Known<'a> {
 
 /// Cause and fix.
 pub(super) fn advise(fault: &Fault, known: &Known<'_>) -> (String, Option<String>) {
-    let said = fault.to_string();
-    // What that sentence goes on to advise is advised below, with the name of the authority.
-    let said = said.split("; where a firewall").next().unwrap_or_default();
+    // What the log's sentence goes on to advise is advised below, with the name of the authority.
+    let said = WithoutAdvice(fault).to_string();
     let (why, fix) = match fault.stage() {
         Stage::Resolve => resolve(known),
         Stage::Connect => connect(fault, known),
         Stage::Greeting => greeting(fault, known),
         Stage::StartTls => start_tls(fault, known),
-        Stage::Tls => tls_failed(said, &known.upstream, known.config),
-        Stage::Token => token(fault, said, known),
+        Stage::Tls => tls_failed(fault, &known.upstream, known.config),
+        Stage::Token => token(fault, known),
         Stage::Auth => auth(fault, known),
         _ => (None, None),
     };
     let cause = match why {
         Some(why) => format!("{said}: {why}"),
-        None => said.to_string(),
+        None => said,
     };
     let mailbox = known.config.identity.mailbox.to_string();
     let context = Context { from_is_ours: true, mailbox: &mailbox, spool: false };
@@ -96,10 +97,10 @@ const fn is_usual(port: u16) -> bool {
 }
 
 fn connect(fault: &Fault, known: &Known<'_>) -> Refined {
-    if let Cause::Proxy { words, .. } = fault.cause() {
-        return match words.contains("it is not reached") {
-            true => fix("Correct host and port in MAILSHIM_EGRESS_PROXY."),
-            false => nothing(),
+    if let Cause::Proxy(proxy) = fault.cause() {
+        return match proxy.reason {
+            ProxyReason::NotReached(_) => fix("Correct host and port in MAILSHIM_EGRESS_PROXY."),
+            _ => nothing(),
         };
     }
     let upstream = &known.config.upstream;
@@ -179,11 +180,10 @@ fn start_tls(fault: &Fault, known: &Known<'_>) -> Refined {
     nothing()
 }
 
-/// What failed is known by its words: [`tls`] has one sentence for each.
-fn tls_failed(said: &str, noted: &Noted, config: &Config) -> Refined {
-    let clock = noted.clock_is_wrong();
-    if said.contains("by this machine's clock") {
-        return match clock {
+fn tls_failed(fault: &Fault, noted: &Noted, config: &Config) -> Refined {
+    let Some(TlsFault::Handshake { reason, .. }) = fault.tls() else { return nothing() };
+    match reason {
+        TlsReason::Expired { .. } | TlsReason::NotYetValid { .. } => match noted.clock_is_wrong() {
             Some(clock) => both(clock, "Set this machine's clock right (NTP)."),
             None if noted.clocks.is_some() => fix(
                 "This machine's clock agrees with the server's, so the certificate itself is out of its time: somebody else \
@@ -193,51 +193,47 @@ fn tls_failed(said: &str, noted: &Noted, config: &Config) -> Refined {
                 "Compare this machine's clock with the true time; if it is right, somebody shows an outdated certificate: \
                  let the firewall pass this connection without TLS inspection.",
             ),
-        };
-    }
-    if said.contains("for other names") || said.contains("for another name") {
-        return if config.upstream.host.parse::<std::net::IpAddr>().is_ok() {
+        },
+        TlsReason::WrongName { .. } if config.upstream.host.parse::<std::net::IpAddr>().is_ok() => {
             fix(format!(
                 "Set MAILSHIM_UPSTREAM to a name, {}: Office 365's certificate names no addresses.",
                 config.cloud.upstream
             ))
-        } else {
-            fix(
-                "Correct the name in MAILSHIM_UPSTREAM; where it is right, DNS or a proxy leads to another server: look at \
-                 the addresses above.",
-            )
-        };
-    }
-    if said.contains("did not answer with TLS") {
-        return fix(
+        }
+        TlsReason::WrongName { .. } => fix(
+            "Correct the name in MAILSHIM_UPSTREAM; where it is right, DNS or a proxy leads to another server: look at \
+             the addresses above.",
+        ),
+        TlsReason::NotTls(_) => fix(
             "Let the firewall pass port 587 without SMTP or TLS inspection: it takes STARTTLS for a command like any other.",
-        );
+        ),
+        TlsReason::UnknownIssuer => unknown_issuer(noted, config),
+        _ => nothing(),
     }
-    if said.contains("not trusted here")
-        && let Some(Certificate { subject, issuer, .. }) = noted.chain.last()
-    {
-        let who = if subject == issuer {
-            format!("it is signed by itself ({subject})")
-        } else {
-            format!("its chain ends at {issuer}")
-        };
-        let file = if config.ca_file.is_some() {
-            "add that root certificate (PEM) to the file of MAILSHIM_CA_FILE, which does not hold it"
-        } else {
-            "put that root certificate (PEM) into a file and name it in MAILSHIM_CA_FILE"
-        };
-        return both(
-            who,
-            format!(
-                "If that is a firewall or proxy of yours which inspects TLS, {file}, or exempt this host from inspection; if \
-                 nobody knows it, somebody else answers in Office 365's place."
-            ),
-        );
-    }
-    nothing()
 }
 
-fn token(fault: &Fault, said: &str, known: &Known<'_>) -> Refined {
+fn unknown_issuer(noted: &Noted, config: &Config) -> Refined {
+    let Some(Certificate { subject, issuer, .. }) = noted.chain.last() else { return nothing() };
+    let who = if subject == issuer {
+        format!("it is signed by itself ({subject})")
+    } else {
+        format!("its chain ends at {issuer}")
+    };
+    let file = if config.ca_file.is_some() {
+        "add that root certificate (PEM) to the file of MAILSHIM_CA_FILE, which does not hold it"
+    } else {
+        "put that root certificate (PEM) into a file and name it in MAILSHIM_CA_FILE"
+    };
+    both(
+        who,
+        format!(
+            "If that is a firewall or proxy of yours which inspects TLS, {file}, or exempt this host from inspection; if \
+             nobody knows it, somebody else answers in Office 365's place."
+        ),
+    )
+}
+
+fn token(fault: &Fault, known: &Known<'_>) -> Refined {
     let Cause::Token(cause) = fault.cause() else { return nothing() };
     match cause {
         TokenFault::Refused { codes, .. } => match known.token.clock_is_wrong() {
@@ -245,8 +241,8 @@ fn token(fault: &Fault, said: &str, known: &Known<'_>) -> Refined {
             Some(clock) if codes.contains(&700_024) => both(clock, "Set this machine's clock right (NTP)."),
             _ => nothing(),
         },
-        TokenFault::Unreachable(_) | TokenFault::TimedOut(_) => {
-            let refined = tls_failed(said, &known.token, known.config);
+        TokenFault::NotReached { .. } | TokenFault::Unreachable(_) | TokenFault::TimedOut(_) => {
+            let refined = tls_failed(fault, &known.token, known.config);
             match known.other_proxy {
                 Some(variable) if refined.1.is_none() && known.config.egress_proxy.is_none() => fix(format!(
                     "{variable} is set, but mailshim does not use it: set MAILSHIM_EGRESS_PROXY, or open outbound HTTPS to \
@@ -255,7 +251,7 @@ fn token(fault: &Fault, said: &str, known: &Known<'_>) -> Refined {
                 _ => refined,
             }
         }
-        TokenFault::Status { .. } | TokenFault::Proxy { .. } | TokenFault::Garbage(_) => nothing(),
+        TokenFault::Status { .. } | TokenFault::Proxy(_) | TokenFault::Garbage(_) => nothing(),
     }
 }
 
@@ -305,7 +301,10 @@ pub(super) async fn answers_tls(connector: &Connector, within: Duration) -> bool
         Ok(_) => true,
         // A certificate was shown, or an alert sent: it is TLS in any case.
         Err(fault) => {
-            matches!(fault.cause(), Cause::Tls(words) if !words.contains("did not answer with TLS"))
+            use TlsReason::{NoName, NotTls};
+            let is_none =
+                |tls: &TlsFault| matches!(tls, TlsFault::Handshake { reason: NoName | NotTls(_), .. });
+            fault.tls().is_some_and(|tls| !is_none(tls))
         }
     }
 }
@@ -389,11 +388,13 @@ mod tests {
     #[test]
     fn a_wrong_clock_is_told_where_a_certificate_is_out_of_its_time() {
         let config = config("smtp.office365.com:587");
-        let said = "TLS failed: the certificate shown for x is valid only in 3 days, by this machine's clock: is the clock right?";
+        let reason = TlsReason::NotYetValid { wait: Duration::from_secs(259_200) };
+        let tls = TlsFault::Handshake { host: "x".into(), reason };
+        let fault = Fault::new(Stage::Tls, Cause::Tls(tls));
         let fix = |behind| {
             let now = SystemTime::now();
             let noted = Noted { clocks: Some((now + Duration::from_secs(behind), now)), ..Noted::default() };
-            tls_failed(said, &noted, &config)
+            tls_failed(&fault, &noted, &config)
         };
         let (why, what) = fix(259_200);
         assert_eq!(why.as_deref(), Some("this machine's clock is 4320 minutes behind the server's"));

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Answer, Token, TokenRequest, neutralised, path, seconds};
+use super::{Token, TokenRequest, neutralised, path, seconds};
 use crate::outcome::TokenFault;
 use crate::secret::Secret;
+use crate::transport::http::Answer;
 
 /// RFC 8628 section 3.2: where the server does not say how often to ask.
 const INTERVAL: Duration = Duration::from_secs(5);

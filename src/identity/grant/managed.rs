@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use form_urlencoded::Serializer;
 use serde_json::Value;
 
-use super::{Answer, Sent, Token, seconds, token};
+use super::{Sent, Token, seconds, token};
 use crate::outcome::TokenFault;
 use crate::secret::Secret;
+use crate::transport::http::Answer;
 
 /// What is sent to the local endpoint.
 #[derive(Clone, Debug)]

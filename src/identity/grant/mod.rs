@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::outcome::TokenFault;
 use crate::secret::Secret;
+use crate::transport::http::Answer;
 
 pub use assertion::{Assertion, client_assertion, signed_assertion};
 pub use device::{DeviceCode, Polled, device_code, device_token};
@@ -53,17 +54,6 @@ pub struct TokenRequest {
 /// The secret values of a request, in every form in which an answer could echo them: none may come into a log.
 #[derive(Clone, Debug)]
 struct Sent(Vec<Secret<String>>);
-
-/// What came back, as far as it matters.
-#[derive(Clone)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// The Retry-After field, as sent.
-    pub retry_after: Option<String>,
-    /// The body; it may hold a token, so this type has no `Debug`.
-    pub body: Vec<u8>,
-}
 
 /// A token that was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
