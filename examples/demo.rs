@@ -3,20 +3,17 @@
 //! It starts the simulator, and mailshim as a process of its own that is configured by its environment alone, as a
 //! user would. It prints both dialogues and what arrived, and exits 0 only if the mail arrived intact.
 
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::process::{Command, ExitCode};
 
 use office365::{Office365, Settings, Side, Taken};
+use support::client::{Client, Reply};
+use support::mails::stuffed;
+use support::program::{Program, variables};
 
 /// Set in the environment of the child: `cargo run --example` does not build the mailshim program, so the example
 /// starts itself again and is mailshim then.
 const BE_MAILSHIM: &str = "DEMO_BE_MAILSHIM";
-
-/// No step of the demo takes longer, or it has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 const FROM: &str = "app@contoso.com";
 const TO: [&str; 2] = ["ann@fabrikam.com", "bob@fabrikam.com"];
@@ -63,19 +60,17 @@ fn demo() -> Result<(), String> {
     title("A simulated Office 365 runs in this process");
     println!("  SMTP submission on {}, token service on {}", office365.upstream(), office365.authority());
 
-    let mut shim = Shim::start(&office365)?;
-    title(&format!(
-        "mailshim runs as a process of its own (pid {}), told by its environment",
-        shim.child.id()
-    ));
-    for (name, value) in &shim.environment {
-        println!("  {name}={}", if name.contains("SECRET") { "[taken out]" } else { value });
+    let example = std::env::current_exe().map_err(|error| format!("where is this example? {error}"))?;
+    let be_mailshim = [(BE_MAILSHIM, "1")];
+    let mut shim = Program::start_by(Command::new(example), &office365, &be_mailshim);
+    title(&format!("mailshim runs as a process of its own (pid {}), told by its environment", shim.pid()));
+    for (name, value) in variables(&office365, &[]) {
+        println!("  {name}={}", if name.contains("SECRET") { "[taken out]" } else { &value });
     }
 
     title(&format!("The app sends a mail to {}, in plain SMTP, without a password", shim.address));
-    let answer =
-        app(shim.address).map_err(|error| format!("the app's connection to mailshim broke: {error}"))?;
-    if !answer.starts_with("250 ") {
+    let answer = app(shim.address);
+    if answer.code != 250 {
         return Err(format!("the app heard {answer:?} instead of 250"));
     }
 
@@ -100,8 +95,13 @@ fn demo() -> Result<(), String> {
     String::from_utf8_lossy(&mail.content).lines().for_each(|line| println!("  | {line}"));
 
     title("mailshim's log of it");
-    println!("  {}", shim.wait_for("\"message\":\"message\"")?);
-    shim.stop()?;
+    println!("  {}", shim.wait_for("\"message\":\"mail "));
+    // As an orchestrator ends it.
+    shim.signal("TERM");
+    let status = shim.wait();
+    if !status.success() {
+        return Err(format!("mailshim ended with {status} on SIGTERM"));
+    }
     intact(mail)?;
     match &office365.violations()[..] {
         [] => Ok(()),
@@ -124,125 +124,31 @@ fn intact(mail: &Taken) -> Result<(), String> {
 }
 
 /// A client as a legacy app has it, nothing of mailshim in it. Returns the answer to the whole mail.
-fn app(address: SocketAddr) -> io::Result<String> {
-    let socket = TcpStream::connect(address)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    let mut app = App { writer: socket.try_clone()?, reader: BufReader::new(socket) };
-    app.reply()?;
-    app.command("EHLO erp")?;
-    app.command(&format!("MAIL FROM:<{FROM}> BODY=8BITMIME"))?;
+fn app(address: SocketAddr) -> Reply {
+    let mut app = Client::dial(address);
+    hear(&mut app);
+    say(&mut app, "EHLO erp");
+    say(&mut app, &format!("MAIL FROM:<{FROM}> BODY=8BITMIME"));
     for to in TO {
-        app.command(&format!("RCPT TO:<{to}>"))?;
+        say(&mut app, &format!("RCPT TO:<{to}>"));
     }
-    app.command("DATA")?;
+    say(&mut app, "DATA");
     println!("  app       ({} octets of mail, then a line with one dot)", MAIL.len());
-    // RFC 5321 section 4.5.2: a dot at a line's beginning is doubled.
-    let mut stuffed: String = MAIL
-        .split_inclusive("\r\n")
-        .map(|line| if line.starts_with('.') { format!(".{line}") } else { line.to_string() })
-        .collect();
-    stuffed.push_str(".\r\n");
-    app.writer.write_all(stuffed.as_bytes())?;
-    let answer = app.reply()?;
-    app.command("QUIT")?;
-    Ok(answer)
+    app.send(stuffed(MAIL.as_bytes()));
+    let answer = hear(&mut app);
+    say(&mut app, "QUIT");
+    answer
 }
 
-struct App {
-    writer: TcpStream,
-    reader: BufReader<TcpStream>,
+/// Sends a line and reads its reply, and shows both.
+fn say(app: &mut Client, line: &str) {
+    println!("  app       {line}");
+    app.send(format!("{line}\r\n"));
+    hear(app);
 }
 
-impl App {
-    fn command(&mut self, line: &str) -> io::Result<String> {
-        println!("  app       {line}");
-        self.writer.write_all(format!("{line}\r\n").as_bytes())?;
-        self.reply()
-    }
-
-    /// Reads one reply, shows it, returns its last line.
-    fn reply(&mut self) -> io::Result<String> {
-        loop {
-            let mut line = String::new();
-            if self.reader.read_line(&mut line)? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let line = line.trim_end();
-            println!("  mailshim  {line}");
-            if line.as_bytes().get(3) != Some(&b'-') {
-                return Ok(line.to_string());
-            }
-        }
-    }
-}
-
-/// mailshim as a process; killed with this value if it has not ended before.
-struct Shim {
-    child: Child,
-    environment: Vec<(String, String)>,
-    log: Receiver<String>,
-    address: SocketAddr,
-}
-
-impl Shim {
-    fn start(office365: &Office365) -> Result<Self, String> {
-        let mut environment = office365.env();
-        for (name, value) in [("MAILSHIM_LISTEN", "127.0.0.1:0"), ("MAILSHIM_LOG_FORMAT", "json")] {
-            environment.push((name.to_string(), value.to_string()));
-        }
-        let example = std::env::current_exe().map_err(|error| format!("where is this example? {error}"))?;
-        let mut child = Command::new(example)
-            .env_clear()
-            .envs(environment.iter().cloned())
-            .env(BE_MAILSHIM, "1")
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("mailshim cannot be started: {error}"))?;
-        let (lines, log) = mpsc::channel();
-        let stderr = BufReader::new(child.stderr.take().ok_or("mailshim has no standard error")?);
-        std::thread::spawn(move || {
-            stderr.lines().map_while(Result::ok).all(|line| lines.send(line).is_ok());
-        });
-        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut shim = Self { child, environment, log, address: unknown };
-        let line = shim.wait_for("\"message\":\"listening\"")?;
-        let event: serde_json::Value =
-            serde_json::from_str(&line).map_err(|error| format!("no JSON in the log: {error}: {line}"))?;
-        let address = event["address"].as_str().and_then(|address| address.parse().ok());
-        shim.address = address.ok_or_else(|| format!("no address in the log: {line}"))?;
-        Ok(shim)
-    }
-
-    /// The next line of the log that contains `part`.
-    fn wait_for(&mut self, part: &str) -> Result<String, String> {
-        let until = Instant::now() + PATIENCE;
-        let mut seen = String::new();
-        while let Ok(line) = self.log.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            if line.contains(part) {
-                return Ok(line);
-            }
-            seen = seen + "\n" + &line;
-        }
-        Err(format!("mailshim's log has no line with {part}; it says:{seen}"))
-    }
-
-    /// Ends it as an orchestrator would, with SIGTERM.
-    fn stop(&mut self) -> Result<(), String> {
-        let pid = self.child.id().to_string();
-        Command::new("sh")
-            .args(["-c", "kill -TERM \"$1\"", "sh", &pid])
-            .status()
-            .map_err(|e| e.to_string())?;
-        self.wait_for("\"message\":\"stopped\"")?;
-        let status = self.child.wait().map_err(|error| error.to_string())?;
-        status.success().then_some(()).ok_or_else(|| format!("mailshim ended with {status} on SIGTERM"))
-    }
-}
-
-impl Drop for Shim {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn hear(app: &mut Client) -> Reply {
+    let reply = app.reply();
+    reply.lines.iter().for_each(|line| println!("  mailshim  {line}"));
+    reply
 }

@@ -40,6 +40,8 @@ pub struct Deadlines {
     pub quit: Duration,
     /// `exec`: from the shim's start to its listening.
     pub shim_start: Duration,
+    /// `exec`: the shim's reading of the configuration that it is handed.
+    pub shim_handover: Duration,
     /// `exec`: what the shim gets beyond its grace before it is killed.
     pub shim_overtime: Duration,
     /// `exec`: the pause before a first restart of the shim.
@@ -71,6 +73,7 @@ impl Default for Deadlines {
             fresh: seconds(10),
             quit: seconds(2),
             shim_start: seconds(30),
+            shim_handover: seconds(2),
             shim_overtime: seconds(5),
             restart_least: Duration::from_millis(200),
             restart_most: seconds(30),

@@ -51,9 +51,31 @@ impl SecretSource {
         match self {
             Self::Value(secret) => Ok(secret.clone()),
             Self::File(path) => read_value_file(path)
-                .map(Secret::new)
+                .and_then(|text| match bare(&text) {
+                    "" => Err("is empty".to_string()),
+                    bare => Ok(Secret::new(bare.to_string())),
+                })
                 .map_err(|problem| format!("the secret file {}: {problem}", path.display())),
         }
+    }
+}
+
+/// A secret without its trailing line ends and its byte order mark: `echo` and editors put them there, and the token
+/// service would take them as part of it.
+pub(crate) fn bare(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text).trim_end_matches(['\r', '\n'])
+}
+
+/// What looks like an accident in a client secret, which Entra makes of printable ASCII: never the value itself.
+pub(crate) fn oddity(secret: &str) -> Option<&'static str> {
+    let is_quoted = |quote| secret.len() > 1 && secret.starts_with(quote) && secret.ends_with(quote);
+    match () {
+        () if is_quoted('"') || is_quoted('\'') => {
+            Some("has a quote at both ends: in a Compose list (- NAME=value) quotes are part of the value")
+        }
+        () if secret.contains(char::is_whitespace) => Some("has a blank in it"),
+        () if !secret.is_ascii() => Some("has a character beyond ASCII in it"),
+        () => None,
     }
 }
 
@@ -111,6 +133,25 @@ pub fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tail_and_a_byte_order_mark_are_no_part_of_a_secret() {
+        for text in ["s3cret", "s3cret\n", "s3cret\r\n\n", "\u{feff}s3cret\r\n", "\u{feff}s3cret"] {
+            assert_eq!(bare(text), "s3cret", "{text:?}");
+        }
+        assert_eq!(bare(" s3\ncret \n"), " s3\ncret ");
+        assert_eq!(bare("\u{feff}\n"), "");
+    }
+
+    #[test]
+    fn what_is_odd_in_a_client_secret() {
+        for (text, part) in
+            [("\"s3cret\"", "quote"), ("'s3cret'", "quote"), ("s3 cret", "blank"), ("s3cr\u{e9}t", "ASCII")]
+        {
+            assert!(oddity(text).unwrap().contains(part), "{text}");
+        }
+        assert_eq!((oddity("8Q~s3.cret_-'x"), oddity("\"")), (None, None));
+    }
 
     #[test]
     fn a_secret_is_never_printed() {

@@ -2,19 +2,14 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use office365::Office365;
+use support::program::Program;
 
-/// The longest a start may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// /proc counts processor time in these (USER_HZ, which is 100 on every Linux there is).
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -103,56 +98,31 @@ impl Memory {
 
 /// The running program. Dropped, it is killed.
 pub struct Shim {
-    child: Child,
-    address: SocketAddr,
+    program: Program,
     started: Duration,
-    troubles: Arc<AtomicU64>,
-}
-
-enum Event {
-    Listening(Instant, SocketAddr),
-    Token,
-    Trouble(String),
 }
 
 impl Shim {
     /// Starts it and waits until it listens and has its first token.
     pub fn start(binary: &Path, office365: &Office365) -> Result<Self, String> {
         let mut command = Command::new(binary);
-        command.arg("run").env_clear().envs(office365.env());
-        command.env("MAILSHIM_LISTEN", "127.0.0.1:0").env("MAILSHIM_LOG_FORMAT", "json");
+        command.arg("run");
         // No pacing, and no port that a second one on this machine would want too.
-        for (name, value) in [("MAILSHIM_MESSAGES_PER_MINUTE", "0"), ("MAILSHIM_HTTP_LISTEN", "127.0.0.1:0")]
-        {
-            if mailshim::config::VARIABLES.iter().any(|variable| variable.name == name) {
-                command.env(name, value);
-            }
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let more = [("MAILSHIM_MESSAGES_PER_MINUTE", "0"), ("MAILSHIM_HTTP_LISTEN", "127.0.0.1:0")];
         let begun = Instant::now();
-        let mut child = command.spawn().map_err(|error| format!("{}: {error}", binary.display()))?;
-        let log = child.stderr.take().ok_or("no pipe to its log")?;
-        let troubles = Arc::new(AtomicU64::new(0));
-        let (tell, told) = mpsc::channel();
-        let count = Arc::clone(&troubles);
-        thread::spawn(move || drain(log, &tell, &count));
-        // Made now, so that the child is killed where the start fails.
-        let unbound = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut shim = Self { child, address: unbound, started: Duration::ZERO, troubles };
-        loop {
-            match told.recv_timeout(PATIENCE) {
-                Ok(Event::Listening(at, address)) => (shim.started, shim.address) = (at - begun, address),
-                Ok(Event::Token) if shim.address != unbound => return Ok(shim),
-                Ok(Event::Token) => {}
-                Ok(Event::Trouble(line)) => return Err(format!("mailshim does not start: {line}")),
-                Err(_) => return Err("mailshim did not start".into()),
-            }
+        let mut program = Program::start_by(command, office365, &more);
+        let started = begun.elapsed();
+        program.wait_for("\"message\":\"a token was obtained\"");
+        let shim = Self { program, started };
+        if shim.troubles() > 0 {
+            return Err(format!("mailshim does not start: {}", shim.program.printed()));
         }
+        Ok(shim)
     }
 
     /// Where it listens.
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.program.address
     }
 
     /// From exec to the log line that says that it listens.
@@ -162,22 +132,27 @@ impl Shim {
 
     /// Its memory.
     pub fn memory(&self) -> Result<Memory, String> {
-        Memory::of(self.child.id())
+        Memory::of(self.pid())
     }
 
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.program.pid()
     }
 
-    /// Log lines of level WARN and ERROR so far.
-    pub fn troubles(&self) -> u64 {
-        self.troubles.load(Ordering::Relaxed)
+    /// Log lines of level WARN and ERROR so far; the first ones are shown.
+    pub fn troubles(&self) -> usize {
+        let log = self.program.printed();
+        let is_trouble =
+            |line: &&str| line.contains("\"level\":\"WARN\"") || line.contains("\"level\":\"ERROR\"");
+        let troubles: Vec<_> = log.lines().filter(is_trouble).collect();
+        troubles.iter().take(5).for_each(|line| eprintln!("mailshim: {line}"));
+        troubles.len()
     }
 
     /// Processor time so far, its kernel's share included (proc_pid_stat(5)).
     pub fn processor(&self) -> Result<Duration, String> {
-        let path = format!("/proc/{}/stat", self.child.id());
+        let path = format!("/proc/{}/stat", self.pid());
         let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
         // utime and stime are fields 14 and 15; the second is a name in parentheses that may hold spaces.
         let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields).split_ascii_whitespace();
@@ -186,36 +161,5 @@ impl Shim {
             return Err(format!("{path} has no utime and stime"));
         }
         Ok(Duration::from_secs_f64(ticks.iter().sum::<f64>() / TICKS_PER_SECOND))
-    }
-}
-
-impl Drop for Shim {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads the log to its end: a pipe that nobody empties would stop the program.
-fn drain(log: ChildStderr, tell: &mpsc::Sender<Event>, troubles: &AtomicU64) {
-    let mut log = BufReader::new(log);
-    let mut line = String::new();
-    while log.read_line(&mut line).is_ok_and(|count| count > 0) {
-        let at = Instant::now();
-        let has = |text: &str| line.contains(text);
-        if has("\"level\":\"WARN\"") || has("\"level\":\"ERROR\"") {
-            if troubles.fetch_add(1, Ordering::Relaxed) < 5 {
-                eprintln!("mailshim: {}", line.trim_end());
-            }
-            let _ = tell.send(Event::Trouble(line.trim_end().to_owned()));
-        } else if has("\"message\":\"listening\"") {
-            let json: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-            if let Some(Ok(address)) = json["address"].as_str().map(str::parse) {
-                let _ = tell.send(Event::Listening(at, address));
-            }
-        } else if has("\"message\":\"a token was obtained\"") {
-            let _ = tell.send(Event::Token);
-        }
-        line.clear();
     }
 }

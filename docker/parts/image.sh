@@ -62,6 +62,12 @@ binary "$mailshim" "$tree/mailshim"
 [ "$(content "$mailshim")" = mailshim ] || fail "the image holds $(content "$mailshim")"
 ok "the image is /mailshim and nothing else"
 
+[ "$(stat -c %a "$tree/mailshim")" = 511 ] || fail "the binary has mode $(stat -c %a "$tree/mailshim")"
+ok "the binary can be run by everybody and read by root alone"
+
+docker/sbom --binary "$tree/mailshim" > "$tree/mailshim.cdx.json" || fail "the list of what is in the binary"
+ok "the binary holds the crates of the SBOM and no other, $(python3 -c 'import json, sys; print(len(json.load(sys.stdin)["components"]))' < "$tree/mailshim.cdx.json") of them; deny.toml lets each in"
+
 size=$(docker image inspect -f '{{.Size}}' "$mailshim")
 [ "$size" -le 6000000 ] || fail "the image has $size octets"
 ok "the image has $size octets"

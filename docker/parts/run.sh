@@ -21,7 +21,7 @@ status=/proc/$(docker inspect -f '{{.State.Pid}}' "$container")/status
 grep -Eq '^Uid:\s65532\s65532\s65532\s65532' "$status" || fail "user: $(grep Uid "$status")"
 grep -Eq '^CapEff:\s0+$' "$status" && grep -Eq '^CapBnd:\s0+$' "$status" && grep -Eq '^NoNewPrivs:\s1$' "$status" ||
     fail "privileges: $(cat "$status")"
-docker logs "$container" 2>&1 | has '127.0.0.1:25"' || fail "port 25: $(docker logs "$container" 2>&1)"
+docker logs "$container" 2>&1 | has 'listening address=127.0.0.1:25$' || fail "port 25: $(docker logs "$container" 2>&1)"
 ok "healthy on port 25: read-only, user 65532, no capability, no new privileges"
 
 pss=$(awk '/^Pss:/ { print $2 }' "${status%/status}/smaps_rollup")

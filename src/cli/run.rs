@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{SOFTWARE, USAGE, exec, hardening};
+use super::handover::Starter;
+use super::{SOFTWARE, USAGE, hardening, notify};
 use crate::cli::serve::{self, Failed};
 use crate::config::Config;
 use crate::deadlines::Deadlines;
@@ -15,10 +16,19 @@ const BLOCKING_THREADS: usize = 4;
 
 pub(super) fn run() -> ExitCode {
     // First of all: the environment and, soon, the memory hold secrets.
-    let hidden = hardening::hide_memory().and_then(|()| hardening::forbid_core_files());
+    let hardened = hardening::harden();
     // Started by exec, it would be known as "exe" to ps and pgrep.
     let _ = rustix::thread::set_name(c"mailshim");
-    let config = match Config::from_env(std::env::vars_os()) {
+    let (vars, starter) = match Starter::meet(std::env::vars_os()) {
+        Ok(met) => met,
+        Err(error) => {
+            telemetry::before_the_log(&format!(
+                "mailshim: process 1 does not hand the configuration over: {error}"
+            ));
+            return ExitCode::FAILURE;
+        }
+    };
+    let config = match Config::from_env(vars) {
         Ok(config) => config,
         Err(errors) => {
             telemetry::before_the_log(&errors.to_string());
@@ -26,7 +36,7 @@ pub(super) fn run() -> ExitCode {
         }
     };
     let _log = telemetry::init(&config.log);
-    if let Err(error) = hidden {
+    if let Err(error) = hardened {
         telemetry::not_hardened(&error);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -40,13 +50,13 @@ pub(super) fn run() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let code = runtime.block_on(serve(&config));
+    let code = runtime.block_on(serve(&config, starter));
     // Not dropped: that would wait for a look-up that blocks, for 30 s with glibc.
     runtime.shutdown_background();
     code
 }
 
-async fn serve(config: &Config) -> ExitCode {
+async fn serve(config: &Config, starter: Starter) -> ExitCode {
     // Before a port is bound: whoever sees it open may signal at once.
     let stop = first_signal();
     telemetry::started(
@@ -69,7 +79,8 @@ async fn serve(config: &Config) -> ExitCode {
     addresses.iter().for_each(|address| telemetry::listening(*address));
     // Polled for the first time when all is set up: whoever waits must not go on before a mistake is found there.
     let stop = async move {
-        exec::tell_ready(&addresses);
+        starter.tell_listening(&addresses);
+        notify::ready(std::env::var_os(notify::NOTIFY_SOCKET).as_deref());
         stop.await;
     };
     match serve::run(config, Deadlines::default(), sockets, stop).await {

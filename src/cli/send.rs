@@ -11,6 +11,7 @@ use super::client::{Deadlines, Envelope, Failure, Shim};
 use crate::config;
 use crate::message::address::{self, Mailbox};
 use crate::message::header::{Value, append};
+use crate::message::phrase;
 use crate::secret::printable;
 use crate::smtp::path::Address;
 
@@ -80,14 +81,13 @@ fn mail(to: &str, subject: &str, from: &str) -> Result<(Envelope, Vec<u8>), Stri
 }
 
 fn mailboxes(argument: &str, text: &str) -> Result<Vec<(Mailbox, Address)>, String> {
-    let list = address::parse(&Value { text: text.to_string(), is_utf8: true });
-    let mut found = Vec::new();
-    for mut mailbox in list.mailboxes {
-        match mailbox.address.take() {
-            Some(address) => found.push((mailbox, address)),
-            None => return Err(format!("{argument}: \"{}\" is not an address", printable(text))),
-        }
-    }
+    let value = Value { text: text.to_string(), is_utf8: true };
+    let found = address::recipients(&value, &|_| false)
+        .map_err(|problem| format!("{argument}: {}", printable(&problem)))?;
+    let found: Vec<_> = found
+        .into_iter()
+        .filter_map(|mut mailbox| mailbox.address.take().map(|address| (mailbox, address)))
+        .collect();
     if found.is_empty() { Err(format!("{argument}: an address is needed")) } else { Ok(found) }
 }
 
@@ -99,7 +99,7 @@ fn unstructured(text: &str) -> String {
         && !text.contains("  ")
         // A word that cannot be folded: RFC 5322 section 2.1.1 allows a line 998 octets.
         && text.split(' ').all(|word| word.len() < 900);
-    if is_plain { text.to_string() } else { address::encoded_words(text) }
+    if is_plain { text.to_string() } else { phrase::encoded_words(text) }
 }
 
 fn deliver(

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -12,22 +13,19 @@ use tokio::time::{sleep, timeout};
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
-use crate::delivery::directory::{Accounts, Allowance};
+use crate::delivery::directory::Accounts;
 use crate::delivery::relay::Relay;
-use crate::identity::sign_in::SignIn;
 use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
 use crate::message::Budget;
-use crate::message::policy::Policy;
 use crate::session::Sessions;
 use crate::session::accept::{self, accept};
-use crate::session::machine::Limits;
 use crate::telemetry;
 use crate::transport::dial::Dialer;
 use crate::transport::http::Http;
 use crate::transport::tls;
 use crate::transport::watch::Watcher;
-use crate::upstream::connection::Connector;
+use crate::upstream::connector::Connector;
 
 /// Why the process cannot go on.
 #[derive(Debug)]
@@ -88,31 +86,21 @@ pub async fn run(
     let (life, seen_life) = watch::channel(Life::Running);
     let deadlines = Arc::new(deadlines);
     let (connector, identity) = upstream(config, &deadlines, &Watchers::default()).map_err(Failed::SetUp)?;
-    let allowance = Allowance {
-        connections: config.max_connections,
-        messages_per_minute: config.messages_per_minute,
-        recipients_per_day: config.recipients_per_day,
-    };
-    let login_as_sender = config.login_as_sender.clone();
+    let login_as_sender = config.policy.login_as_sender.clone();
     let accounts = Arc::new(Accounts::new(
         Arc::clone(&identity),
         connector,
-        allowance,
+        config.allowance,
         login_as_sender,
         seen_life.clone(),
     ));
     let account = Arc::clone(accounts.main());
     let relay = Relay::new(Arc::clone(&accounts), config.hold, seen_life.clone());
     let sessions = Sessions {
-        limits: Limits {
-            hostname: config.hostname.clone(),
-            max_message_size: config.max_message_size,
-            max_recipients: config.max_recipients,
-            login_required: config.app_login.is_some(),
-        },
-        app_login: config.app_login.clone(),
+        limits: config.session.limits.clone(),
+        app_login: config.session.app_login.clone(),
         delivery: Delivery::Direct(relay),
-        policy: Arc::new(policy(config)),
+        policy: Arc::new(config.policy.clone()),
         budget: Budget::default(),
         deadlines,
         life: seen_life,
@@ -121,7 +109,11 @@ pub async fn run(
     // Each of these runs for as long as mail is taken; one that ends before has panicked.
     let mut vital: JoinSet<()> = JoinSet::new();
     vital.spawn(async move { identity.keep_fresh(tell_renewal).await });
-    let permits = Arc::new(Semaphore::new(config.max_sessions));
+    let max_sessions = sessions_that_fit(config.session.max_sessions, getrlimit(Resource::Nofile).current);
+    if max_sessions < config.session.max_sessions {
+        telemetry::few_descriptors(max_sessions, config.session.max_sessions);
+    }
+    let permits = Arc::new(Semaphore::new(max_sessions));
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
         // Somebody may ask whether mail would go out: it is found out at the start, not by the first mail.
@@ -143,17 +135,29 @@ pub async fn run(
     // Dropping the tasks closes the listeners: a new connection is refused from here on.
     vital.shutdown().await;
     life.send_replace(Life::Draining);
-    let all_sessions_ended = || permits.acquire_many(u32::try_from(config.max_sessions).unwrap_or(u32::MAX));
+    let all_sessions_ended = || permits.acquire_many(u32::try_from(max_sessions).unwrap_or(u32::MAX));
     let last_words = (config.shutdown_grace / 10).min(Duration::from_secs(1));
     if timeout(config.shutdown_grace - last_words, all_sessions_ended()).await.is_err() {
         // What still waits is answered now.
         life.send_replace(Life::Ending);
         let left = timeout(last_words, all_sessions_ended()).await.is_err();
-        telemetry::grace_ended(left.then(|| config.max_sessions - permits.available_permits()));
+        telemetry::grace_ended(left.then(|| max_sessions - permits.available_permits()));
     }
     let _ = timeout(last_words, accounts.close()).await;
     telemetry::stopped();
     Ok(())
+}
+
+/// Descriptors that are open when we listen: the streams of the process, the runtime's, the listeners.
+const OPEN_DESCRIPTORS: u64 = 16;
+/// What is kept for connections to Office 365 and the token service, look-ups, probes and files: an app that takes every
+/// descriptor for sessions must not keep its own mail from leaving.
+const KEPT_DESCRIPTORS: u64 = 16;
+
+/// The sessions at once that the limit on open files leaves room for; no limit is `None`.
+fn sessions_that_fit(wanted: usize, limit: Option<u64>) -> usize {
+    let room = limit.map(|limit| limit.saturating_sub(OPEN_DESCRIPTORS + KEPT_DESCRIPTORS).max(1));
+    room.and_then(|room| usize::try_from(room).ok()).map_or(wanted, |room| wanted.min(room))
 }
 
 fn tell_renewal(event: &RenewalEvent) {
@@ -162,21 +166,6 @@ fn tell_renewal(event: &RenewalEvent) {
         RenewalEvent::Failed { fault, again_in, still_good_for } => {
             telemetry::token_not_renewed(fault, *again_in, *still_good_for);
         }
-    }
-}
-
-/// The sender policy that the configuration asks for.
-pub fn policy(config: &Config) -> Policy {
-    Policy {
-        from_policy: config.from_policy,
-        from: config.from.clone(),
-        null_sender_stays: config.identity.sign_in == SignIn::None,
-        allowed_senders: config.allowed_senders.clone(),
-        allowed_recipients: config.allowed_recipients.clone(),
-        login_as_sender: config.login_as_sender.clone(),
-        redirect_to: config.redirect_to.clone(),
-        hostname: config.hostname.clone(),
-        domain: config.identity.mailbox.domain().to_string(),
     }
 }
 
@@ -218,4 +207,17 @@ pub fn upstream(
         deadlines: Arc::clone(deadlines),
     };
     Ok((connector, identity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_leave_descriptors_for_the_mail_to_leave_by() {
+        for (limit, sessions) in [(None, 64), (Some(1024), 64), (Some(96), 64), (Some(95), 63), (Some(10), 1)]
+        {
+            assert_eq!(sessions_that_fit(64, limit), sessions, "{limit:?}");
+        }
+    }
 }

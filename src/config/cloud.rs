@@ -117,7 +117,7 @@ impl Cloud {
     }
 }
 
-/// Reads `MAILSHIM_CLOUD`.
+/// Parses `MAILSHIM_CLOUD`.
 pub(super) fn cloud(text: &str) -> Result<&'static Cloud, String> {
     let name = text.to_ascii_lowercase();
     let names = || CLOUDS.map(|cloud| cloud.name).join(", ");

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use super::ConfigError;
-use super::cloud::Cloud;
+use super::cloud::{self, Cloud};
+use super::error::{ConfigError, ConfigErrors};
 use super::unknown::{did_you_mean, is_service_link};
-use super::variables::{RawEnv, Variable, default_text, file_form, spellings, variable};
-use crate::secret::{Secret, SecretSource, read_value_file};
+use super::variables::{Variable, default_text, file_form, spellings, variable};
+use crate::secret::{Secret, SecretSource, bare, read_value_file};
 
 /// Variables with a value, by their exact names; the first counts where a name stands twice, as for getenv.
 pub(super) struct Environment(BTreeMap<OsString, OsString>);
@@ -36,24 +36,22 @@ impl Environment {
     }
 
     /// Reads these variables, each under the first of its names that is set.
-    pub fn read(&self, wanted: impl IntoIterator<Item = &'static Variable>) -> (RawEnv, Reader) {
+    pub fn read(&self, wanted: impl IntoIterator<Item = &'static Variable>) -> Reader {
         let mut reader = Reader::default();
-        let mut values = Vec::new();
+        let mut found = Vec::new();
         for variable in wanted {
-            if let Some(value) = reader.find(self, variable).flatten() {
-                values.push((variable.name.to_string(), value));
+            if let Some(value) = reader.find(self, variable) {
+                found.push((variable.name.to_string(), value));
             }
         }
-        // envy lower-cases names and stops at its first error: it gets exact names of the table alone, each once, and
-        // has nothing to convert. What it would say could hold a value.
-        let raw = envy::from_iter(values).unwrap_or_else(|_| {
-            reader.errors.push(ConfigError::new(
-                "MAILSHIM_*",
-                "cannot be read (a fault in mailshim: please report it)",
-            ));
-            RawEnv::default()
+        // envy gets exact names of the table alone, each once, and has nothing to convert: it would stop at its first
+        // error, and say the value.
+        reader.values = envy::from_iter(found).unwrap_or_else(|_| {
+            let problem = "cannot be read (a fault in mailshim: please report it)";
+            reader.errors.push(ConfigError::new("MAILSHIM_*", problem));
+            BTreeMap::new()
         });
-        (raw, reader)
+        reader
     }
 }
 
@@ -64,9 +62,11 @@ struct Source {
     file: Option<PathBuf>,
 }
 
-/// Turns text into values, and gathers what is wrong on the way.
+/// Turns text into values, and gathers what is wrong on the way. No `Debug`: it holds secrets.
 #[derive(Default)]
 pub(super) struct Reader {
+    /// What is set and can be read, by envy's lower-case names.
+    values: BTreeMap<String, String>,
     sources: BTreeMap<&'static str, Source>,
     /// Variables whose value, or default, its own parser took.
     accepted: BTreeSet<&'static str>,
@@ -77,10 +77,10 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// A variable's text under the first of its names that is set, as [`Reader::given`] says it.
-    pub fn find(&mut self, env: &Environment, variable: &'static Variable) -> Option<Option<String>> {
+    /// A variable's text under the first of its names that is set; what is wrong with it is reported.
+    fn find(&mut self, env: &Environment, variable: &'static Variable) -> Option<String> {
         let mut names = std::iter::once(variable.name).chain(variable.aliases.iter().copied());
-        names.find_map(|name| self.given(env, variable, name))
+        names.find_map(|name| self.given(env, variable, name)).flatten()
     }
 
     /// `None`: not set under this name. `Some(None)`: set, and wrong, which has been reported.
@@ -169,22 +169,55 @@ impl Reader {
         self.accepted.contains(name)
     }
 
+    /// A variable's text as it was set, with no default. `None` also if it could not be read, which has been reported.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.values.get(&name.to_ascii_lowercase()).map(String::as_str)
+    }
+
     /// A variable's value, or its default's. `None` if there is neither, or if it is wrong, which is reported.
     pub fn value<T>(
         &mut self,
         name: &'static str,
-        text: Option<&str>,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        let text = text.or_else(|| self.default_text(name))?;
-        let value = parse(text).map_err(|problem| self.refuse_value(name, text, &problem)).ok()?;
+        self.value_or(name, self.default_text(name), parse)
+    }
+
+    /// The same with another default than the table's or the cloud's.
+    pub fn value_or<T>(
+        &mut self,
+        name: &'static str,
+        default: Option<&str>,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let text = self.text(name).or(default)?.to_string();
+        let value = parse(&text).map_err(|problem| self.refuse_value(name, &text, &problem)).ok()?;
         self.accept(name);
         Some(value)
     }
 
+    /// Reads `MAILSHIM_CLOUD`, whose defaults hold for what is read after it.
+    pub fn choose_cloud(&mut self) {
+        if let Some(cloud) = self.value("MAILSHIM_CLOUD", cloud::cloud) {
+            self.cloud = cloud;
+            cloud.doubt.into_iter().for_each(|doubt| self.warn(format!("MAILSHIM_CLOUD: {doubt}")));
+        }
+    }
+
     /// A secret, by value or by the file to read it from at each use.
-    pub fn secret(&mut self, name: &'static str, text: Option<&str>) -> Option<SecretSource> {
-        let text = text?;
+    pub fn secret(&mut self, name: &'static str) -> Option<SecretSource> {
+        let given = Secret::new(self.text(name)?.to_string());
+        let text = bare(given.expose());
+        if text.is_empty() {
+            self.refuse(name, "is empty");
+            return None;
+        }
+        if given.expose() != text {
+            let name = self.set_as(name).to_string();
+            self.warn(format!(
+                "{name}: its trailing line ends, or the byte order mark before it, are not taken as part of the secret"
+            ));
+        }
         if text.trim() != text {
             let name = self.set_as(name).to_string();
             self.warn(format!(
@@ -195,6 +228,14 @@ impl Reader {
             Some(path) => SecretSource::File(path),
             None => SecretSource::Value(Secret::new(text.to_string())),
         })
+    }
+
+    /// What was made of the variables, unless there was a mistake.
+    ///
+    /// # Errors
+    /// Every mistake.
+    pub fn finish<T>(self, made: Option<T>) -> Result<T, ConfigErrors> {
+        made.filter(|_| self.errors.is_empty()).ok_or(ConfigErrors(self.errors))
     }
 
     /// Reports a bad value, repeated only where it cannot be a secret: what stands in a file might be the wrong file.

@@ -1,22 +1,46 @@
-//! The way out: the egress proxy, and the certificate that a connector knows us by.
+//! Sockets and TLS: the upstream, the egress proxy, extra roots, the certificate that a connector knows us by, and the
+//! HTTP listener.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use percent_encoding::percent_decode_str;
 
 use super::environment::Reader;
 use super::value;
-use super::variables::RawEnv;
-use crate::names::HostPort;
+use crate::names::{self, HostPort};
 use crate::secret::Secret;
 use crate::transport::proxy::{EgressProxy, Exceptions, Login, Protocol};
 use crate::transport::tls::ConnectorCertificate;
 
+/// `MAILSHIM_HTTP_LISTEN`: `None` inside for nowhere.
+pub(super) fn http_listen(reader: &mut Reader) -> Option<Option<SocketAddr>> {
+    reader.value("MAILSHIM_HTTP_LISTEN", names::http_listen)
+}
+
+/// `MAILSHIM_UPSTREAM`.
+pub(super) fn upstream(reader: &mut Reader) -> Option<HostPort> {
+    let upstream = reader.value("MAILSHIM_UPSTREAM", HostPort::parse)?;
+    if upstream.port == 465 {
+        reader.warn(
+            "MAILSHIM_UPSTREAM: port 465 begins with TLS, which Office 365 does not offer and mailshim does \
+             not speak; use 587",
+        );
+    }
+    Some(upstream)
+}
+
+/// `MAILSHIM_CA_FILE`: its contents are judged when TLS is set up.
+pub(super) fn ca_file(reader: &mut Reader) -> Option<PathBuf> {
+    reader.value("MAILSHIM_CA_FILE", value::readable_file)
+}
+
 const PROXY: &str = "MAILSHIM_EGRESS_PROXY";
 
 /// `MAILSHIM_EGRESS_PROXY` with `NO_PROXY`.
-pub(super) fn egress_proxy(raw: &RawEnv, reader: &mut Reader) -> Option<EgressProxy> {
-    let exceptions = Exceptions::parse(raw.no_proxy.as_deref().unwrap_or_default());
-    let text = raw.mailshim_egress_proxy.as_deref()?.trim();
-    match parse(text) {
+pub(super) fn egress_proxy(reader: &mut Reader) -> Option<EgressProxy> {
+    let exceptions = Exceptions::parse(reader.text("NO_PROXY").unwrap_or_default());
+    match parse(reader.text(PROXY)?.trim()) {
         Ok((protocol, address, login)) => {
             Some(EgressProxy { protocol, host: address.host, port: address.port, login, exceptions })
         }
@@ -63,7 +87,7 @@ fn parse(text: &str) -> Result<(Protocol, HostPort, Option<Login>), String> {
 }
 
 /// `MAILSHIM_TLS_CERT_FILE` and `MAILSHIM_TLS_KEY_FILE`, both or neither.
-pub(super) fn connector_certificate(raw: &RawEnv, reader: &mut Reader) -> Option<ConnectorCertificate> {
+pub(super) fn connector_certificate(reader: &mut Reader) -> Option<ConnectorCertificate> {
     const CERTIFICATE: &str = "MAILSHIM_TLS_CERT_FILE";
     const KEY: &str = "MAILSHIM_TLS_KEY_FILE";
     if reader.is_set(CERTIFICATE) {
@@ -75,8 +99,8 @@ pub(super) fn connector_certificate(raw: &RawEnv, reader: &mut Reader) -> Option
             "MAILSHIM_TLS_KEY_FILE is set, and a key is of no use without its certificate",
         );
     }
-    let chain = reader.value(CERTIFICATE, raw.mailshim_tls_cert_file.as_deref(), value::readable_file);
-    let key = reader.value(KEY, raw.mailshim_tls_key_file.as_deref(), value::readable_file);
+    let chain = reader.value(CERTIFICATE, value::readable_file);
+    let key = reader.value(KEY, value::readable_file);
     Some(ConnectorCertificate { chain: chain?, key: key? })
 }
 

@@ -6,7 +6,9 @@
 use std::ffi::OsString;
 
 use super::environment::{Environment, Reader};
-use super::{Config, ConfigErrors, DefaultValue, VARIABLES, Variable, config};
+use super::error::ConfigErrors;
+use super::variables::{DefaultValue, VARIABLES, Variable};
+use super::whole::{Config, config};
 
 /// One variable as it is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,15 +35,15 @@ pub struct Report {
 /// Reads the whole configuration and says what of it is in force; give it `std::env::vars_os()`.
 pub fn report(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Report {
     let env = Environment::new(vars);
-    let (raw, mut reader) = env.read(VARIABLES);
+    let mut reader = env.read(VARIABLES);
     reader.refuse_unknown(&env);
-    let config = config(&raw, &mut reader).filter(|_| reader.errors.is_empty());
-    let rows = VARIABLES.iter().map(|variable| row(variable, &env, &reader, config.as_ref())).collect();
+    let config = config(&mut reader).filter(|_| reader.errors.is_empty());
+    let rows = VARIABLES.iter().map(|variable| row(variable, &reader, config.as_ref())).collect();
     let errors = (!reader.errors.is_empty()).then_some(ConfigErrors(reader.errors));
     Report { rows, warnings: reader.warnings, errors }
 }
 
-fn row(variable: &'static Variable, env: &Environment, reader: &Reader, config: Option<&Config>) -> Row {
+fn row(variable: &'static Variable, reader: &Reader, config: Option<&Config>) -> Row {
     let name = variable.name;
     if !reader.is_set(name) {
         let (value, source) = match variable.default {
@@ -56,9 +58,7 @@ fn row(variable: &'static Variable, env: &Environment, reader: &Reader, config: 
         return Row { name, value, source: source.to_string() };
     }
     let is_by_file = reader.is_by_file(name);
-    // A second reader: this one's errors have been reported already.
-    let text = Reader::default().find(env, variable).flatten();
-    let value = match text {
+    let value = match reader.text(name) {
         Some(_) if variable.secret => "[redacted]".to_string(),
         // What stands in a file might be the wrong file.
         Some(text) if reader.is_accepted(name) || (variable.echoed && !is_by_file) => {
@@ -81,7 +81,7 @@ fn derived(name: &str, config: &Config) -> Option<String> {
     match name {
         "MAILSHIM_HOSTNAME" => Some(config.hostname.clone()),
         "MAILSHIM_AUTH" => Some(config.identity.sign_in.name().to_string()),
-        "MAILSHIM_FROM" => Some(config.from.address.to_string()),
+        "MAILSHIM_FROM" => Some(config.policy.from.address.to_string()),
         _ => None,
     }
 }

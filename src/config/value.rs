@@ -5,8 +5,6 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use tracing::level_filters::LevelFilter;
-
 use crate::names::digits;
 
 /// A whole number between two bounds, both included.
@@ -78,27 +76,6 @@ pub(super) fn readable_file(text: &str) -> Result<PathBuf, String> {
     })
 }
 
-/// A log filter: levels, and `target=level` pairs. A bare target, which tracing would take, is refused: a
-/// misspelt level looks the same and would silence the log.
-pub(super) fn log_filter(text: &str) -> Result<String, String> {
-    let is_level = |level: &str| !level.is_empty() && level.parse::<LevelFilter>().is_ok();
-    let is_target = |target: &str| {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'-');
-        !target.is_empty() && target.bytes().all(plain)
-    };
-    let is_directive = |directive: &str| match directive.split_once('=') {
-        Some((target, level)) => is_target(target) && is_level(level),
-        None => is_level(directive),
-    };
-    if text.split(',').all(is_directive) {
-        Ok(text.to_string())
-    } else {
-        Err("is not a log filter: write a level (off, error, warn, info, debug, trace) \
-             or a comma list with target=level, such as info,mailshim::upstream=debug"
-            .to_string())
-    }
-}
-
 /// Five groups of hexadecimal digits: how Entra writes tenant ids, client ids and the *ids* of secrets.
 pub(super) fn is_guid(text: &str) -> bool {
     text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
@@ -161,17 +138,6 @@ mod tests {
         assert_eq!((read("1"), read("50")), (Ok(1), Ok(50)));
         for text in ["0", "51", "", "-1", "+3", "three", "3.0", "99999999999999999999"] {
             assert!(read(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn log_filters() {
-        for text in ["info", "OFF", "warn,mailshim=debug", "mailshim::upstream=trace,rustls=warn"] {
-            assert_eq!(log_filter(text).as_deref(), Ok(text));
-            text.parse::<tracing_subscriber::filter::Targets>().unwrap();
-        }
-        for text in ["inof", "info,", "mailshim", "mailshim=loud", "=info", "a[b]=info", "mailshim="] {
-            assert!(log_filter(text).is_err(), "{text}");
         }
     }
 

@@ -14,7 +14,8 @@ use crate::life::{Life, ending};
 use crate::message::{Abandoned, DeliveryRecord, HeldContent, Message};
 use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
 use crate::telemetry;
-use crate::upstream::connection::{Connection, Connector};
+use crate::upstream::connection::Connection;
+use crate::upstream::connector::Connector;
 use crate::upstream::{Lease, Pool};
 
 /// One mailbox.
@@ -162,7 +163,7 @@ impl Account {
         let connection = timeout_at(hold.until, self.connect(&mut lease));
         let connection = self.unless_ended(content, connection).await?.map_err(|_| Attempt::HoldEnded)?;
         record.connected += granted.elapsed();
-        let connection = connection.inspect_err(|fault| self.sign_in_failed(fault))?;
+        let connection = connection.inspect_err(|fault| self.sign_in_failed(fault, FIRST_PAUSE))?;
         if connection.is_new() {
             self.signed_in();
         }
@@ -234,7 +235,7 @@ impl Account {
                         pause = FIRST_PAUSE;
                         self.unready.notified().await;
                     }
-                    Err(fault) => self.sign_in_failed(&fault),
+                    Err(fault) => self.sign_in_failed(&fault, pause),
                 },
                 // A password is never tried again by itself: Office 365 locks the account.
                 Err(_) if !self.identity.is_token() => self.unready.notified().await,
@@ -260,14 +261,24 @@ impl Account {
         telemetry::signed_in();
     }
 
-    fn sign_in_failed(&self, fault: &Fault) {
+    /// Learns and tells it; [`Account::keep_ready`] tries again after the pause, if it may.
+    fn sign_in_failed(&self, fault: &Fault, pause: Duration) {
+        self.failed("", fault);
         // One address that may not sign in must not make an operator believe that no mail goes out.
         match self.is_a_senders && fault.stage() == Stage::Auth {
             true => telemetry::sender_refused(),
-            false => telemetry::sign_in_failed(fault),
+            false => telemetry::sign_in_failed(fault, self.next_sign_in(pause)),
         }
-        self.failed("", fault);
         self.unready.notify_one();
+    }
+
+    /// How long until somebody signs in unasked; `None` where only a mail does.
+    fn next_sign_in(&self, pause: Duration) -> Option<Duration> {
+        match self.gate.sign_in_opens() {
+            None => Some(pause),
+            Some(_) if !self.identity.is_token() => None,
+            Some(until) => Some(pause.max(until.saturating_duration_since(Instant::now()))),
+        }
     }
 
     fn failed(&self, sender: &str, fault: &Fault) {

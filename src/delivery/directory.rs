@@ -16,7 +16,7 @@ use crate::message::sender::AddressList;
 use crate::outcome::Fault;
 use crate::smtp::path::Address;
 use crate::upstream::Pool;
-use crate::upstream::connection::Connector;
+use crate::upstream::connector::Connector;
 
 /// Mailboxes of senders that are kept at once, each with its connections and its limits.
 const MAX_SENDERS: usize = 256;
@@ -24,7 +24,7 @@ const MAX_SENDERS: usize = 256;
 const FORGET_AFTER: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// What every mailbox is given.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowance {
     /// `MAILSHIM_MAX_CONNECTIONS`.
     pub connections: usize,
@@ -43,7 +43,8 @@ impl Allowance {
 /// All of them.
 pub struct Accounts {
     main: Arc<Account>,
-    login_as_sender: AddressList,
+    /// Senders that sign in as their own mailbox; `None` for nobody.
+    login_as_sender: Option<AddressList>,
     identity: Arc<Identity>,
     connector: Connector,
     allowance: Allowance,
@@ -67,7 +68,7 @@ impl Accounts {
         identity: Arc<Identity>,
         connector: Connector,
         allowance: Allowance,
-        login_as_sender: AddressList,
+        login_as_sender: Option<AddressList>,
         life: watch::Receiver<Life>,
     ) -> Self {
         let pool = Pool::new(connector.clone(), allowance.connections);
@@ -92,8 +93,9 @@ impl Accounts {
 
     /// The sender, if it signs in as itself, through a mailbox that is not the configured one.
     fn own_mailbox<'a>(&self, sender: Option<&'a Address>) -> Option<&'a Address> {
+        let list = self.login_as_sender.as_ref()?;
         let is_main = |sender: &Address| sender.as_str().eq_ignore_ascii_case(self.main.mailbox());
-        sender.filter(|sender| self.login_as_sender.names(sender) && !is_main(sender))
+        sender.filter(|sender| list.holds(sender) && !is_main(sender))
     }
 
     /// The mailbox that a mail of this sender is sent through.

@@ -124,6 +124,14 @@ impl Gate {
         }
     }
 
+    /// When the breaker lets somebody sign in; `None` for now.
+    pub fn sign_in_opens(&self) -> Option<Instant> {
+        match self.ask(Instant::now(), Question::SignIn) {
+            Turn::Refused(until, _) => Some(until.into()),
+            _ => None,
+        }
+    }
+
     fn sign_in_begins(&self) -> Option<Probe<'_>> {
         let standing = self.learn(Event::SignInBegins);
         (standing.breaker == Breaker::HalfOpen).then(|| Probe(self))

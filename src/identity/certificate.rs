@@ -24,7 +24,7 @@ use crate::secret::{Secret, SecretSource};
 const FILE_CAP: u64 = 256 * 1024;
 
 /// This long before its end a certificate is worth a warning at each start: an administrator needs time.
-pub const WARN_BEFORE_END: Duration = Duration::from_secs(30 * 86_400);
+const WARN_BEFORE_END: Duration = Duration::from_secs(30 * 86_400);
 
 /// Where a certificate and its key are; both are read again at each use, so that rotation needs no restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +115,11 @@ impl ClientCertificate {
     /// How long it is still valid.
     pub fn expires_in(&self, now: SystemTime) -> Duration {
         self.not_after.duration_since(now).unwrap_or_default()
+    }
+
+    /// How long it is still valid, where that is no longer long.
+    pub fn ends_soon(&self, now: SystemTime) -> Option<Duration> {
+        Some(self.expires_in(now)).filter(|left| *left < WARN_BEFORE_END)
     }
 
     /// base64url of the SHA-256 of the DER certificate: the JWT header's `x5t#S256` (RFC 7515 section 4.1.8).

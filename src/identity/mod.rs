@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::credential::Credential;
 use crate::identity::exchange::Exchange;
 use crate::identity::grant::Token;
-use crate::identity::sign_in::{Options, SignIn};
+use crate::identity::sign_in::{IdentityOptions, SignIn};
 use crate::outcome::{Cause, Fault, Stage, TokenFault};
 use crate::secret::{Secret, SecretSource};
 use crate::telemetry;
@@ -87,7 +87,7 @@ enum Method {
 
 impl Identity {
     /// The one place where a way to sign in becomes an identity.
-    pub fn new(options: &Options, http: Http) -> Self {
+    pub fn new(options: &IdentityOptions, http: Http) -> Self {
         let user = options.mailbox.to_string();
         match &options.sign_in {
             SignIn::Password(password) => Self { user, method: Method::Password(password.clone()) },

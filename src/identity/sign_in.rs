@@ -1,4 +1,4 @@
-//! What a mailbox signs in with, as it was configured: [`Options`].
+//! What a mailbox signs in with, as it was configured: [`IdentityOptions`].
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::secret::SecretSource;
 
 /// Who signs in, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Options {
+pub struct IdentityOptions {
     /// The mailbox that signs in and sends.
     pub mailbox: Mailbox,
     /// How it signs in.

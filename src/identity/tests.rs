@@ -282,7 +282,7 @@ fn configured(sign_in: SignIn) -> Identity {
     let deadlines = Deadlines::default();
     let http = Http::new(Dialer::new(&deadlines, None), tls::client_config(None, None).unwrap(), &deadlines);
     let mailbox = Mailbox::parse("app@contoso.com").unwrap();
-    Identity::new(&Options { mailbox, sign_in, token_margin: MARGIN }, http)
+    Identity::new(&IdentityOptions { mailbox, sign_in, token_margin: MARGIN }, http)
 }
 
 /// An application whose token service is a port where nobody listens.

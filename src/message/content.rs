@@ -1,5 +1,6 @@
 //! Where the content of a message comes from, and how much of it is held.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{header, repair};
+use super::{block, header};
 
 /// Content of one message that is held in memory, in octets; beyond it, content streams.
 pub const MAX_HELD: usize = 256 * 1024;
@@ -120,13 +121,17 @@ pub struct HeldContent<'a> {
 const PIECE: usize = 16 * 1024;
 
 /// A header block that was taken out of its message.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderBlock {
-    /// Its fields.
+    /// Its fields, mended.
     pub fields: Bytes,
-    /// What follows them.
-    pub body: repair::Body,
-    /// Octets that were taken: the fields and the blank line.
+    /// What was mended.
+    pub repairs: block::Repairs,
+    /// It ended with a blank line.
+    pub has_blank_line: bool,
+    /// A Bcc stands where it cannot be taken out.
+    pub shows_bcc: bool,
+    /// Octets that were taken, the blank line too.
     pub taken: usize,
 }
 
@@ -191,24 +196,24 @@ impl<'a> HeldContent<'a> {
     /// The content will not become whole.
     pub async fn take_header_block(&mut self) -> Result<Option<HeaderBlock>, Abandoned> {
         let mut octets = BytesMut::new();
-        let mut finder = header::EndFinder::default();
+        let mut finder = block::EndFinder::default();
         loop {
             if let Some(end) = finder.find(&octets, self.complete && self.kept.is_empty()) {
                 let mut octets = octets.freeze();
                 let body = octets.split_off(end.body);
-                let what_follows = match () {
-                    () if end.body > end.fields => repair::Body::BehindBlankLine,
-                    () if body.is_empty() => repair::Body::Missing,
-                    () => repair::Body::AtOnce,
-                };
                 self.octets -= octets.len() as u64;
-                let taken = octets.len();
-                let fields = octets.slice(..end.fields);
-                if !body.is_empty() {
-                    self.kept.push_front(body);
-                }
-                let block = HeaderBlock { fields, body: what_follows, taken };
-                return Ok(Some(block).filter(|_| end.fields <= header::MAX_HEADER_BLOCK));
+                let taken = HeaderBlock {
+                    fields: match end.block(&octets) {
+                        Cow::Borrowed(fields) => octets.slice_ref(fields),
+                        Cow::Owned(fields) => fields.into(),
+                    },
+                    repairs: end.repairs(&octets),
+                    has_blank_line: end.body > end.fields,
+                    shows_bcc: end.shows_bcc,
+                    taken: octets.len(),
+                };
+                self.put_front(body);
+                return Ok(Some(taken).filter(|taken| taken.fields.len() <= header::MAX_HEADER_BLOCK));
             }
             if octets.len() > header::MAX_HEADER_BLOCK {
                 return Ok(None);
@@ -239,8 +244,11 @@ impl<'a> HeldContent<'a> {
     /// Puts a header block before what is left.
     pub fn put_header_block(&mut self, block: Vec<u8>) {
         self.octets += block.len() as u64;
-        let block = Bytes::from(block);
-        let pieces = block.chunks(PIECE).map(|piece| block.slice_ref(piece));
+        self.put_front(block.into());
+    }
+
+    fn put_front(&mut self, octets: Bytes) {
+        let pieces = octets.chunks(PIECE).map(|piece| octets.slice_ref(piece));
         pieces.rev().for_each(|piece| self.kept.push_front(piece));
     }
 

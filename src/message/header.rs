@@ -1,4 +1,4 @@
-//! The header block (RFC 5322 section 2.2) as the octets that came: where it ends, its fields, and new fields folded.
+//! The fields of a header block (RFC 5322 section 2.2) as the octets that came, and new fields folded.
 //!
 //! Nothing is decoded and written out again: a signature over a field holds only as long as each of its octets stays.
 
@@ -6,62 +6,7 @@
 /// maximum size`.
 pub const MAX_HEADER_BLOCK: usize = 256 * 1024;
 
-/// Where a header block ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct End {
-    /// Octets of its fields.
-    pub fields: usize,
-    /// Where the body begins: behind the blank line, if there is one.
-    pub body: usize,
-}
-
-/// Looks for the end of the header block in canonical content that grows; no line is looked at twice.
-///
-/// The first line that is no field ends it, blank or not: what stands behind such a line is header to one reader and
-/// body to another, and a Bcc there would go out unseen. Only a `From ` line of a mailbox file (RFC 4155) may come
-/// first.
-#[derive(Debug, Default)]
-pub struct EndFinder {
-    /// The beginning of the line that is looked at.
-    at: usize,
-    /// Up to here it has no line end.
-    searched: usize,
-}
-
-impl EndFinder {
-    /// The end, if it is in all that has come so far.
-    pub fn find(&mut self, octets: &[u8], is_complete: bool) -> Option<End> {
-        while self.at < octets.len() {
-            let at = self.at;
-            let from = at.max(self.searched);
-            let line = match memchr::memmem::find(&octets[from..], b"\r\n") {
-                Some(length) => &octets[at..from + length],
-                None if is_complete => &octets[at..],
-                None => {
-                    // The last octet may be the CR of a line end.
-                    self.searched = octets.len() - 1;
-                    return None;
-                }
-            };
-            if line.is_empty() {
-                return Some(End { fields: at, body: at + 2 });
-            }
-            let continues = at > 0 && line.starts_with_blank();
-            if !continues && name_end(line).is_none() && !(at == 0 && is_mailbox_file_line(line)) {
-                return Some(End { fields: at, body: at });
-            }
-            self.at = (at + line.len() + 2).min(octets.len());
-        }
-        is_complete.then_some(End { fields: self.at, body: self.at })
-    }
-}
-
-/// The end of the header block, if it is in `octets`.
-pub fn end(octets: &[u8], is_complete: bool) -> Option<End> {
-    EndFinder::default().find(octets, is_complete)
-}
-
-trait StartsWithBlank {
+pub(super) trait StartsWithBlank {
     fn starts_with_blank(&self) -> bool;
 }
 
@@ -71,13 +16,13 @@ impl StartsWithBlank for [u8] {
     }
 }
 
-fn is_mailbox_file_line(line: &[u8]) -> bool {
+pub(super) fn is_mailbox_file_line(line: &[u8]) -> bool {
     line.starts_with(b"From ") || line.starts_with(b">From ")
 }
 
 /// The end of a field's name (RFC 5322 section 2.2: printable ASCII without the colon; section 4.5.8: blanks may stand
 /// before the colon).
-fn name_end(line: &[u8]) -> Option<usize> {
+pub(super) fn name_end(line: &[u8]) -> Option<usize> {
     let end = line.iter().position(|octet| !octet.is_ascii_graphic() || *octet == b':')?;
     let colon = end + line[end..].iter().position(|octet| !matches!(octet, b' ' | b'\t'))?;
     (end > 0 && line[colon] == b':').then_some(end)
@@ -129,7 +74,7 @@ const WINDOWS_1252: [char; 32] = [
     '•', '–', '—', '˜', '™', 'š', '›', 'œ', '?', 'ž', 'Ÿ',
 ];
 
-fn windows_1252(octets: &[u8]) -> String {
+pub(super) fn windows_1252(octets: &[u8]) -> String {
     let decode = |octet: &u8| match octet {
         0x80..=0x9f => WINDOWS_1252[usize::from(octet - 0x80)],
         other => char::from(*other),
@@ -185,45 +130,6 @@ pub fn append(block: &mut Vec<u8>, name: &str, value: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ends(text: &str) -> (usize, usize) {
-        let found = EndFinder::default().find(text.as_bytes(), true).unwrap();
-        (found.fields, found.body)
-    }
-
-    #[test]
-    fn a_header_block_ends_at_the_first_line_that_is_no_field() {
-        for (text, fields, body) in [
-            ("A: b\r\n\r\nbody", 6, 8),
-            ("A: b\r\n c\r\n\tD: e\r\n\r\n", 17, 19),
-            ("A: b\r\n", 6, 6),
-            ("A: b", 4, 4),
-            ("", 0, 0),
-            ("\r\nbody", 0, 2),
-            ("Hello\r\nA: b\r\n", 0, 0),
-            (" A: b\r\n", 0, 0),
-            ("A: b\r\nHello\r\nBcc: c\r\n\r\n", 6, 6),
-            ("A: b\r\nTwo words: c\r\n", 6, 6),
-            ("A: b\r\n: c\r\n", 6, 6),
-            ("A : b\r\n\r\n", 7, 9),
-            ("From root Mon Jan 1\r\nA: b\r\n\r\n", 27, 29),
-            ("A: b\r\nFrom root Mon Jan 1\r\n", 6, 6),
-        ] {
-            assert_eq!(ends(text), (fields, body), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn the_end_is_the_same_however_much_has_come() {
-        let text = b"A: b\r\n c\r\nD: e\r\n\r\nbody\r\n";
-        let mut finder = EndFinder::default();
-        for length in 0..18 {
-            assert_eq!(finder.find(&text[..length], false), None, "{length}");
-        }
-        for length in 18..=text.len() {
-            assert_eq!(finder.find(&text[..length], false), Some(End { fields: 16, body: 18 }));
-        }
-    }
 
     #[test]
     fn fields_keep_their_octets() {

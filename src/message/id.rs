@@ -11,9 +11,9 @@ pub struct MessageId(u64);
 static NEXT_ID: AtomicU64 = AtomicU64::new(0);
 
 impl MessageId {
-    /// The next one.
-    pub fn next() -> Self {
-        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    /// The next one, at this time.
+    pub fn next(now: SystemTime) -> Self {
+        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         Self((seconds << 20) | (NEXT_ID.fetch_add(1, Ordering::Relaxed) & 0xf_ffff))
     }
 }

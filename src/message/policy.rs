@@ -2,7 +2,10 @@
 //!
 //! Pure: what the app gave in, what is to be done out. `repair.rs` does it.
 
-use super::address::{List, Mailbox, phrase_of_text, written};
+use std::collections::HashSet;
+
+use super::address::{List, Mailbox, written};
+use super::phrase::{Form, phrase_of_text};
 use crate::message::sender::{AddressList, FromPolicy, Sender, is_usable};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
@@ -16,12 +19,12 @@ pub struct Policy {
     pub from: Sender,
     /// Nobody signs in: a null reverse-path can stay one. A mailbox that signs in must be named.
     pub null_sender_stays: bool,
-    /// Who may send.
-    pub allowed_senders: AddressList,
-    /// Who may be sent to.
-    pub allowed_recipients: AddressList,
-    /// Senders that sign in as their own mailbox.
-    pub login_as_sender: AddressList,
+    /// Who may send; `None` for everybody.
+    pub allowed_senders: Option<AddressList>,
+    /// Who may be sent to; `None` for everybody.
+    pub allowed_recipients: Option<AddressList>,
+    /// Senders that sign in as their own mailbox; `None` for nobody.
+    pub login_as_sender: Option<AddressList>,
     /// Who gets everything instead.
     pub redirect_to: Option<Address>,
     /// The name in Received.
@@ -38,15 +41,15 @@ impl Policy {
     pub fn judge_sender(&self, sender: &Address) -> bool {
         let is_replaced = self.from_policy != FromPolicy::Keep && !is_usable(sender);
         let is_ours = same(&self.from.address, sender);
-        is_replaced || is_ours || self.allowed_senders.holds(sender)
+        is_replaced || is_ours || self.allowed_senders.as_ref().is_none_or(|list| list.holds(sender))
     }
 
     /// Whether envelope and From name different senders of which one would sign in as itself: signed in as the one, it
     /// would send as the other.
     pub(super) fn senders_differ(&self, verdict: &Verdict) -> bool {
-        let signs_in = |address: &Option<Address>| {
-            address.as_ref().is_some_and(|address| self.login_as_sender.names(address))
-        };
+        let Some(list) = &self.login_as_sender else { return false };
+        let signs_in =
+            |address: &Option<Address>| address.as_ref().is_some_and(|address| list.holds(address));
         match (&verdict.reverse_path, &verdict.author) {
             (Some(envelope), Some(author)) if same(envelope, author) => false,
             (envelope, author) => signs_in(envelope) || signs_in(author),
@@ -55,7 +58,7 @@ impl Policy {
 
     /// Whether the app may send to this recipient.
     pub fn judge_recipient(&self, recipient: &Address) -> bool {
-        self.allowed_recipients.holds(recipient)
+        self.allowed_recipients.as_ref().is_none_or(|list| list.holds(recipient))
     }
 
     /// The reply to a MAIL or RCPT that is not allowed.
@@ -80,6 +83,8 @@ pub(super) struct Given {
     /// One for each Sender field.
     pub sender: Vec<List>,
     pub has_reply_to: bool,
+    /// A DKIM-Signature covers From.
+    pub from_is_signed: bool,
 }
 
 /// What is done about it.
@@ -109,8 +114,7 @@ struct Author<'a> {
     all: Vec<&'a Mailbox>,
     /// The one address, if it is usable.
     usable: Option<&'a Mailbox>,
-    /// It can stay as it is.
-    is_well_formed: bool,
+    form: Form,
 }
 
 impl<'a> Author<'a> {
@@ -123,8 +127,14 @@ impl<'a> Author<'a> {
         // The same address twice is one sender.
         let first = all.first().copied().filter(|first| all.iter().all(|other| alike(first, other)));
         let usable = first.filter(|mailbox| mailbox.address.as_ref().is_some_and(is_usable));
-        let is_well_formed = all.len() == 1 && fields.len() == 1 && fields[0].is_well_formed;
-        Self { all, usable, is_well_formed }
+        let form = if all.len() == 1 && fields.len() == 1 { fields[0].form } else { Form::Broken };
+        Self { all, usable, form }
+    }
+
+    /// Whether the field can stay as it is. Exchange wants quotes and brackets; under a signature that covers From it gets
+    /// what was signed.
+    fn stays(&self, given: &Given) -> bool {
+        self.form == Form::Good || (self.form == Form::Unquoted && given.from_is_signed)
     }
 
     /// The display name for this address: its own, or the only one there is.
@@ -159,7 +169,7 @@ impl Policy {
             [one] => one.mailboxes.len() == 1 && one.mailboxes[0].address.as_ref().is_some_and(is_usable),
             _ => false,
         };
-        let stays = written_as.is_some() && author.is_well_formed;
+        let stays = written_as.is_some() && author.stays(given);
         Verdict {
             reverse_path: self.reverse_path(given, enveloped.unwrap_or(chosen)),
             author: Some(chosen.clone()),
@@ -174,19 +184,18 @@ impl Policy {
     fn force(&self, given: &Given, author: &Author<'_>) -> Verdict {
         let ours = &self.from.address;
         let written_as = author.usable.and_then(|mailbox| mailbox.address.as_ref());
-        let stays = author.is_well_formed && written_as.is_some_and(|address| same(address, ours));
+        let stays = author.stays(given) && written_as.is_some_and(|address| same(address, ours));
         // Several authors are no From that Office 365 takes, but all of them can be answered.
-        let mut answerable: Vec<(&Address, String)> = Vec::new();
+        let mut known = HashSet::new();
+        let mut answerable: Vec<String> = Vec::new();
         for mailbox in &author.all {
             let Some(address) = mailbox.address.as_ref().filter(|address| is_usable(address)) else {
                 continue;
             };
-            let is_new = |(known, _): &(&Address, String)| !same(known, address);
-            if !same(address, ours) && answerable.iter().all(is_new) {
-                answerable.push((address, written(mailbox.phrase.as_deref(), address)));
+            if !same(address, ours) && known.insert(address.as_str().to_ascii_lowercase()) {
+                answerable.push(written(mailbox.phrase.as_deref(), address));
             }
         }
-        let answerable: Vec<String> = answerable.into_iter().map(|(_, text)| text).collect();
         let reply_to = Some(answerable.join(", ")).filter(|list| !list.is_empty() && !given.has_reply_to);
         Verdict {
             reverse_path: self.reverse_path(given, ours),

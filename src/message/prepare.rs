@@ -76,16 +76,13 @@ pub async fn prepare(
     envelope: &Envelope,
     content: &mut HeldContent<'_>,
     policy: &Policy,
+    now: SystemTime,
 ) -> Result<Prepared, NotPrepared> {
     let block = content.take_header_block().await?.ok_or(Refusal::HeaderTooLong)?;
-    let original = Original {
-        envelope,
-        fields: &block.fields,
-        body: block.body,
-        is_eight_bit: content.kept().any(|chunk| !chunk.is_ascii()),
-    };
+    let original =
+        Original { envelope, header: &block, is_eight_bit: content.kept().any(|chunk| !chunk.is_ascii()) };
     let shown_id = id.to_string();
-    let stamp = Stamp { now: SystemTime::now(), id: &shown_id, unique: &unique(&shown_id) };
+    let stamp = Stamp { now, id: &shown_id, unique: &unique(&shown_id) };
     let rewritten = repair::rewrite(&original, policy, &stamp)?;
     let mut envelope = rewritten.envelope;
     // What the app announced was its own.

@@ -1,16 +1,18 @@
 //! The header block as it goes to Office 365: the sender policy applied, what is missing added, what must not be seen
 //! dropped. All other octets stay, and in their order.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 use std::time::SystemTime;
 
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
-use super::Envelope;
-use super::address::{self, encoded_words};
+use super::address;
 use super::header::{self, Field};
+use super::phrase::encoded_words;
 use super::policy::{Given, Policy, Verdict};
+use super::{Envelope, HeaderBlock};
 use crate::smtp::command::Recipient;
 use crate::smtp::path::Address;
 
@@ -33,6 +35,8 @@ pub enum Refusal {
     Partial,
     /// From names a sender that is not in MAILSHIM_ALLOWED_SENDERS.
     SenderNotAllowed,
+    /// A Bcc stands before the first blank line, where it cannot be taken out.
+    BccShown,
     /// Envelope and From name different senders, of which one signs in as itself.
     SendersDiffer,
 }
@@ -48,6 +52,7 @@ impl fmt::Display for Refusal {
             Self::Loop => {
                 write!(f, "a mail loop: this message came through here {MAX_OWN_HOPS} times before")
             }
+            Self::BccShown => f.write_str("a Bcc line stands in lines that are no header, and all recipients would read it"),
             Self::Partial => f.write_str("Messages of type message/partial are not supported"),
             Self::SendersDiffer => f.write_str(
                 "envelope and From name different senders, and a sender of MAILSHIM_LOGIN_AS_SENDER must be both",
@@ -78,8 +83,14 @@ pub enum Note {
     MimeVersion,
     /// Auto-Submitted was added, in place of a null reverse-path.
     AutoSubmitted,
-    /// A line ended the header block without being blank.
+    /// The header block ended without a blank line.
     BlankLine,
+    /// Something before the first field was dropped.
+    Noise,
+    /// A line that was no field became a continuation.
+    Continuation,
+    /// A field that a DKIM-Signature covers was changed, so that the signature does not hold.
+    Signature,
     /// The recipients were replaced by MAILSHIM_REDIRECT_TO.
     Redirected,
 }
@@ -98,6 +109,9 @@ impl Note {
             Self::MimeVersion => "mime_version_added",
             Self::AutoSubmitted => "auto_submitted_added",
             Self::BlankLine => "blank_line_added",
+            Self::Noise => "leading_noise_dropped",
+            Self::Continuation => "continuation_indented",
+            Self::Signature => "signature_broken",
             Self::Redirected => "redirected",
         }
     }
@@ -108,23 +122,10 @@ impl Note {
 pub struct Original<'a> {
     /// The envelope.
     pub envelope: &'a Envelope,
-    /// The header block's fields.
-    pub fields: &'a [u8],
-    /// What follows the fields.
-    pub body: Body,
+    /// The header block.
+    pub header: &'a HeaderBlock,
     /// The body has octets above 127, as far as is known.
     pub is_eight_bit: bool,
-}
-
-/// What follows the fields of a header block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// Nothing, not even a blank line.
-    Missing,
-    /// A blank line, and what there is behind it.
-    BehindBlankLine,
-    /// A body without a blank line before it.
-    AtOnce,
 }
 
 /// What a message is given on its way.
@@ -160,6 +161,8 @@ pub struct Rewritten {
 struct Seen {
     from: Vec<address::List>,
     sender: Vec<address::List>,
+    /// Names of fields that a DKIM-Signature covers, in lower case.
+    signed: HashSet<String>,
     has_reply_to: bool,
     has_date: bool,
     has_message_id: bool,
@@ -173,16 +176,18 @@ struct Seen {
 }
 
 impl Seen {
-    fn field(&mut self, field: &Field<'_>, own: &str) {
+    fn field(&mut self, field: &Field<'_>, own: &str, reverse_path: Option<&Address>) {
         let has_value = || !field.value().text.is_empty();
         if field.is("From") {
-            self.from.push(address::parse(&field.value()));
+            self.from.push(address::author(&field.value(), reverse_path));
         } else if field.is("Sender") {
-            self.sender.push(address::parse(&field.value()));
+            self.sender.push(address::author(&field.value(), reverse_path));
         } else if field.is("Received") {
             self.hops += 1;
             // The next hop may have folded it elsewhere.
             self.own_hops += usize::from(single_blanks(&field.value().text).contains(own));
+        } else if field.is("DKIM-Signature") {
+            self.signed.extend(signed_names(&field.value().text));
         } else if field.is("Content-Type") {
             self.is_mime = true;
             let value = field.value().text.to_ascii_lowercase();
@@ -201,6 +206,15 @@ impl Seen {
     }
 }
 
+/// The names in a signature's `h=` (RFC 6376 section 3.5), in lower case.
+fn signed_names(signature: &str) -> impl Iterator<Item = String> {
+    let tag = signature.split(';').find_map(|tag| {
+        let (name, value) = tag.split_once('=')?;
+        (name.trim() == "h").then_some(value)
+    });
+    tag.unwrap_or_default().split(':').map(|name| name.trim().to_ascii_lowercase())
+}
+
 /// The word behind `by <hostname>` that marks a Received field as ours.
 const OURS: &str = "(mailshim)";
 
@@ -209,18 +223,23 @@ const OURS: &str = "(mailshim)";
 /// # Errors
 /// The message will never pass.
 pub fn rewrite(given: &Original<'_>, policy: &Policy, stamp: &Stamp<'_>) -> Result<Rewritten, Refusal> {
-    if given.fields.len() > header::MAX_HEADER_BLOCK {
+    if given.header.fields.len() > header::MAX_HEADER_BLOCK {
         return Err(Refusal::HeaderTooLong);
+    }
+    if given.header.shows_bcc {
+        return Err(Refusal::BccShown);
     }
     let own = format!("by {} {OURS}", policy.hostname);
     let mut seen = Seen::default();
-    header::fields(given.fields).for_each(|field| seen.field(&field, &own));
+    let reverse_path = given.envelope.mail.reverse_path.as_ref();
+    header::fields(&given.header.fields).for_each(|field| seen.field(&field, &own, reverse_path));
     refuse(&seen, policy)?;
     let sender = Given {
         reverse_path: given.envelope.mail.reverse_path.clone(),
         from: std::mem::take(&mut seen.from),
         sender: std::mem::take(&mut seen.sender),
         has_reply_to: seen.has_reply_to,
+        from_is_signed: seen.signed.contains("from"),
     };
     let verdict = policy.decide(&sender);
     if policy.senders_differ(&verdict) {
@@ -228,12 +247,13 @@ pub fn rewrite(given: &Original<'_>, policy: &Policy, stamp: &Stamp<'_>) -> Resu
     }
     let (author, from_is_ours) = (verdict.author.clone(), verdict.from_is_ours);
     let date = OffsetDateTime::from(stamp.now).format(&Rfc2822).unwrap_or_default();
-    let block = Vec::with_capacity(given.fields.len() + 512);
+    let block = Vec::with_capacity(given.header.fields.len() + 512);
     let mut writer = Writer { given, policy, verdict, seen, block, notes: Vec::new() };
     let envelope = writer.envelope();
     // RFC 5321 section 4.4, without what a stranger could learn of the network that the app stands in.
     let received = format!("Received: from localhost {own} with ESMTP id {};\r\n\t{date}\r\n", stamp.id);
     writer.block.extend_from_slice(received.as_bytes());
+    writer.mended();
     writer.copy();
     writer.add_missing(&date, &format!("<{}@{}>", stamp.unique, policy.domain));
     writer.blank_line();
@@ -288,13 +308,15 @@ impl Writer<'_> {
     fn copy(&mut self) {
         let mut from = self.verdict.from.take();
         let replaces_from = from.is_some();
-        for field in header::fields(self.given.fields) {
+        for field in header::fields(&self.given.header.fields) {
             if field.is("Bcc") || field.is("Resent-Bcc") {
+                self.changes(if field.is("Bcc") { "bcc" } else { "resent-bcc" });
                 self.note_once(Note::BccDropped);
             } else if field.is("From") && replaces_from {
                 // The first makes place for the new one, the others go.
                 self.from(from.take());
             } else if field.is("Sender") && self.verdict.drop_sender {
+                self.changes("sender");
                 self.note_once(Note::SenderDropped);
             } else if self.is_replaced_if_empty(&field) && field.value().text.is_empty() {
                 // A field of this kind is added below, and there may be one only (RFC 5322 section 3.6).
@@ -311,8 +333,27 @@ impl Writer<'_> {
     fn from(&mut self, value: Option<String>) {
         if let Some(value) = value {
             header::append(&mut self.block, "From", &value);
+            self.changes("from");
             self.notes.push(Note::From);
         }
+    }
+
+    /// Something of this field changes.
+    fn changes(&mut self, name: &str) {
+        if self.seen.signed.contains(&name.to_ascii_lowercase()) {
+            self.note_once(Note::Signature);
+        }
+    }
+
+    fn mended(&mut self) {
+        let repairs = &self.given.header.repairs;
+        if repairs.noise {
+            self.notes.push(Note::Noise);
+        }
+        if !repairs.continued.is_empty() {
+            self.notes.push(Note::Continuation);
+        }
+        repairs.continued.iter().for_each(|name| self.changes(name));
     }
 
     fn note_once(&mut self, note: Note) {
@@ -352,18 +393,17 @@ impl Writer<'_> {
         for (note, name, value) in missing {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 header::append(&mut self.block, name, value);
+                self.changes(name);
                 self.notes.push(note);
             }
         }
     }
 
     fn blank_line(&mut self) {
-        if self.given.body == Body::AtOnce {
+        if !self.given.header.has_blank_line {
             self.notes.push(Note::BlankLine);
         }
-        if self.given.body != Body::Missing {
-            self.block.extend_from_slice(b"\r\n");
-        }
+        self.block.extend_from_slice(b"\r\n");
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong on a message's way: where, why, and what that means, found once where the fault is made.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -254,55 +255,66 @@ impl ProxyFault {
 
 /// Stage and cause of one failure, with the ruling that follows from them. Made by [`Fault::new`] alone, which stands
 /// beside the table; nothing of it changes afterwards, so that ruling and cause cannot differ.
+///
+/// Boxed: a fault is the error of nearly every function on a message's way.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Fault(Box<Parts>);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+struct Parts {
     stage: Stage,
     recipient: Option<String>,
     cause: Cause,
-    /// Boxed: a fault is the error of nearly every function on a message's way.
-    ruling: Box<Ruling>,
+    ruling: Ruling,
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
 }
 
 impl Fault {
     /// A fault whose ruling was found: for [`Fault::new`].
     pub(super) fn ruled(stage: Stage, cause: Cause, ruling: Ruling) -> Self {
-        Self { stage, recipient: None, cause, ruling: Box::new(ruling) }
+        Self(Box::new(Parts { stage, recipient: None, cause, ruling }))
     }
 
     /// The same fault, about this recipient, as the app gave it; about none where there is none.
     #[must_use]
-    pub fn about(self, recipient: impl Into<Option<String>>) -> Self {
-        Self { recipient: recipient.into(), ..self }
+    pub fn about(mut self, recipient: impl Into<Option<String>>) -> Self {
+        self.0.recipient = recipient.into();
+        self
     }
 
     /// Where it went wrong.
     pub const fn stage(&self) -> Stage {
-        self.stage
+        self.0.stage
     }
 
     /// The recipient it was about, as the app gave it.
     pub fn recipient(&self) -> Option<&str> {
-        self.recipient.as_deref()
+        self.0.recipient.as_deref()
     }
 
     /// Why it went wrong.
     pub const fn cause(&self) -> &Cause {
-        &self.cause
+        &self.0.cause
     }
 
     /// What it means, before it is known what was sent.
     pub(super) const fn ruling(&self) -> &Ruling {
-        &self.ruling
+        &self.0.ruling
     }
 
     /// The row that decided, a stable word for logs and metrics.
     pub const fn rule(&self) -> &'static str {
-        self.ruling.name
+        self.0.ruling.name
     }
 
     /// Whether and how the same message may be tried again within seconds. Never where Office 365 may have it already.
     pub const fn retry(&self) -> Retry {
-        self.ruling.retry
+        self.0.ruling.retry
     }
 
     /// [`Fault::retry`] is not [`Retry::Never`].
@@ -312,12 +324,12 @@ impl Fault {
 
     /// Office 365 said no. Any other failure, a 2xx or 3xx out of place among them, says nothing of what it has.
     pub const fn is_certain(&self) -> bool {
-        matches!(&self.cause, Cause::Refused(reply) if reply.code >= 400)
+        matches!(&self.0.cause, Cause::Refused(reply) if reply.code >= 400)
     }
 
     /// What TLS says, on the way to Office 365 or to the token service.
     pub fn tls(&self) -> Option<&TlsFault> {
-        match &self.cause {
+        match &self.0.cause {
             Cause::Tls(fault) => Some(fault),
             Cause::Token(TokenFault::NotReached { fault, .. }) => fault.tls(),
             _ => None,
@@ -326,7 +338,7 @@ impl Fault {
 
     /// What the token service's Retry-After asks for.
     pub const fn retry_after(&self) -> Option<Duration> {
-        match &self.cause {
+        match &self.0.cause {
             Cause::Token(TokenFault::Status { retry_after, .. }) => *retry_after,
             _ => None,
         }
@@ -347,6 +359,6 @@ pub enum Outcome {
 impl Outcome {
     /// The app could not keep up with its connection: the end of its content is not waited for.
     pub const fn is_app_too_slow(&self) -> bool {
-        matches!(self, Self::Failed(fault) if matches!(fault.cause, Cause::AppTooSlow))
+        matches!(self, Self::Failed(fault) if matches!(fault.cause(), Cause::AppTooSlow))
     }
 }

@@ -187,6 +187,9 @@ const fn unsendable(refusal: &Refusal) -> Ruling {
             (4, 6),
             "Find what forwards this mail back to the app: each round adds a Received field.",
         ),
+        Refusal::BccShown => {
+            ("bcc_shown", 554, (6, 0), "Put a blank line before the text, and nothing but fields before it.")
+        }
         Refusal::Partial => ("message_partial", 554, (6, 1), "Send the message in one piece."),
         Refusal::SendersDiffer => (
             "senders_differ",

@@ -1,7 +1,11 @@
 //! The table of Office 365's refusals.
 //!
-//! The first row that fits wins. Rows that go by text come first: those replies look like one class and are the
+//! The first row that fits wins. Rows that go by words come first: those replies look like one class and are the
 //! other. Then enhanced codes, then the first digit.
+//!
+//! Words are never searched for: a refusal says addresses and names of the mail back, which the app's user chose, and
+//! `submissionquotaexceeded@` must not stop a mailbox. They are read at fixed places alone ([`Words`]), where nothing of
+//! the mail's can stand, and never by a row that would stop the mailbox for a recipient.
 //!
 //! Sources: Microsoft's list of non-delivery reports
 //! (learn.microsoft.com/exchange/mail-flow-best-practices/non-delivery-reports-in-exchange-online), its pages on
@@ -24,8 +28,10 @@ pub(super) struct Rule {
     /// Codes, or a first digit.
     codes: &'static [u16],
     enhanced: &'static [Enhanced],
-    /// Lower case.
-    text: &'static [&'static str],
+    /// How the text begins, in lower case. Each has a space in it: no address begins so without a quote before it.
+    says: &'static [&'static str],
+    /// How the name of the store's exception begins, in lower case.
+    thrown: &'static [&'static str],
     /// 5xx with 4.x.x.
     contradictory: bool,
     pub kind: Kind,
@@ -48,9 +54,9 @@ const fn within(subject: u16, first: u16, last: u16) -> Enhanced {
 }
 
 const fn rule(name: &'static str, class: Class, scope: Scope) -> Rule {
-    let (stages, codes, enhanced, text) = (&[], &[], &[], &[]);
+    let (stages, codes, enhanced, says, thrown) = (&[], &[], &[], &[], &[]);
     let (kind, contradictory, hint, fresh_token) = (Kind::Always(class), false, "", false);
-    Rule { name, stages, codes, enhanced, text, contradictory, kind, scope, hint, fresh_token }
+    Rule { name, stages, codes, enhanced, says, thrown, contradictory, kind, scope, hint, fresh_token }
 }
 
 impl Rule {
@@ -63,8 +69,11 @@ impl Rule {
     const fn enhanced(self, enhanced: &'static [Enhanced]) -> Self {
         Self { enhanced, ..self }
     }
-    const fn says(self, text: &'static [&'static str]) -> Self {
-        Self { text, ..self }
+    const fn says(self, says: &'static [&'static str]) -> Self {
+        Self { says, ..self }
+    }
+    const fn thrown(self, thrown: &'static [&'static str]) -> Self {
+        Self { thrown, ..self }
     }
     const fn contradictory(self) -> Self {
         Self { contradictory: true, ..self }
@@ -79,7 +88,7 @@ impl Rule {
         Self { fresh_token: true, ..self }
     }
 
-    fn fits(&self, stage: Stage, code: u16, enhanced: Option<EnhancedCode>, lower_text: &str) -> bool {
+    fn fits(&self, stage: Stage, code: u16, enhanced: Option<EnhancedCode>, words: &Words<'_>) -> bool {
         (self.stages.is_empty() || self.stages.contains(&stage))
             && (self.codes.is_empty() || self.codes.contains(&code) || self.codes.contains(&(code / 100)))
             && (!self.contradictory || enhanced.is_some_and(|is| is.0 == 4))
@@ -87,15 +96,50 @@ impl Rule {
                 || enhanced.is_some_and(|is| {
                     self.enhanced.iter().any(|e| e.0 == is.1 && (e.1..=e.2).contains(&is.2))
                 }))
-            && (self.text.is_empty() || self.text.iter().any(|words| lower_text.contains(words)))
+            && (self.says.is_empty() || self.says.iter().any(|start| words.said.starts_with(start)))
+            && (self.thrown.is_empty() || self.thrown.iter().any(|start| words.thrown.starts_with(start)))
+    }
+}
+
+/// What of a refusal's text is read, in lower case.
+struct Words<'a> {
+    /// What stands right behind the enhanced code; behind a leading `STOREDRV…;`; in 530 5.7.57, which repeats the
+    /// refusal of the sign-in, behind the codes that follow `Error: `.
+    said: &'a str,
+    /// The class name behind a leading `STOREDRV.Submission.Exception:`; else nothing.
+    thrown: &'a str,
+}
+
+impl<'a> Words<'a> {
+    fn of(code: u16, lower_text: &'a str) -> Self {
+        let (enhanced, mut said) = match EnhancedCode::split(lower_text) {
+            Some((enhanced, rest)) => (Some(enhanced), rest),
+            None => (None, lower_text),
+        };
+        let thrown = said.strip_prefix("storedrv.submission.exception:").unwrap_or_default();
+        if said.starts_with("storedrv")
+            && let Some((head, rest)) = said.split_once(';')
+            && !head.contains(char::is_whitespace)
+        {
+            said = rest.trim_start();
+        }
+        if code == 530
+            && enhanced.is_some_and(|is| (is.1, is.2) == (7, 57))
+            && let Some(inner) = said.strip_prefix("client not authenticated to send mail. error: ")
+            && let Some((code, inner)) = inner.split_once(' ')
+            && code.len() == 3
+        {
+            said = EnhancedCode::split(inner).map_or(inner, |(_, rest)| rest);
+        }
+        Self { said, thrown }
     }
 }
 
 /// The row for a reply of 4xx or 5xx.
 pub(super) fn find(stage: Stage, reply: &Reply) -> &'static Rule {
     let text = reply.text().to_ascii_lowercase();
-    let enhanced = reply.enhanced();
-    RULES.iter().find(|rule| rule.fits(stage, reply.code, enhanced, &text)).unwrap_or(&OTHERWISE)
+    let (enhanced, words) = (reply.enhanced(), Words::of(reply.code, &text));
+    RULES.iter().find(|rule| rule.fits(stage, reply.code, enhanced, &words)).unwrap_or(&OTHERWISE)
 }
 
 static OTHERWISE: Rule = rule("deferred", Transient, Message);
@@ -114,59 +158,83 @@ const DELIST: &str =
 const GRANT: &str = "Check in this order: MAILSHIM_MAILBOX and the credentials; New-ServicePrincipal with the Enterprise application's Object ID; Add-MailboxPermission <mailbox> -User <it> -AccessRights FullAccess; a grant takes an hour.";
 
 const SESSION: &[Stage] = &[Connect, Greeting, Ehlo, StartTls];
+/// A refused sign-in, and its repetition at MAIL.
+const SIGN_IN: &[u16] = &[535, 530];
+/// What is refused at RCPT is the recipient: only codes that are about the connection or the sign-in act on the mailbox.
+const NOT_RCPT: &[Stage] = &[Connect, Greeting, Ehlo, StartTls, Auth, Mail, Content, Verdict];
 const ENVELOPE: &[Stage] = &[Mail, Rcpt, Content, Verdict];
 
 #[rustfmt::skip] // one row, two or three lines: a table
 static RULES: &[Rule] = &[
-    // By text: the mailbox as a whole is throttled, though the code speaks of one message.
-    rule("continuous_errors", Throttled(Pause::ContinuousErrors), Mailbox)
-        .says(&["sender throttled"]).hint(CONTINUOUS),
-    rule("concurrent_connections", Throttled(Pause::Seconds), Mailbox)
-        .says(&["concurrent connections limit exceeded", "sender thread limit exceeded"])
+    // A mailbox's throttling where a recipient was asked for: it may pass later, but stops nobody else's mail.
+    rule("throttled_at_rcpt", Transient, Recipient).at(&[Rcpt])
+        .enhanced(&[within(2, 251, 255), is(1, 90), within(7, 232, 233), is(7, 236)]),
+
+    // By words: the mailbox as a whole is throttled, though the code speaks of one message.
+    rule("continuous_errors", Throttled(Pause::ContinuousErrors), Mailbox).at(NOT_RCPT)
+        .enhanced(&[is(2, 252)]).says(&["sender throttled"]).hint(CONTINUOUS),
+    rule("concurrent_connections", Throttled(Pause::Seconds), Mailbox).code(&[432])
         .hint("Lower MAILSHIM_MAX_CONNECTIONS: all programs that send as <mailbox> share 3."),
     rule("submission_rate", Throttled(Pause::NextMinute), Mailbox)
-        .says(&["message submission rate"])
+        .code(&[421]).enhanced(&[is(4, 2)]).says(&["message submission rate"])
         .hint("Lower MAILSHIM_MESSAGES_PER_MINUTE: all programs that send as <mailbox> share 30."),
-    rule("submission_quota", Throttled(Pause::Day), Mailbox)
-        .says(&["submissionquotaexceeded", "submission quota", "daily limit for message recipients"]).hint(DAILY),
-    rule("server_connections", Throttled(Pause::Seconds), Service)
-        .says(&["maximum number of concurrent"])
+    rule("submission_quota", Throttled(Pause::Day), Mailbox).at(NOT_RCPT)
+        .enhanced(&[is(2, 0)]).thrown(&["submissionquotaexceeded"]).hint(DAILY),
+    rule("submission_quota", Throttled(Pause::Day), Mailbox).at(NOT_RCPT)
+        .enhanced(&[is(2, 2)]).says(&["submission quota"]).hint(DAILY),
+    // Microsoft gives this one without an enhanced code.
+    rule("submission_quota", Throttled(Pause::Day), Mailbox).at(NOT_RCPT)
+        .says(&["the message can't be submitted because the sender's submission quota was exceeded"]).hint(DAILY),
+    // Nothing of a mail's has been said when the server greets.
+    rule("server_connections", Throttled(Pause::Seconds), Service).at(&[Greeting])
+        .says(&["the maximum number of concurrent"])
         .hint("Lower MAILSHIM_MAX_CONNECTIONS, or the number of replicas."),
 
-    // By text: set-up faults that look like something else.
-    rule("mailbox_logon", SetUp, Mailbox).says(&["mailbox logon failure", "mapiexceptionlogonfailed"]).fresh_token()
+    // By words: set-up faults that look like something else.
+    rule("mailbox_logon", SetUp, Mailbox).at(NOT_RCPT).code(&[430]).says(&["mailbox logon failure"]).fresh_token()
         .hint("Run Add-MailboxPermission <mailbox> -User <service principal> -AccessRights FullAccess; the principal needs the Enterprise application's Object ID, and a grant takes an hour."),
-    rule("mailbox_full", SetUp, Mailbox).at(&[Mail, Content, Verdict])
-        .says(&["shutoffquotaexceeded", "storedrv.submission.exception:quotaexceeded", "mailbox full"])
+    rule("mailbox_full", SetUp, Mailbox).at(NOT_RCPT).enhanced(&[is(2, 0)]).thrown(&["quotaexceeded"])
         .hint("Empty Sent Items of <mailbox>, or give it a retention policy: a full mailbox cannot send."),
-    rule("outbound_spam", SetUp, Mailbox).says(&["outboundspamexception", "wascl useraction"]).hint(RESTRICTED),
-    rule("send_as_denied", SetUp, Mailbox)
-        .says(&["sendasdenied", "permissions to send as this sender", "not allowed to send as"])
-        .kind(Kind::Sender).hint(SEND_AS),
-    rule("send_on_behalf_denied", SetUp, Mailbox).says(&["send on behalf of"]).kind(Kind::Sender)
+    rule("outbound_spam", SetUp, Mailbox).at(NOT_RCPT)
+        .enhanced(&[is(2, 0)]).thrown(&["outboundspam"]).hint(RESTRICTED),
+    rule("send_as_denied", SetUp, Mailbox).at(NOT_RCPT)
+        .enhanced(&[is(2, 0)]).thrown(&["sendasdenied"]).kind(Kind::Sender).hint(SEND_AS),
+    rule("send_as_denied", SetUp, Mailbox).at(NOT_RCPT).enhanced(&[is(7, 1)])
+        .says(&["client does not have permissions to send as this sender"]).kind(Kind::Sender).hint(SEND_AS),
+    rule("send_on_behalf_denied", SetUp, Mailbox).at(NOT_RCPT).enhanced(&[is(7, 1)])
+        .says(&["client does not have permissions to send on behalf of"]).kind(Kind::Sender)
         .hint("Run Set-Mailbox <the From address> -GrantSendOnBehalfTo <mailbox>, or send as <mailbox> (MAILSHIM_FROM, MAILSHIM_FROM_POLICY=force)."),
-    rule("starttls_required", SetUp, Service)
-        .says(&["starttls to authenticate", "starttls is required", "starttls command first"])
+    rule("starttls_required", SetUp, Service).code(&[451]).enhanced(&[is(7, 3)])
         .hint("Let the firewall pass port 587 without SMTP inspection: it takes STARTTLS away."),
-    rule("wrong_region", SetUp, Service).says(&["wrong office 365 region"])
+    rule("starttls_required", SetUp, Service).code(&[530]).says(&["must issue a starttls command first"])
+        .hint("Let the firewall pass port 587 without SMTP inspection: it takes STARTTLS away."),
+    rule("wrong_region", SetUp, Service).enhanced(&[is(4, 62)])
         .hint("Set MAILSHIM_UPSTREAM to the MX host of the tenant's own domain, or mend the connector."),
-    rule("unlicensed_tenant", Permanent, Recipient).says(&["no mail-enabled subscriptions"]),
-    rule("relay_denied", SetUp, Service).says(&["relay access denied", "unable to relay"]).hint(CONNECTOR),
-    rule("tls_too_old", SetUp, Service).enhanced(&[is(7, 66)]).says(&["tls 1."])
+    rule("unlicensed_tenant", Permanent, Recipient).code(&[5]).enhanced(&[is(4, 4)]),
+    rule("relay_denied", SetUp, Service).enhanced(&[is(4, 1)]).says(&["relay access denied"]).hint(CONNECTOR),
+    rule("relay_denied", SetUp, Service).enhanced(&[is(7, 1)]).says(&["unable to relay"]).hint(CONNECTOR),
+    rule("tls_too_old", SetUp, Service).enhanced(&[is(7, 66)])
         .hint("Find what proxies port 587: mailshim itself speaks TLS 1.2 and 1.3."),
 
-    // The sign-in; the same words come inside 530 5.7.57 after MAIL.
-    rule("smtp_auth_disabled", SetUp, Mailbox).says(&["smtpclientauthentication is disabled"])
+    // The sign-in; the same words come inside 530 5.7.57 at MAIL.
+    rule("smtp_auth_disabled", SetUp, Mailbox).code(SIGN_IN)
+        .says(&["authentication unsuccessful, smtpclientauthentication is disabled"])
         .hint("Set-CASMailbox <mailbox> -SmtpClientAuthenticationDisabled $false"),
-    rule("basic_auth_disabled", SetUp, Mailbox)
-        .says(&["basic authentication is disabled", "basic authentication is not supported"]).hint(USE_OAUTH),
-    rule("security_defaults", SetUp, Mailbox).says(&["security defaults"]).hint(POLICY),
-    rule("sign_in_policy", SetUp, Mailbox).says(&["did not meet the criteria"]).hint(POLICY),
-    rule("wrong_password", SetUp, Mailbox).says(&["user credentials were incorrect"])
+    rule("basic_auth_disabled", SetUp, Mailbox).enhanced(&[is(7, 30)]).hint(USE_OAUTH),
+    rule("basic_auth_disabled", SetUp, Mailbox).code(SIGN_IN)
+        .says(&["authentication unsuccessful, basic authentication is"]).hint(USE_OAUTH),
+    rule("security_defaults", SetUp, Mailbox).code(SIGN_IN)
+        .says(&["authentication unsuccessful, user is locked by your organization's security defaults"]).hint(POLICY),
+    rule("sign_in_policy", SetUp, Mailbox).code(SIGN_IN)
+        .says(&["authentication unsuccessful, the request did not meet the criteria"]).hint(POLICY),
+    rule("wrong_password", SetUp, Mailbox).code(SIGN_IN)
+        .says(&["authentication unsuccessful, the user credentials were incorrect"])
         .hint("Set MAILSHIM_PASSWORD to the password of <mailbox>, or sign in with OAuth."),
-    rule("federation", SetUp, Service).says(&["federated sts"])
+    rule("federation", SetUp, Service).code(SIGN_IN)
+        .says(&["authentication unsuccessful, federated sts", "authentication unsuccessful, the federated sts"])
         .hint("Mend the tenant's federation server (AD FS), or sign in with OAuth and a client secret."),
-    rule("hve_policy", SetUp, Service).says(&["organization configuration does not allow"])
+    rule("hve_policy", SetUp, Service).code(SIGN_IN)
+        .says(&["authentication unsuccessful, the organization configuration does not allow"])
         .hint("Allow it in the authentication policy (Set-AuthenticationPolicy -AllowBasicAuthSmtp) and turn security defaults off, or use OAuth."),
     rule("token_expiring", Transient, Connection)
         .enhanced(&[is(5, 127), within(7, 142, 143)]).at(&[Auth]).fresh_token(),
@@ -182,11 +250,11 @@ static RULES: &[Rule] = &[
     rule("sign_in_refused", SetUp, Mailbox).at(&[Auth]).code(&[535]).hint(GRANT),
 
     // By enhanced code: throttling.
-    rule("submission_quota", Throttled(Pause::Day), Mailbox).enhanced(&[is(1, 90)]).hint(DAILY),
-    rule("tenant_quota", Throttled(Pause::Day), Service).enhanced(&[within(7, 232, 233)]).hint(TENANT_DAILY),
-    rule("onmicrosoft_quota", Throttled(Pause::Day), Service).enhanced(&[is(7, 236)])
+    rule("submission_quota", Throttled(Pause::Day), Mailbox).at(NOT_RCPT).enhanced(&[is(1, 90)]).hint(DAILY),
+    rule("tenant_quota", Throttled(Pause::Day), Service).at(NOT_RCPT).enhanced(&[within(7, 232, 233)]).hint(TENANT_DAILY),
+    rule("onmicrosoft_quota", Throttled(Pause::Day), Service).at(NOT_RCPT).enhanced(&[is(7, 236)])
         .hint("Send from an address in a domain of your own, not onmicrosoft.com."),
-    rule("continuous_errors", Throttled(Pause::ContinuousErrors), Mailbox)
+    rule("continuous_errors", Throttled(Pause::ContinuousErrors), Mailbox).at(NOT_RCPT)
         .enhanced(&[is(2, 251), within(2, 253, 255)]).hint(CONTINUOUS),
     rule("concurrent_connections", Throttled(Pause::Seconds), Mailbox).code(&[432])
         .hint("Lower MAILSHIM_MAX_CONNECTIONS: all programs that send as <mailbox> share 3."),
@@ -206,7 +274,7 @@ static RULES: &[Rule] = &[
         .hint("Send from an accepted domain of the tenant (Exchange admin center > Mail flow > Accepted domains)."),
 
     // By enhanced code: the recipients.
-    rule("too_many_recipients", Permanent, Message).enhanced(&[is(5, 3)]).says(&["recip"]).kind(Kind::RecipientCount)
+    rule("too_many_recipients", Permanent, Message).enhanced(&[is(5, 3)]).kind(Kind::RecipientCount)
         .hint("Lower MAILSHIM_MAX_RECIPIENTS to the mailbox's limit: Get-Mailbox <mailbox> | Format-List RecipientLimits."),
     rule("recipient_full", Transient, Recipient).at(&[Rcpt]).enhanced(&[is(2, 2)]),
     rule("mailbox_full", SetUp, Mailbox).enhanced(&[is(2, 2)])
@@ -214,7 +282,7 @@ static RULES: &[Rule] = &[
     rule("recipient_unknown", Permanent, Recipient).code(&[5])
         .enhanced(&[is(1, 1), is(1, 3), is(1, 10), is(4, 1)])
         .hint("Correct the recipient's address."),
-    rule("recipient_unknown", Permanent, Recipient).code(&[5]).says(&["mailbox unavailable"])
+    rule("recipient_unknown", Permanent, Recipient).at(&[Rcpt]).code(&[5]).enhanced(&[is(5, 0)])
         .hint("Correct the recipient's address."),
     rule("recipient_restricted", Permanent, Recipient).code(&[5])
         .enhanced(&[is(7, 12), within(7, 120, 129), within(7, 130, 138)])
@@ -226,15 +294,18 @@ static RULES: &[Rule] = &[
         .hint("Take the recipient off Defender > Tenant Allow/Block Lists, or leave it out: one refuses the whole mail."),
 
     // By enhanced code: the content.
-    rule("header_too_large", Permanent, Message).code(&[5]).says(&["header size"])
+    rule("header_too_large", Permanent, Message).code(&[5]).enhanced(&[is(3, 4)]).says(&["header size exceeds"])
         .hint("Send fewer or shorter header fields."),
     rule("too_large", Permanent, Message).code(&[5]).enhanced(&[is(3, 4), is(2, 3)])
         .hint("Send less, or raise the limit: Set-Mailbox <mailbox> -MaxSendSize 150MB (base64 adds a third)."),
     rule("mail_loop", Permanent, Message).code(&[5]).enhanced(&[is(4, 14), is(4, 6)])
         .hint("Find the loop: the mail has passed too many servers."),
-    rule("bare_line_feeds", Permanent, Message).code(&[5]).says(&["bare linefeeds"])
+    rule("bare_line_feeds", Permanent, Message).code(&[5]).enhanced(&[is(6, 11)])
         .hint("Report this line to mailshim's authors: it sends CRLF alone."),
-    rule("content", Permanent, Message).code(&[5]).enhanced(&[is(6, 0), is(6, 1), is(6, 11)])
+    rule("bare_line_feeds", Permanent, Message).code(&[5]).enhanced(&[is(6, 0)])
+        .says(&["invalid message content, contains bare linefeeds"])
+        .hint("Report this line to mailshim's authors: it sends CRLF alone."),
+    rule("content", Permanent, Message).code(&[5]).enhanced(&[is(6, 0), is(6, 1)])
         .hint("Correct the message's MIME structure; if it is sound, look for a transport rule that times out."),
     rule("smtputf8_needed", Permanent, Message).at(ENVELOPE).code(&[5]).enhanced(&[is(1, 6)])
         .hint("Use ASCII addresses."),
@@ -267,7 +338,8 @@ static RULES: &[Rule] = &[
     // By code: Office 365's own troubles. (421 ends the connection, RFC 5321 section 3.8.)
     rule("service_busy", Transient, Service)
         .code(&[4]).enhanced(&[within(3, 0, 2), is(4, 3), is(4, 0)]),
-    rule("service_busy", Transient, Service).code(&[4]).says(&["temporary server error", "organization queue quota", "tls rate exceeded"]),
+    rule("service_busy", Transient, Service).code(&[450, 451]).enhanced(&[is(7, 0)]),
+    rule("service_busy", Transient, Service).at(&[StartTls]).code(&[454]).enhanced(&[is(7, 0)]),
     rule("connection_ended", Transient, Connection).code(&[421]),
     rule("sign_in_deferred", Transient, Connection).at(&[Auth]).code(&[4]),
 
@@ -284,3 +356,85 @@ static RULES: &[Rule] = &[
     rule("recipient_refused", Permanent, Recipient).at(&[Rcpt]).code(&[5]),
     rule("refused", Permanent, Message).at(&[Content, Verdict]).code(&[5]),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Refusals that say something of the mail back, `{}`, wherever it may stand.
+    const SHAPES: &[&str] = &[
+        "554 5.2.252 SendAsDenied; app@contoso.com not allowed to send as {}; STOREDRV.Submission.Exception:SendAsDeniedException.MapiExceptionSendAsDenied; Failed",
+        "554 5.2.252 SendAsDenied; {} not allowed to send as boss@contoso.com",
+        "554 5.2.0 STOREDRV.Submission.Exception:SendAsDeniedException; {} failed",
+        "554 5.2.0 {}: failed",
+        "554 5.2.2 mailbox full; {}",
+        "550 5.2.2 {}: mailbox full",
+        "550 5.7.1 Access denied for {}",
+        "550 5.7.1 {} is not welcome",
+        "550 5.4.1 {}: Recipient address rejected: Access denied.",
+        "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient {} not found by SMTP address lookup",
+        "550 5.1.1 {}: User unknown",
+        "550 5.7.509 Access denied, sending domain of {} does not pass DMARC verification",
+        "421 4.4.2 Connection dropped while {} was sent",
+        "421 4.4.2 {}: connection dropped",
+        "430 4.2.0 STOREDRV; {} is offline",
+        "430 4.2.0 {}: server is offline",
+        "451 4.7.0 Temporary server error for {}",
+        "530 5.7.57 Client not authenticated to send mail as {}",
+        "535 5.7.139 Authentication unsuccessful for {}",
+        "550 {} refused",
+        "554 5.6.0 Invalid message content from {}",
+        "552 5.3.4 {}: too large",
+    ];
+
+    fn shape(shape: &str, said_back: &str) -> Reply {
+        let (code, text) = shape.split_once(' ').unwrap();
+        Reply::new(code.parse().unwrap(), text.replace("{}", said_back))
+    }
+
+    /// The phrase as an app's user can put it into an address, a display name or a quoted string.
+    fn disguises(phrase: &str) -> Vec<String> {
+        let dotted = phrase.replace(' ', ".");
+        let thrown = format!("STOREDRV.Submission.Exception:{phrase}");
+        let mut all = vec![
+            format!("{dotted}@fabrikam.com"),
+            format!("<{dotted}@fabrikam.com>"),
+            format!("boss@{dotted}.fabrikam.com"),
+        ];
+        for text in [
+            phrase.to_string(),
+            format!("x; {phrase}"),
+            format!("STOREDRV; {phrase}"),
+            format!("{thrown}; x"),
+            format!("x Error: 535 5.7.139 {phrase}"),
+            format!("5.2.252 {phrase}"),
+        ] {
+            all.push(format!("\"{text}\"@fabrikam.com"));
+            all.push(format!("\"{text}\" <boss@fabrikam.com>"));
+        }
+        all
+    }
+
+    #[test]
+    fn what_a_refusal_says_back_decides_nothing() {
+        let phrases = RULES.iter().flat_map(|rule| rule.says.iter().chain(rule.thrown));
+        let phrases: Vec<_> = phrases.chain(&["sender throttled", "wascl useraction", "tls 1."]).collect();
+        assert!(phrases.len() > 20);
+        for stage in [Mail, Rcpt, Content, Verdict] {
+            for line in SHAPES {
+                let plain = find(stage, &shape(line, "boss@fabrikam.com")).name;
+                for said_back in phrases.iter().flat_map(|phrase| disguises(phrase)) {
+                    let rule = find(stage, &shape(line, &said_back)).name;
+                    assert_eq!(rule, plain, "{stage:?} {line} with {said_back}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_address_begins_as_a_row_reads() {
+        for rule in RULES.iter().filter(|rule| !rule.says.is_empty()) {
+            assert!(rule.says.iter().all(|start| start.contains(' ')), "{}", rule.name);
+        }
+    }
+}

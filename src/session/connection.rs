@@ -1,6 +1,7 @@
 //! One connection of the app: the socket and the deadlines around the pure [`machine`](super::machine).
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -145,6 +146,19 @@ impl AppConnection {
         }
     }
 
+    /// Writes the verdict that the machine was just given; whether the app has taken it, as far as one can see from here.
+    async fn give_verdict(&mut self) -> bool {
+        // The reply alone: what the app has sent behind its content is not looked at here.
+        if let Step::Reply(reply) = self.machine.step() {
+            self.out.extend_from_slice(&reply);
+        }
+        let taken = self.flush().await;
+        if !taken {
+            self.machine.eof();
+        }
+        taken
+    }
+
     /// Writes the replies that are owed; false if the app does not take them. Dropped in the middle it has kept what
     /// is not yet written, so that no reply is written twice.
     async fn flush(&mut self) -> bool {
@@ -238,13 +252,13 @@ impl Sessions {
 
     /// One message, from the first octet of its content to the answer.
     async fn message(&self, connection: &mut AppConnection, given: Envelope) {
-        let id = MessageId::next();
+        let id = MessageId::next(SystemTime::now());
         let begun = Instant::now();
         let mut content = HeldContent::new(&mut *connection, self.budget.clone());
         let filled = content.fill().await;
         let received = begun.elapsed();
         let prepared = match filled {
-            Ok(()) => prepare(id, &given, &mut content, &self.policy).await,
+            Ok(()) => prepare(id, &given, &mut content, &self.policy, SystemTime::now()).await,
             Err(why) => Err(why.into()),
         };
         let (verdict, record, prepared) = match prepared {
@@ -277,20 +291,22 @@ impl Sessions {
         };
         let record = DeliveryRecord { message_id, octets, received, total, changes, ..record };
         let envelope = message.as_ref().map_or(&given, |message| &message.envelope);
+        let mail = telemetry::Mail { id, given: &given, envelope, record: &record };
         match verdict {
             Ok(outcome) => {
                 let context =
                     message.as_ref().map_or(Context::default(), |message| self.delivery.context(message));
                 let reply = outcome.to_reply(&context);
-                telemetry::message(id, envelope, &record, &outcome, outcome.name(&context), &reply);
                 if is_complete {
                     connection.machine.answer(&reply);
                 } else {
                     connection.machine.cut(&reply);
                 }
+                let app_heard = connection.give_verdict().await;
+                telemetry::message(mail, &outcome, outcome.name(&context), &reply, app_heard);
             }
             Err(why) => {
-                telemetry::abandoned(id, envelope, &record, why);
+                telemetry::abandoned(mail, why);
                 connection.machine.forgo_answer();
             }
         }

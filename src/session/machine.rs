@@ -26,7 +26,7 @@ const MAX_LINE: usize = 12_288 + 2;
 const MAX_ERRORS: u32 = 20;
 
 /// What the machine needs to know of the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The name in the greeting.
     pub hostname: String,

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod connection;
 pub mod machine;
+pub mod options;
 mod auth;
 mod incoming;
 

@@ -2,7 +2,8 @@
 
 use smtp_proto::{AUTH_LOGIN, AUTH_PLAIN, Request};
 
-use super::path::{self, Address};
+use super::invisible::Named;
+use super::path::{self, Address, BadAddress};
 use super::reply::Reply;
 
 /// The body type that the app declares (RFC 6152).
@@ -197,11 +198,14 @@ fn auth(verb: &str, argument: &str) -> Result<Command, Refusal> {
 
 fn mail(argument: &str) -> Result<Command, Refusal> {
     let bad_address = || refuse(501, "5.1.7 Bad sender address syntax");
-    let (path, parameters) = path::split(argument).ok_or_else(bad_address)?;
-    let mut mail = Mail::default();
-    if !path.is_empty() {
-        mail.reverse_path = Some(Address::parse(path).ok_or_else(bad_address)?);
-    }
+    let (reverse_path, parameters) = match path::split(argument) {
+        Some(("", parameters)) => (None, parameters),
+        _ => {
+            let (address, parameters) = address_of(argument, "5.1.7 Bad sender address syntax")?;
+            (Some(address), parameters)
+        }
+    };
+    let mut mail = Mail { reverse_path, ..Mail::default() };
     for (keyword, value) in path::parameters(parameters) {
         match keyword.as_str() {
             keyword if !is_parameter(keyword) => return Err(bad_address()),
@@ -241,10 +245,33 @@ fn mail(argument: &str) -> Result<Command, Refusal> {
     Ok(Command::Mail(mail))
 }
 
+/// The address in a path, and the parameters behind it; old apps put a display name there.
+fn address_of<'a>(argument: &'a str, problem: &str) -> Result<(Address, &'a str), Refusal> {
+    let is_plain = |(_, parameters): &(&str, &str)| {
+        path::parameters(parameters).all(|(keyword, _)| is_parameter(&keyword))
+    };
+    let as_it_is = path::split(argument).filter(is_plain);
+    let refused = match as_it_is.map(|(path, parameters)| (Address::read(path), parameters)) {
+        Some((Ok(address), parameters)) => return Ok((address, parameters)),
+        Some((Err(problem), _)) => problem,
+        None => BadAddress::Syntax,
+    };
+    if let Some((path, parameters)) = path::split_named(argument).filter(is_plain)
+        && let Some(address) = Address::parse(path)
+    {
+        return Ok((address, parameters));
+    }
+    Err(match refused {
+        BadAddress::Syntax => refuse(501, problem),
+        BadAddress::Character(character) => {
+            refuse(501, format!("{problem}: {} stands in it", Named(character)))
+        }
+    })
+}
+
 fn rcpt(argument: &str) -> Result<Command, Refusal> {
     let bad_address = || refuse(501, "5.1.3 Bad recipient address syntax");
-    let (path, parameters) = path::split(argument).ok_or_else(bad_address)?;
-    let address = Address::parse(path).ok_or_else(bad_address)?;
+    let (address, parameters) = address_of(argument, "5.1.3 Bad recipient address syntax")?;
     let mut recipient = Recipient { address, notify: None, orcpt: None };
     for (keyword, value) in path::parameters(parameters) {
         match keyword.as_str() {
@@ -348,8 +375,11 @@ mod tests {
             ("RCPT TO:<a@b> NOTIFY=NEVER,DELAY", 501),
             ("RCPT TO:<a@b> NOTIFY=DELAY,DELAY,DELAY,DELAY,DELAY", 501),
             ("RCPT TO:a@b c@d", 501),
+            ("RCPT TO:<Ann <a@b> <c@d>>", 501),
+            ("RCPT TO:<Ann <>>", 501),
             ("RCPT TO:Ann <a@b>", 501),
             ("MAIL FROM:Ann <a@b>", 501),
+            ("MAIL FROM:<c@d <a@b>>", 501),
             ("RCPT TO:<a@b> ORCPT=a+0", 501),
             ("MAIL FROM:<a@b> ENVID=a+0", 501),
         ] {
@@ -386,6 +416,27 @@ mod tests {
         };
         assert_eq!(parse(line), Ok(Command::Mail(mail)));
         assert_eq!(parse(b"MAIL FROM:<>"), Ok(Command::Mail(Mail::default())));
+    }
+
+    #[test]
+    fn a_display_name_in_a_path_is_left_out() {
+        let mail = |line: &str| match parse(line.as_bytes()) {
+            Ok(Command::Mail(mail)) => (mail.reverse_path.unwrap().to_string(), mail.size),
+            other => panic!("{line}: {other:?}"),
+        };
+        assert_eq!(mail("MAIL FROM:<Web App <app@b.c>> SIZE=7"), ("app@b.c".into(), Some(7)));
+        assert_eq!(mail("MAIL FROM: <\"App, Web\" <app@b.c>>"), ("app@b.c".into(), None));
+        let hidden = parse("RCPT TO:<a\u{200b}x@b.c>".as_bytes()).unwrap_err();
+        let text = "5.1.3 Bad recipient address syntax: U+200B (zero width space) stands in it";
+        assert_eq!(hidden.reply, Reply::new(501, text));
+        assert_eq!(hidden_ends(), "x@b.c");
+    }
+
+    fn hidden_ends() -> String {
+        match parse("RCPT TO:<\u{200b}x@b.c\u{ad}>".as_bytes()) {
+            Ok(Command::Rcpt(recipient)) => recipient.address.to_string(),
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]

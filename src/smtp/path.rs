@@ -3,7 +3,13 @@
 //! What the app wrote is validated and kept byte for byte. Nothing is decoded and written out again: a parser that
 //! unquotes `"x> NOTIFY=NEVER"@c.d` makes an address that injects a parameter when it is put between brackets.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use idna::AsciiDenyList;
+use idna::uts46::{DnsLength, Hyphens, Uts46};
+
+use super::invisible;
 
 /// RFC 5321 section 4.5.3.1: 64 for the local part, 255 for the domain, and the `@`.
 const MAX_ADDRESS: usize = 320;
@@ -14,24 +20,45 @@ const MAX_ADDRESS: usize = 320;
 pub struct Address(String);
 
 impl Address {
+    /// Validates an address; [`Self::read`] without the reason.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::read(text).ok()
+    }
+
     /// Validates an address.
     ///
     /// The local part is a dot-string (dots anywhere: such mailboxes exist) or a quoted-string; the domain is a name
-    /// or an address literal; both may hold UTF-8 (RFC 6531). Control characters never pass.
-    pub fn parse(text: &str) -> Option<Self> {
+    /// or an address literal; both may hold UTF-8 (RFC 6531). Control characters never pass. Characters that nobody sees
+    /// go at the ends; in a local part they are refused, in a domain UTS 46 decides (some have a meaning in Persian and
+    /// in Indic scripts). Behind a local part of ASCII a domain is written in ASCII too, and then needs no SMTPUTF8.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(text: &str) -> Result<Self, BadAddress> {
+        let text = invisible::trimmed(text);
         if text.is_empty() || text.len() > MAX_ADDRESS {
-            return None;
+            return Err(BadAddress::Syntax);
         }
-        let local_end =
-            if text.starts_with('"') { quoted_end(text)? } else { text.find('@').unwrap_or(text.len()) };
-        let (local, rest) = text.split_at(local_end);
-        let local_is_good =
-            local.starts_with('"') || (!local.is_empty() && local.chars().all(is_atom_or_dot));
-        let domain_is_good = match rest.strip_prefix('@') {
-            Some(domain) => is_domain(domain),
-            None => rest.is_empty(),
+        if let Some(character) = text.chars().find(|c| invisible::is_like_at(*c)) {
+            return Err(BadAddress::Character(character));
+        }
+        let local_end = if text.starts_with('"') {
+            quoted_end(text).ok_or(BadAddress::Syntax)?
+        } else {
+            text.find('@').unwrap_or(text.len())
         };
-        (local_is_good && domain_is_good).then(|| Self(text.to_string()))
+        let (local, rest) = text.split_at(local_end);
+        if let Some(hidden) = local.chars().find(|c| invisible::is_hidden(*c)) {
+            return Err(BadAddress::Character(hidden));
+        }
+        if !local.starts_with('"') && (local.is_empty() || !local.chars().all(is_atom_or_dot)) {
+            return Err(BadAddress::Syntax);
+        }
+        match rest.strip_prefix('@') {
+            Some(domain) => Ok(Self(format!("{local}@{}", domain_as_sent(domain, local.is_ascii())?))),
+            None if rest.is_empty() => Ok(Self(text.to_string())),
+            None => Err(BadAddress::Syntax),
+        }
     }
 
     /// The address as the app gave it.
@@ -51,6 +78,35 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Why a text is no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadAddress {
+    /// It is not written as one.
+    Syntax,
+    /// A character stands in it that nobody sees, or that looks like an `@`.
+    Character(char),
+}
+
+/// A domain as it is sent.
+fn domain_as_sent(domain: &str, in_ascii: bool) -> Result<Cow<'_, str>, BadAddress> {
+    if domain.is_ascii() {
+        return if is_domain(domain) { Ok(Cow::Borrowed(domain)) } else { Err(BadAddress::Syntax) };
+    }
+    let refused = || {
+        let hidden = domain.chars().find(|c| invisible::is_hidden(*c));
+        hidden.map_or(BadAddress::Syntax, BadAddress::Character)
+    };
+    let uts46 = Uts46::new();
+    let octets = domain.as_bytes();
+    let ascii = uts46.to_ascii(octets, AsciiDenyList::EMPTY, Hyphens::Allow, DnsLength::Verify);
+    let ascii = ascii.ok().filter(|ascii| is_domain(ascii)).ok_or_else(refused)?;
+    if in_ascii {
+        return Ok(Cow::Owned(ascii.into_owned()));
+    }
+    let (unicode, valid) = uts46.to_unicode(octets, AsciiDenyList::EMPTY, Hyphens::Allow);
+    valid.map(|()| unicode).map_err(|_| refused())
 }
 
 /// The position behind the closing quote of a quoted-string at the beginning of `text`.
@@ -88,12 +144,7 @@ fn is_domain(domain: &str) -> bool {
                     .all(|b| b.is_ascii_graphic() && !matches!(b, b'[' | b']' | b'\\' | b'<' | b'>'))
         });
     }
-    !domain.is_empty()
-        && domain.chars().all(|c| match c {
-            '-' | '.' | '_' => true,
-            c if c.is_ascii() => c.is_ascii_alphanumeric(),
-            c => !c.is_control() && !c.is_whitespace(),
-        })
+    !domain.is_empty() && domain.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'))
 }
 
 /// Splits the argument of MAIL or RCPT, behind the colon, into the path's inside (empty for `<>`) and its parameters.
@@ -102,20 +153,51 @@ fn is_domain(domain: &str) -> bool {
 /// A source route (`@a,@b:`) is dropped, as RFC 5321 section 4.1.1.3 allows.
 pub fn split(argument: &str) -> Option<(&str, &str)> {
     let argument = argument.trim_matches([' ', '\t']);
-    let Some(inside) = argument.strip_prefix('<') else {
+    if !argument.starts_with('<') {
         // No angle brackets: up to the first blank outside quotes.
         let quoted = if argument.starts_with('"') { quoted_end(argument)? } else { 0 };
         let end = argument[quoted..].find([' ', '\t']).map_or(argument.len(), |blank| quoted + blank);
         let (path, parameters) = argument.split_at(end);
         return (!path.is_empty()).then_some((path, parameters.trim_start_matches([' ', '\t'])));
+    }
+    let (path, rest) = split_bracketed(argument)?;
+    // Whatever follows the bracket without a blank would be guessed at.
+    (rest.is_empty() || rest.starts_with([' ', '\t'])).then(|| (path, rest.trim_start_matches([' ', '\t'])))
+}
+
+/// As [`split`], where a display name stands inside the path (`<Web App <a@b>>`): exactly one address in brackets of its
+/// own, and nothing else that could be one. Without the outer brackets it is no path, to Postfix neither.
+pub fn split_named(argument: &str) -> Option<(&str, &str)> {
+    let path = argument.trim_matches([' ', '\t']).strip_prefix('<')?;
+    let mut rest = path;
+    loop {
+        let at = rest.find(['<', '"'])?;
+        if rest[at..].starts_with('<') {
+            rest = &rest[at..];
+            break;
+        }
+        rest = &rest[at + quoted_end(&rest[at..])?..];
+    }
+    let name = path[..path.len() - rest.len()].trim();
+    let (address, behind) = split_bracketed(rest)?;
+    Address::parse(address).filter(|address| address.domain().is_some())?;
+    let is_no_other = |word: &str| {
+        !word.contains(['@', '>']) || word.trim_matches(['"', '\'']).eq_ignore_ascii_case(address)
     };
-    let inside = inside.trim_start_matches([' ', '\t']);
+    let is_quoted = name.starts_with('"') && quoted_end(name) == Some(name.len());
+    let parameters = behind.trim_start_matches([' ', '\t']).strip_prefix('>')?;
+    let is_beyond_doubt = is_quoted || name.split([' ', '\t']).all(is_no_other);
+    (is_beyond_doubt && (parameters.is_empty() || parameters.starts_with([' ', '\t'])))
+        .then(|| (address, parameters.trim_start_matches([' ', '\t'])))
+}
+
+/// The inside of `<...>` at the beginning of `text`, without a source route, and what follows the bracket.
+fn split_bracketed(text: &str) -> Option<(&str, &str)> {
+    let inside = text.strip_prefix('<')?.trim_start_matches([' ', '\t']);
     let inside = if inside.starts_with('@') { inside.split_once(':')?.1 } else { inside };
     let quoted = if inside.starts_with('"') { quoted_end(inside)? } else { 0 };
     let end = quoted + inside[quoted..].find('>')?;
-    let (path, rest) = (inside[..end].trim_end_matches([' ', '\t']), &inside[end + 1..]);
-    // Whatever follows the bracket without a blank would be guessed at.
-    (rest.is_empty() || rest.starts_with([' ', '\t'])).then(|| (path, rest.trim_start_matches([' ', '\t'])))
+    Some((inside[..end].trim_end_matches([' ', '\t']), &inside[end + 1..]))
 }
 
 /// The parameters of MAIL or RCPT: keyword in upper case, value as it came (empty without `=`).
@@ -163,6 +245,77 @@ mod tests {
         }
         for argument in ["", "<a@b", "<\"a@b>", "<a@b>SIZE=1", "<@x>"] {
             assert_eq!(split(argument), None, "{argument}");
+        }
+    }
+
+    #[test]
+    fn a_display_name_in_the_path_is_left_out_where_one_address_stands_beyond_doubt() {
+        for (argument, path, rest) in [
+            ("<Web App <app@b.c>>", "app@b.c", ""),
+            ("<Web App <app@b.c>> SIZE=1", "app@b.c", "SIZE=1"),
+            ("<<a@b.c>>", "a@b.c", ""),
+            ("<\"Doe, <J@x>\" <a@b.c>>", "a@b.c", ""),
+            ("<\"Doe\" J <a@b.c> >", "a@b.c", ""),
+            ("<a@b.c <A@b.c>>", "A@b.c", ""),
+            ("<Ann <@x:a@b.c>>", "a@b.c", ""),
+        ] {
+            assert_eq!(split_named(argument), Some((path, rest)), "{argument}");
+        }
+        for argument in [
+            "<Ann <a@b.c> <d@e.f>>",
+            "<a@b.c>,<d@e.f>",
+            "<d@e.f <a@b.c>>",
+            "<Ann <a>>",
+            "<Ann <>>",
+            "<Ann <a@b.c>",
+            "<Ann <a@b.c>>x",
+            "<Ann \"<a@b.c>>",
+            "Ann <a@b.c>",
+            "Ann",
+        ] {
+            assert_eq!(split_named(argument), None, "{argument}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_sees_goes_at_the_ends_and_is_named_inside() {
+        let read = |text: &str| Address::read(text).map(|address| address.0);
+        for (text, address) in [
+            ("\u{200b}x@f.example", "x@f.example"),
+            ("x@f.example\u{feff}", "x@f.example"),
+            ("\u{a0}x@f.example\u{ad}\u{200e} ", "x@f.example"),
+            // UTS 46 maps these to nothing.
+            ("x@f.exa\u{ad}mple", "x@f.example"),
+            ("x@f\u{200b}.example", "x@f.example"),
+            ("x@f。example", "x@f.example"),
+            ("x@Ｆ.example", "x@f.example"),
+            ("x@MÜLLER.example", "x@xn--mller-kva.example"),
+            ("x@faß.example", "x@xn--fa-hia.example"),
+            // Persian, with the joiner that belongs there.
+            ("x@نامه\u{200c}ای.com", "x@xn--mgba3gch31f060k.com"),
+            ("ü@ü.example", "ü@ü.example"),
+            ("ü@Ü\u{ad}.example", "ü@ü.example"),
+        ] {
+            assert_eq!(read(text), Ok(address.to_string()), "{text:?}");
+        }
+        for (text, character) in [
+            ("a\u{200b}x@f.example", '\u{200b}'),
+            ("a\u{feff}x@f.example", '\u{feff}'),
+            ("a\u{ad}b@f.example", '\u{ad}'),
+            ("a\u{202e}b@f.example", '\u{202e}'),
+            ("a\u{a0}b@f.example", '\u{a0}'),
+            ("\"a\u{3000}b\"@f.example", '\u{3000}'),
+            ("a\u{200d}b@f.example", '\u{200d}'),
+            ("x＠f.example", '＠'),
+            ("x@y﹫f.example", '﹫'),
+            ("x@f\u{202e}.example", '\u{202e}'),
+            ("x@f\u{200d}.example", '\u{200d}'),
+        ] {
+            assert_eq!(read(text), Err(BadAddress::Character(character)), "{text:?}");
+        }
+        let long = format!("x@{}.example", "ü".repeat(63));
+        for text in ["x@ü..example", "x@ü .example", "x@ü>.example", &long] {
+            assert_eq!(read(text), Err(BadAddress::Syntax), "{text:?}");
         }
     }
 

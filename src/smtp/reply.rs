@@ -107,14 +107,23 @@ pub struct BrokenReply(pub String);
 #[derive(Debug, Default)]
 pub struct ReplyReader {
     input: BytesMut,
+    /// Octets of `input` that hold no line's end: they are not looked at again, however small the pieces are.
+    searched: usize,
     code: Option<u16>,
     lines: Vec<String>,
     octets: usize,
+    /// Octets that were looked at or copied, once for each time.
+    #[cfg(test)]
+    work: usize,
 }
 
 impl ReplyReader {
     /// Adds octets as they arrived.
     pub fn received(&mut self, octets: &[u8]) {
+        #[cfg(test)]
+        {
+            self.work += octets.len();
+        }
         self.input.extend_from_slice(octets);
     }
 
@@ -129,8 +138,9 @@ impl ReplyReader {
     /// What came is no reply; nothing that follows can be trusted either.
     #[expect(clippy::should_implement_trait, reason = "no iterator: more may come behind a None")]
     pub fn next(&mut self) -> Result<Option<Reply>, BrokenReply> {
-        while let Some(end) = memchr::memchr(b'\n', &self.input) {
+        while let Some(end) = self.find_line_end() {
             let line = self.input.split_to(end + 1);
+            self.searched = 0;
             self.octets += line.len();
             if line.len() > MAX_REPLY_LINE || self.octets > MAX_REPLY {
                 return Err(BrokenReply("a reply without an end".into()));
@@ -148,8 +158,25 @@ impl ReplyReader {
         Ok(None)
     }
 
+    fn find_line_end(&mut self) -> Option<usize> {
+        let new = &self.input[self.searched..];
+        let end = memchr::memchr(b'\n', new);
+        let looked_at = end.map_or(new.len(), |end| end + 1);
+        #[cfg(test)]
+        {
+            self.work += looked_at;
+        }
+        let found = end.map(|end| self.searched + end);
+        self.searched += looked_at;
+        found
+    }
+
     /// One line; true if it is the last of its reply.
     fn line(&mut self, line: &[u8]) -> Result<bool, BrokenReply> {
+        #[cfg(test)]
+        {
+            self.work += line.len();
+        }
         let broken = |why: &str| {
             let start = String::from_utf8_lossy(&line[..line.len().min(80)]).escape_debug().to_string();
             BrokenReply(format!("{why}: \"{start}\""))
@@ -222,6 +249,53 @@ mod tests {
         }
         assert!(read(&"250-x\r\n".repeat(10_000), 1000).is_err());
         assert!(read(&"2".repeat(10_000), 1000).is_err());
+    }
+
+    /// Octets worked on until all of `wire` has come, or until it is broken; never more is held than a reply may have.
+    fn work(wire: &[u8], piece: usize) -> usize {
+        let mut reader = ReplyReader::default();
+        for part in wire.chunks(piece) {
+            reader.received(part);
+            loop {
+                match reader.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => return reader.work,
+                }
+            }
+            assert!(reader.input.len() <= MAX_REPLY_LINE, "{}", reader.input.len());
+            let held: usize = reader.lines.iter().map(String::len).sum();
+            assert!(held <= MAX_REPLY, "{held}");
+        }
+        reader.work
+    }
+
+    #[test]
+    fn twice_the_octets_are_twice_the_work() {
+        let line = |octets: usize| [b"250 ".as_slice(), &b"x".repeat(octets - 6), b"\r\n"].concat();
+        let shapes: [(&str, &dyn Fn(usize) -> Vec<u8>); 6] = [
+            ("one line", &line),
+            ("a line without an end", &|octets| b"2".repeat(octets)),
+            ("many lines", &|octets| [b"250-x\r\n".repeat(octets / 7), b"250 x\r\n".to_vec()].concat()),
+            ("empty lines", &|octets| [b"250-\n".repeat(octets / 5), b"250 \n".to_vec()].concat()),
+            ("many replies", &|octets| b"250 x\r\n".repeat(octets / 7)),
+            ("no UTF-8", &|octets| [b"250 ".as_slice(), &[0xff].repeat(octets - 5), b"\n"].concat()),
+        ];
+        for (name, shape) in shapes {
+            for piece in [1, 3, 100, 2048] {
+                let (once, twice) = (work(&shape(4_000), piece), work(&shape(8_000), piece));
+                // Linear, and each octet is copied, searched and read: no more.
+                assert!(twice <= 2 * once + 100, "{name} in pieces of {piece}: {once}, {twice}");
+                assert!(twice <= 3 * 8_100, "{name} in pieces of {piece}: {twice}");
+                // What never ends is given up, however much more comes.
+                let (long, longer) = (work(&shape(80_000), piece), work(&shape(160_000), piece));
+                assert!(
+                    name == "many replies" || long == longer,
+                    "{name} in pieces of {piece}: {long}, {longer}"
+                );
+                assert!(longer <= 2 * long + 100, "{name} in pieces of {piece}: {long}, {longer}");
+            }
+        }
     }
 
     #[test]

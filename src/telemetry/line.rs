@@ -13,6 +13,9 @@ pub(super) const LONGEST: usize = 4096;
 /// What a field's text is cut to where the line is too long: the first that makes it fit.
 const CUTS: [usize; 6] = [1024, 512, 256, 128, 64, 16];
 
+/// The levels, as `mailshim_log_lines_dropped_total` names them.
+pub(super) const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+
 /// What a field holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {

@@ -13,8 +13,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
-/// The content type of what [`Metrics::render`] gives.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use super::line::LEVELS;
+
+/// What becomes of a message. A counter that is born with its first event has not risen, for whoever looks at how it
+/// rises: each is there from the start.
+const OUTCOMES: [&str; 5] = ["accepted", "refused", "deferred", "unknown", "abandoned"];
+/// How a sign-in ends.
+const SIGN_INS: [&str; 2] = ["accepted", "failed"];
 
 /// Distinct enhanced codes that get a series of their own; the rest is `other`.
 const MAX_CODES: usize = 64;
@@ -92,7 +97,20 @@ impl Metrics {
             codes: Mutex::default(),
         };
         metrics.register();
+        metrics.bear();
         metrics
+    }
+
+    fn bear(&self) {
+        for outcome in OUTCOMES {
+            drop(self.messages.get_or_create(&[("outcome", outcome.to_string()), ("code", String::new())]));
+        }
+        for result in SIGN_INS {
+            drop(self.sign_ins.get_or_create(&[("result", result.to_string())]));
+        }
+        for level in LEVELS {
+            drop(self.log_lines_dropped.get_or_create(&[("level", level.to_string())]));
+        }
     }
 
     fn register(&mut self) {
@@ -264,7 +282,7 @@ impl Metrics {
         code
     }
 
-    /// The text that Prometheus reads. `held` is the content that is held in memory, in octets.
+    /// The text that Prometheus reads, as OpenMetrics. `held` is the content that is held in memory, in octets.
     pub fn render(&self, held: usize) -> String {
         self.held.set(i64::try_from(held).unwrap_or(i64::MAX));
         let mut out = String::new();
@@ -287,7 +305,7 @@ mod tests {
         let text = metrics.render(0);
         assert_eq!(
             text.lines().filter(|line| line.starts_with("mailshim_messages_total{")).count(),
-            MAX_CODES + 1
+            MAX_CODES + 1 + OUTCOMES.len()
         );
         assert!(text.contains("mailshim_messages_total{outcome=\"refused\",code=\"other\"} 936"), "{text}");
     }

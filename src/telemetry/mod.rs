@@ -2,11 +2,14 @@
 //! one place. Nothing here may hold a secret, content or a subject.
 
 mod addresses;
+mod exposition;
+mod filter;
 pub mod http;
 pub mod metrics;
 mod readiness;
 mod repeats;
 mod setup;
+mod mail;
 mod line;
 mod writer;
 
@@ -19,14 +22,16 @@ use prometheus_client::metrics::gauge::Gauge;
 use tracing::{debug, error, info, trace, warn};
 
 use addresses::masked;
+use mail::in_words;
 use metrics::metrics;
 
-use crate::message::{Abandoned, DeliveryRecord, Envelope, MessageId};
-use crate::outcome::{Context, Fault, Outcome, judge};
+use crate::message::MessageId;
+use crate::outcome::{Context, Fault, judge};
 use crate::secret::printable;
-use crate::smtp::reply::Reply;
 
 pub use addresses::AddressDetail;
+pub use filter::LogFilter;
+pub use mail::{Mail, abandoned, message};
 pub use readiness::{NotReady, readiness};
 pub use setup::{Log, LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use writer::flush;
@@ -39,11 +44,6 @@ macro_rules! once_a_minute {
             warn!(repeated = some(repeated), "{line}");
         }
     }};
-}
-
-/// Milliseconds with two decimals: a phase may take less than one.
-fn milliseconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
 /// Counted in a gauge for as long as it lives.
@@ -78,6 +78,16 @@ pub fn started(mailbox: &str, upstream: &str, sign_in: &str) {
 /// A doubt about the configuration.
 pub fn configuration_warning(warning: &str) {
     warn!("{}", masked(warning));
+}
+
+/// The limit on open files leaves room for fewer sessions than are wanted.
+pub fn few_descriptors(sessions: usize, wanted: usize) {
+    warn!(
+        sessions,
+        wanted,
+        "the limit on open files leaves room for fewer sessions than MAILSHIM_MAX_SESSIONS: raise it (docker run \
+         --ulimit nofile=1024, LimitNOFILE= in systemd)"
+    );
 }
 
 /// A bound address.
@@ -195,97 +205,6 @@ pub fn bdat_unreadable() {
 
 // --- a message ---
 
-/// The one line of a message that was answered.
-pub fn message(
-    id: MessageId,
-    envelope: &Envelope,
-    record: &DeliveryRecord,
-    outcome: &Outcome,
-    name: &'static str,
-    reply: &Reply,
-) {
-    let (stage, upstream) = match outcome {
-        Outcome::Accepted(theirs) => ("verdict", shown(&theirs.to_string())),
-        Outcome::Failed(fault) | Outcome::Unknown(fault) => (fault.stage().name(), shown(&fault.to_string())),
-    };
-    let recipient = match outcome {
-        Outcome::Failed(fault) => fault.recipient().map(shown),
-        _ => None,
-    };
-    let changes: Vec<&str> = record.changes.iter().map(|note| note.name()).collect();
-    let changes = Some(changes.join(",")).filter(|changes| !changes.is_empty());
-    macro_rules! line {
-        ($level:ident) => {
-            $level!(
-                %id,
-                outcome = name,
-                stage,
-                message_id = record.message_id.as_deref().map(printable),
-                from = sender(envelope),
-                recipients = envelope.recipients.len(),
-                about = recipient,
-                changes,
-                octets = record.octets,
-                attempts = record.attempts,
-                receive_ms = milliseconds(record.received),
-                wait_ms = milliseconds(record.waited),
-                connect_ms = milliseconds(record.connected),
-                send_ms = milliseconds(record.sent),
-                total_ms = milliseconds(record.total),
-                reply = shown(&reply.to_string()),
-                upstream,
-                "message"
-            )
-        };
-    }
-    let metrics = metrics();
-    metrics.message(name, reply.enhanced().map(|code| code.to_string()));
-    if let Outcome::Accepted(_) = outcome {
-        metrics.accepted(record.octets, envelope.recipients.len());
-    }
-    let phases = [
-        ("receive", record.received),
-        ("wait", record.waited),
-        ("connect", record.connected),
-        ("send", record.sent),
-    ];
-    phases.into_iter().for_each(|(phase, time)| metrics.phase(phase, time));
-    match outcome {
-        Outcome::Accepted(_) => line!(info),
-        Outcome::Failed(_) | Outcome::Unknown(_) => line!(warn),
-    }
-}
-
-/// A message that nobody waits for any more: no part of it was delivered.
-pub fn abandoned(id: MessageId, envelope: &Envelope, record: &DeliveryRecord, why: Abandoned) {
-    metrics().message("abandoned", None);
-    let reason = match why {
-        Abandoned::HungUp => "the app closed the connection before its mail was answered",
-        Abandoned::Idle => "the app stopped in the middle of its mail",
-        Abandoned::TooBig => "larger than MAILSHIM_MAX_MESSAGE_SIZE",
-        Abandoned::Reset => "the app took it back",
-        Abandoned::Unreadable => "the spool's file cannot be read",
-        Abandoned::ShuttingDown => "mailshim is shutting down",
-    };
-    warn!(
-        %id,
-        outcome = "abandoned",
-        message_id = record.message_id.as_deref().map(printable),
-        from = sender(envelope),
-        recipients = envelope.recipients.len(),
-        octets = record.octets,
-        attempts = record.attempts,
-        total_ms = milliseconds(record.total),
-        reason,
-        "message"
-    );
-}
-
-fn sender(envelope: &Envelope) -> String {
-    let sender = envelope.mail.reverse_path.as_ref().map_or("<>", |address| address.as_str());
-    shown(sender)
-}
-
 /// What others wrote, made harmless, with its addresses shown as far as they may be.
 fn shown(text: &str) -> String {
     masked(&printable(text)).into_owned()
@@ -329,18 +248,19 @@ pub fn token_renewed(good_for: Duration, renew_in: Duration) {
 /// The token could not be renewed in the background: when that is tried again, and how long the old one is still handed
 /// out, if there is one.
 pub fn token_not_renewed(fault: &Fault, again_in: Duration, still_good_for: Option<Duration>) {
-    // No sign-in was made that could be counted: that is told by whoever waits for the token to make one.
-    if still_good_for.is_none() {
-        not_ready(fault);
-    }
-    let rule = fault.rule();
-    if let Some(repeated) = repeats::due(&format!("renewal {rule}")) {
+    let Some(still_good_for) = still_good_for else {
+        // No sign-in was made that could be counted: that is told by whoever waits for the token to make one.
+        return not_ready(fault, Some(again_in));
+    };
+    if let Some(repeated) = repeats::due(&format!("renewal {}", fault.rule())) {
+        let hint = judge(fault, &Context::default()).hint;
+        let hint = hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default();
         warn!(
             again_in_s = again_in.as_secs(),
-            still_good_for_s = still_good_for.map(|time| time.as_secs()),
+            still_good_for_s = still_good_for.as_secs(),
             repeated = some(repeated),
             "no token could be obtained: {}",
-            shown(&fault.to_string())
+            shown(&format!("{fault}{hint}"))
         );
     }
 }
@@ -348,22 +268,35 @@ pub fn token_not_renewed(fault: &Fault, again_in: Duration, still_good_for: Opti
 /// A connection was opened and signed in.
 pub fn signed_in() {
     metrics().sign_in("accepted");
-    if readiness().is_err() {
-        info!("signed in to Office 365");
+    let is_news = readiness().is_err();
+    match readiness::signed_in() {
+        Some(after) => info!("ready: signed in after {}", in_words(after)),
+        None if is_news => info!("signed in to Office 365"),
+        None => {}
     }
-    readiness::set(Ok(()));
 }
 
-/// No connection could be opened and signed in.
-pub fn sign_in_failed(fault: &Fault) {
+/// No connection could be opened and signed in; the next try comes in this time, or with the next mail.
+pub fn sign_in_failed(fault: &Fault, next: Option<Duration>) {
     metrics().sign_in("failed");
-    not_ready(fault);
+    not_ready(fault, next);
 }
 
-fn not_ready(fault: &Fault) {
-    let hint =
-        judge(fault, &Context::default()).hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default();
-    readiness::set(Err(shown(&format!("{fault}{hint}"))));
+/// Nothing fails in silence: the first line says what is wrong and how to mend it, and so does each change of that; the
+/// same again is counted, and said now and then.
+fn not_ready(fault: &Fault, next: Option<Duration>) {
+    let hint = judge(fault, &Context::default()).hint;
+    let why = shown(&format!("{fault}{}", hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default()));
+    let cause = format!("{} {}", fault.stage().name(), fault.rule());
+    let next = next.map_or_else(|| "with the next mail".to_string(), |next| format!("in {}", in_words(next)));
+    match readiness::failed(why.clone(), &cause) {
+        Some((_, 1)) => warn!("not ready, mail will wait or fail: {why} | next try {next}"),
+        Some((since, times)) => {
+            let since = in_words(since);
+            warn!("not ready for {since}, {times} tries, mail waits or fails: {why} | next try {next}");
+        }
+        None => {}
+    }
 }
 
 /// A mailbox whose sign-ins are held back, since the last ones were refused.

@@ -12,15 +12,16 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::{Registry, reload};
 
 use super::addresses::{self, AddressDetail};
-use super::line::{Line, Look};
+use super::filter::LogFilter;
+use super::line::{LEVELS, Line, Look};
 use super::metrics::metrics;
-use super::writer::{self, Dropped, LEVELS};
+use super::writer::{self, Dropped};
 
 /// What to log, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
-    /// Levels and `target=level` pairs, as `tracing_subscriber::filter::Targets` reads them.
-    pub filter: String,
+    /// What is logged.
+    pub filter: LogFilter,
     /// How a line looks.
     pub format: LogFormat,
     /// How much of an address a line shows.
@@ -38,6 +39,21 @@ pub enum LogFormat {
     Json,
 }
 
+impl LogFormat {
+    /// Reads `MAILSHIM_LOG_FORMAT`.
+    ///
+    /// # Errors
+    /// The rest of a sentence that begins with the text.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("is not a log format: write auto, text or json".to_string()),
+        }
+    }
+}
+
 /// The filter in force, to be changed while the program runs.
 static FILTER: OnceLock<(reload::Handle<Targets, Registry>, String, AtomicUsize)> = OnceLock::new();
 
@@ -50,6 +66,15 @@ struct Lines;
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         write(&Line::of(event));
+    }
+}
+
+/// Whether a line of ours of this level is written.
+pub(super) fn lets_through(level: Level) -> bool {
+    match level {
+        Level::INFO => tracing::enabled!(target: "mailshim::telemetry", Level::INFO),
+        Level::WARN => tracing::enabled!(target: "mailshim::telemetry", Level::WARN),
+        _ => tracing::enabled!(target: "mailshim::telemetry", Level::DEBUG),
     }
 }
 
@@ -98,11 +123,11 @@ pub fn init(config: &LogConfig) -> Log {
     addresses::show(config.addresses);
     let _ = LOOK.set(look(config.format));
     writer::start(lines_dropped);
-    let (filter, handle) = reload::Layer::new(targets(&config.filter));
+    let (filter, handle) = reload::Layer::new(targets(config.filter.as_str()));
     // A second start of it in one process (tests) keeps the first.
     if subscriber::set_global_default(tracing_subscriber::registry().with(Lines.with_filter(filter))).is_ok()
     {
-        let _ = FILTER.set((handle, config.filter.clone(), AtomicUsize::new(0)));
+        let _ = FILTER.set((handle, config.filter.as_str().to_string(), AtomicUsize::new(0)));
     }
     std::panic::set_hook(Box::new(|panic| {
         metrics().panicked();

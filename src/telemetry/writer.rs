@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, poll};
 use tracing::Level;
 
+use super::line::LEVELS;
 use super::metrics::metrics;
 
 /// Octets of lines that wait for the reader.
@@ -22,10 +23,7 @@ const STACK: usize = 64 * 1024;
 /// How long the end of the process waits for the reader.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The levels, as `mailshim_log_lines_dropped_total` names them.
-pub(super) const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
-
-pub(super) fn name(level: Level) -> &'static str {
+fn name(level: Level) -> &'static str {
     LEVELS[index(level)]
 }
 

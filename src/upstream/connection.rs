@@ -1,26 +1,19 @@
-//! A connection to Office 365: the octets and the deadlines around the pure [`opening`](super::opening) and
+//! A connection to Office 365: the octets and the deadlines around the pure
 //! [`transaction`](super::transaction).
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use bytes::Bytes;
-use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
-use super::link::{Link, MAX_CHUNK, fault};
+use super::link::{Link, MAX_CHUNK};
+use super::pace::Pace;
 use crate::credential::Credential;
-use crate::deadlines::Deadlines;
 use crate::message::{Abandoned, Envelope, HeldContent, Piece};
 use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Stage};
 use crate::smtp::data::DotStuffer;
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::Reply;
 use crate::telemetry;
-use crate::transport::dial::Dialer;
-use crate::transport::watch::Seen;
-use crate::upstream::opening::{Opening, OpeningStep};
 use crate::upstream::transaction::{
     After, Framing, Plan, Recipients, Step, Transaction, Verdict, envelope_lines,
 };
@@ -29,75 +22,8 @@ use crate::upstream::transaction::{
 const MAX_MESSAGES: u32 = 20;
 /// Chunks of streamed content whose replies have not come yet, where PIPELINING is offered (RFC 3030 section 4.2).
 const MAX_CHUNKS_AHEAD: u32 = 4;
-/// The least speed of streamed content, in octets a second: a connection is too scarce to wait for less.
-const LEAST_SPEED: u64 = 64 * 1024;
 
-/// What is needed to open a connection.
-#[derive(Clone)]
-pub struct Connector {
-    /// Resolves and connects.
-    pub dialer: Dialer,
-    /// Roots and versions.
-    pub tls: Arc<ClientConfig>,
-    /// The upstream's name, against which its certificate is verified.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Our name in EHLO.
-    pub hostname: String,
-    /// Every wait.
-    pub deadlines: Arc<Deadlines>,
-}
-
-impl Connector {
-    /// Opens a connection that is not signed in: as far as the server goes with anybody.
-    ///
-    /// # Errors
-    /// Which stage failed, and why.
-    pub async fn open_unsigned(&self) -> Result<Connection, Fault> {
-        self.open(&Credential::Nobody).await
-    }
-
-    /// Opens a connection that is signed in with this.
-    ///
-    /// # Errors
-    /// Which stage failed, and why.
-    pub async fn open(&self, credential: &Credential) -> Result<Connection, Fault> {
-        let watcher = self.dialer.watcher();
-        let wire = self.dialer.connect(&self.host, self.port).await?;
-        let mut opening = Opening::new(&self.hostname, Some(credential));
-        let mut link = Link::new(wire, Arc::clone(&self.deadlines));
-        let mut last = Stage::Greeting;
-        loop {
-            match opening.step() {
-                OpeningStep::Write(stage, line) => {
-                    link.line(&line);
-                    let reply = link.reply(stage).await?;
-                    last = stage;
-                    watcher.see(Seen::Reply(stage, &reply));
-                    opening.reply(&reply)?;
-                }
-                OpeningStep::Read(stage) => {
-                    let reply = link.reply(stage).await?;
-                    watcher.see(Seen::Reply(stage, &reply));
-                    opening.reply(&reply)?;
-                }
-                OpeningStep::Handshake => {
-                    link = link.secure(&self.tls, &self.host, watcher).await?;
-                    opening.secured();
-                }
-                OpeningStep::Ready(extensions) => {
-                    if let Some(cause) = link.unasked().await {
-                        return Err(fault(last, cause));
-                    }
-                    return Ok(Connection::new(link, extensions, credential.clone()));
-                }
-            }
-        }
-    }
-}
-
-/// Abandoned content was not written to its end.
+/// Why content was not written to its end.
 enum Stopped {
     /// The connection, or the app's slowness.
     Fault(Fault),
@@ -128,7 +54,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    fn new(mut link: Link, extensions: Extensions, credential: Credential) -> Self {
+    pub(super) fn new(mut link: Link, extensions: Extensions, credential: Credential) -> Self {
         link.secrets = Vec::new();
         let opened = Instant::now();
         Self {
@@ -502,41 +428,6 @@ impl Connection {
             self.link.read_reply(Stage::Wait, within).await
         };
         matches!(timeout(within, reset).await, Ok(Ok(reply)) if reply.is_positive())
-    }
-}
-
-/// Watches the speed of streamed content. Only the time spent on waiting for the app counts: that Office 365 is slow to
-/// take content is no fault of the app's.
-struct Pace {
-    ends: Instant,
-    window: Duration,
-    waited: Duration,
-    octets: u64,
-}
-
-impl Pace {
-    fn new(deadlines: &Deadlines) -> Self {
-        let ends = Instant::now() + deadlines.stream;
-        Self { ends, window: deadlines.stream_window, waited: Duration::ZERO, octets: 0 }
-    }
-
-    /// The next piece of content.
-    async fn next(&mut self, content: &mut HeldContent<'_>) -> Result<Piece, Stopped> {
-        let begun = Instant::now();
-        let until = (begun + self.window.saturating_sub(self.waited)).min(self.ends);
-        let next = timeout_at(until, content.next()).await;
-        self.waited += begun.elapsed();
-        let next = match next {
-            Ok(next) if Instant::now() < self.ends => next,
-            _ => return Err(fault(Stage::Content, Cause::AppTooSlow).into()),
-        };
-        if let Piece::Chunk(chunk) = &next {
-            self.octets += chunk.len() as u64;
-        }
-        if self.octets >= LEAST_SPEED * self.window.as_secs().max(1) {
-            (self.octets, self.waited) = (0, Duration::ZERO);
-        }
-        Ok(next)
     }
 }
 

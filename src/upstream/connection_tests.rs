@@ -2,13 +2,16 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{
     AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex,
 };
 
 use super::*;
+use crate::deadlines::Deadlines;
 use crate::secret::Secret;
 use crate::smtp::command::{Body, Mail, Recipient};
 use crate::smtp::path::Address;
@@ -67,11 +70,23 @@ async fn a_dialogue_that_was_dropped_spoils_its_connection() {
     assert!(!connection.is_reusable());
 }
 
+/// A server that answers whatever comes with the next of these.
+fn answering(mut server: DuplexStream, replies: Vec<&'static str>) {
+    tokio::spawn(async move {
+        let mut octets = [0; 1000];
+        for reply in replies {
+            server.read(&mut octets).await.unwrap();
+            server.write_all(reply.as_bytes()).await.unwrap();
+        }
+    });
+}
+
+const TAKEN: [&str; 4] = ["250 OK\r\n", "250 OK\r\n", "354 Go\r\n", "250 OK\r\n"];
+
 #[tokio::test(start_paused = true)]
-async fn a_reply_too_many_spoils_its_connection() {
-    let (mut connection, mut server) = connection(Duration::from_secs(3000));
-    let replies = b"250 OK\r\n250 OK\r\n354 Go\r\n250 OK\r\n250 too many\r\n";
-    server.write_all(replies).await.unwrap();
+async fn a_server_that_closes_behind_its_verdict_has_given_it() {
+    let (mut connection, server) = connection(Duration::from_secs(3000));
+    answering(server, TAKEN.to_vec());
     let outcome = connection.send(&envelope(), &mut content()).await.unwrap();
     assert!(matches!(outcome, Outcome::Accepted(_)), "{outcome:?}");
     assert!(!connection.is_reusable());
@@ -79,19 +94,43 @@ async fn a_reply_too_many_spoils_its_connection() {
 
 #[tokio::test(start_paused = true)]
 async fn twenty_messages_and_no_more() {
-    let (mut connection, mut server) = connection(Duration::from_secs(3000));
+    let (mut connection, server) = connection(Duration::from_secs(3000));
+    answering(server, TAKEN.repeat(MAX_MESSAGES as usize + 1));
     for number in 1..=MAX_MESSAGES {
         assert!(connection.is_reusable(), "{number}");
-        server.write_all(b"250 OK\r\n250 OK\r\n354 Go\r\n250 OK\r\n").await.unwrap();
         connection.send(&envelope(), &mut content()).await.unwrap();
     }
     assert!(!connection.is_reusable());
 }
 
-/// Has replies ready, takes so many octets, and then breaks.
+#[tokio::test(start_paused = true)]
+async fn each_recipient_has_its_outcome() {
+    let (mut connection, server) = connection(Duration::from_secs(3000));
+    answering(
+        server,
+        vec![
+            "250 OK\r\n",
+            "550 5.1.1 No\r\n",
+            "250 OK\r\n",
+            "452 4.5.3 Many\r\n",
+            "354 Go\r\n",
+            "250 Done\r\n",
+        ],
+    );
+    let mut envelope = envelope();
+    envelope.recipients = vec![envelope.recipients[0].clone(); 4];
+    let each = connection.send_to_each(&envelope, &mut content()).await.unwrap();
+    assert!(matches!(&each[0], RecipientOutcome::Settled(Outcome::Failed(fault)) if fault.is_certain()));
+    assert_eq!(each[1], RecipientOutcome::Settled(Outcome::Accepted(Reply::new(250, "Done"))));
+    assert_eq!(each[2..], [RecipientOutcome::NotTried, RecipientOutcome::NotTried]);
+}
+
+/// Answers each write that it takes whole, takes so many octets, and then breaks.
 struct Breaks {
-    replies: &'static [u8],
+    replies: Vec<&'static [u8]>,
+    owed: usize,
     takes: usize,
+    broken: bool,
 }
 
 impl AsyncRead for Breaks {
@@ -100,7 +139,11 @@ impl AsyncRead for Breaks {
         _: &mut Context<'_>,
         octets: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        octets.put_slice(std::mem::take(&mut self.replies));
+        if self.owed == 0 && !self.broken {
+            return Poll::Pending;
+        }
+        self.owed = self.owed.saturating_sub(1);
+        octets.put_slice(self.replies.pop().unwrap_or_default());
         Poll::Ready(Ok(()))
     }
 }
@@ -109,6 +152,8 @@ impl AsyncWrite for Breaks {
     fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         let taken = octets.len().min(self.takes);
         self.takes -= taken;
+        self.owed += usize::from(taken == octets.len());
+        self.broken = taken < octets.len();
         Poll::Ready(if taken == 0 { Err(io::ErrorKind::BrokenPipe.into()) } else { Ok(taken) })
     }
 
@@ -126,8 +171,8 @@ async fn only_an_end_that_has_left_leaves_a_doubt() {
     let whole = b"MAIL FROM:<a@b.c>\r\nRCPT TO:<a@b.c>\r\nDATA\r\nA: b\r\n\r\nc\r\n.\r\n".len();
     for takes in 0..=whole {
         let (mut connection, _server) = connection(Duration::from_secs(3000));
-        let replies = b"250 OK\r\n250 OK\r\n354 Go\r\n";
-        connection.link.wire = Box::new(Breaks { replies, takes });
+        let replies: Vec<&[u8]> = vec![b"354 Go\r\n", b"250 OK\r\n", b"250 OK\r\n"];
+        connection.link.wire = Box::new(Breaks { replies, owed: 0, takes, broken: false });
         match connection.send(&envelope(), &mut content()).await.unwrap() {
             Outcome::Unknown(_) => assert_eq!(takes, whole),
             Outcome::Failed(fault) => assert!(takes < whole && fault.may_retry_now(), "{takes}: {fault:?}"),

@@ -68,7 +68,7 @@ impl Link {
         watcher: &Watcher,
     ) -> Result<Self, Fault> {
         // Whoever sits in between could put replies here that would be taken for the server's (CVE-2011-0411's kind).
-        if self.unasked().await.is_some() && self.replies.has_unread() {
+        if let Some(Cause::BrokenReply(_) | Cause::Refused(_)) = self.unasked().await {
             return Err(fault(Stage::StartTls, Cause::BytesAfterStartTls));
         }
         let wire = tls::handshake(tls, host, self.wire, self.deadlines.tls).await?;

@@ -4,9 +4,11 @@
 //! a lease takes an idle one before it opens another, so in use and idle together never exceed the number of permits.
 
 pub mod connection;
+pub mod connector;
 pub mod opening;
 pub mod transaction;
 mod recipients;
+mod pace;
 pub mod line;
 mod link;
 
@@ -16,7 +18,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::sleep_until;
 
 use crate::telemetry::{self, Counted};
-use connection::{Connection, Connector};
+use connection::Connection;
+use connector::Connector;
 
 /// The connections of one mailbox.
 #[derive(Clone)]

@@ -88,6 +88,10 @@ impl Verdict {
             Self::Refused(refusal) if matches!(&cause, Cause::Refused(reply) if reply.code == 421) => {
                 Self::Refused(refusal)
             }
+            // In a flight: a server that does not swallow the chunk reads content as commands, and refuses them.
+            Self::Refused(refusal) if ended && matches!(refusal.stage(), Stage::Mail | Stage::Rcpt) => {
+                Self::Refused(refusal)
+            }
             Self::Refused(refusal) if ended => Self::Contradiction(Fault::new(refusal.stage(), cause)),
             Self::Refused(refusal) => Self::Refused(Fault::new(refusal.stage(), cause)),
             Self::Contradiction(nonsense) => Self::Contradiction(nonsense),

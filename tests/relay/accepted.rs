@@ -1,8 +1,8 @@
 //! Nothing goes wrong: what the app sends is what Office 365 gets, and its reply is the app's.
 
 use office365::Via;
-
-use crate::setup::{large, mail, plan, small};
+use support::mails::{large, mail, small};
+use support::thread::plan;
 
 #[test]
 fn data_and_chunks_arrive_as_they_were_sent() {

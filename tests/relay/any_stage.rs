@@ -10,8 +10,9 @@ use office365::Stage::{
     Accepted, Auth, Connect, Content, Data354, Dot, Ehlo, Ehlo2, Greeting, Handshake, Mail, Rcpt, StartTls,
 };
 use office365::{Fault, Stage, Times};
-
-use crate::setup::{SOON, plan, small};
+use support::SOON;
+use support::mails::small;
+use support::thread::plan;
 
 /// How the mail goes out.
 #[derive(Clone, Copy, Debug, PartialEq)]

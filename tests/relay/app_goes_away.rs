@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use office365::{Fault, Stage, Times};
-
-use crate::client::Client;
-use crate::setup::{Setup, plan, small};
+use support::client::Client;
+use support::mails::small;
+use support::thread::{Setup, plan};
 
 /// One connection, and a mail that keeps it busy.
 fn busy() -> (Setup, Client) {
@@ -55,12 +55,12 @@ fn quit_without_waiting_is_no_hanging_up() {
     let mut hasty = setup.client();
     hasty.envelope(&["x@example.com"]);
     hasty.command("DATA").is(354);
-    let mut wire = crate::client::stuffed(&small(1));
+    let mut wire = support::mails::stuffed(&small(1));
     wire.extend_from_slice(b"QUIT\r\n");
     hasty.send(wire);
     hasty.shutdown();
     first.reply().is(250);
-    setup.office365.wait_taken(2, crate::setup::PATIENCE);
+    setup.office365.wait_taken(2, support::PATIENCE);
     hasty.reply().is(250);
     hasty.reply().is(221);
     setup.took(&[&small(0), &small(1)]);
@@ -71,7 +71,7 @@ fn hung_up_inside_the_content_sends_nothing() {
     for chunking in [true, false] {
         let setup = plan().settings(|settings| settings.chunking = chunking).start();
         for octets in [100, 300_000, 900_000] {
-            let content = crate::setup::large(1, octets);
+            let content = support::mails::large(1, octets);
             let mut client = setup.client();
             client.envelope(&["x@example.com"]);
             client.command("DATA").is(354);

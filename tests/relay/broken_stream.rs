@@ -1,8 +1,9 @@
 //! Office 365 goes, or refuses, in the middle of a streamed mail: 451 and never a part of it delivered.
 
 use office365::{Fault, Stage, Times};
-
-use crate::setup::{SOON, large, plan, small};
+use support::SOON;
+use support::mails::{large, small};
+use support::thread::plan;
 
 #[test]
 fn a_stream_is_never_delivered_in_part() {

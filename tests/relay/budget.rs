@@ -11,20 +11,20 @@ use mailshim::identity::Identity;
 use mailshim::life::Life;
 use mailshim::message::Budget;
 use mailshim::message::policy::Policy;
-use mailshim::message::sender::{AddressList, FromPolicy, Sender};
+use mailshim::message::sender::{FromPolicy, Sender};
 use mailshim::session::Sessions;
 use mailshim::session::machine::Limits;
 use mailshim::smtp::path::Address;
 use mailshim::transport::dial::Dialer;
 use mailshim::transport::http::Http;
 use mailshim::transport::tls;
-use mailshim::upstream::connection::Connector;
+use mailshim::upstream::connector::Connector;
+use support::PATIENCE;
+use support::mails::{large, stuffed};
+use support::thread::deadlines;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::watch;
 use tokio::time::timeout;
-
-use crate::client::stuffed;
-use crate::setup::{PATIENCE, deadlines, large};
 
 /// The least that signs in.
 fn config() -> Config {
@@ -38,9 +38,9 @@ fn policy() -> Policy {
         from_policy: FromPolicy::Keep,
         from: Sender { display: None, address: Address::parse("app@contoso.com").unwrap() },
         null_sender_stays: false,
-        allowed_senders: AddressList::default(),
-        allowed_recipients: AddressList::default(),
-        login_as_sender: AddressList::default(),
+        allowed_senders: None,
+        allowed_recipients: None,
+        login_as_sender: None,
         redirect_to: None,
         hostname: "contoso.com".into(),
         domain: "contoso.com".into(),
@@ -64,7 +64,7 @@ fn sessions(budget: &Budget) -> (Sessions, watch::Sender<Life>) {
     let (life, seen) = watch::channel(Life::Running);
     let allowance = Allowance { connections: 3, messages_per_minute: 0, recipients_per_day: 0 };
     let identity = Arc::new(Identity::new(&config().identity, http));
-    let accounts = Accounts::new(identity, connector, allowance, AddressList::default(), seen.clone());
+    let accounts = Accounts::new(identity, connector, allowance, None, seen.clone());
     let relay = Relay::new(Arc::new(accounts), Duration::from_secs(2), seen.clone());
     let limits = Limits {
         hostname: "contoso.com".into(),

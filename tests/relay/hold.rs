@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use office365::{Fault, Stage, Times};
-
-use crate::setup::{large, plan, small};
+use support::mails::{large, small};
+use support::thread::plan;
 
 #[test]
 fn no_turn_within_the_hold() {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use office365::{Fault, Stage, Times};
-
-use crate::setup::{SOON, plan, small};
+use support::SOON;
+use support::mails::small;
+use support::thread::plan;
 
 /// With content always behind the envelope's replies: a connection that dies under the first command is replaced.
-fn envelope_first() -> crate::setup::Plan {
+fn envelope_first() -> support::thread::Plan {
     plan().deadlines(|deadlines| deadlines.fresh = Duration::ZERO)
 }
 

@@ -1,8 +1,5 @@
 //! The shim against the simulated Office 365, in one process: a file per fault, or family of faults.
 
-mod client;
-mod setup;
-
 mod accepted;
 mod idle_connections;
 mod pool;
@@ -19,4 +16,8 @@ mod broken_stream;
 mod hold;
 mod shutdown;
 mod budget;
-mod canary;
+mod pacing;
+mod identity;
+mod ways;
+mod policy;
+mod minutes;

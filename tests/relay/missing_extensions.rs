@@ -1,9 +1,8 @@
 //! A server that offers less.
 
 use office365::Settings;
-
-use crate::client::stuffed;
-use crate::setup::{large, mail, plan, small};
+use support::mails::{large, mail, small, stuffed};
+use support::thread::plan;
 
 #[test]
 fn each_and_all_of_them_absent() {
@@ -57,7 +56,7 @@ fn parameters_are_passed_on_where_they_are_offered() {
 
 #[test]
 fn an_address_beyond_ascii_is_refused_without_smtputf8_alone() {
-    let send = |setup: &crate::setup::Setup| {
+    let send = |setup: &support::thread::Setup| {
         let mut client = setup.client();
         client.command("EHLO app").is(250);
         client.command("MAIL FROM:<app@contoso.com> SMTPUTF8").is(250);

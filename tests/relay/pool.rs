@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use office365::{Fault, Stage, Times};
-
-use crate::setup::{PATIENCE, large, plan, small};
+use support::PATIENCE;
+use support::mails::{large, small};
+use support::thread::plan;
 
 #[test]
 fn forty_apps_share_three_connections() {
@@ -92,7 +93,7 @@ fn streamed_mail_leaves_one_connection_free() {
             let mut client = setup.client();
             client.envelope(&["x@example.com"]);
             client.command("DATA").is(354);
-            client.send(&crate::client::stuffed(&content)[..300 * 1024]);
+            client.send(&support::mails::stuffed(&content)[..300 * 1024]);
             client
         })
         .collect();
@@ -107,7 +108,7 @@ fn streamed_mail_leaves_one_connection_free() {
     assert_eq!(setup.office365.taken_count(), 1);
     assert!(setup.said("MAIL") <= 3, "{}", setup.dialogue());
     for client in &mut slow {
-        client.send(&crate::client::stuffed(&content)[300 * 1024..]);
+        client.send(&support::mails::stuffed(&content)[300 * 1024..]);
     }
     for client in &mut slow {
         client.reply().is(250);

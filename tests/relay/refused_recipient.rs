@@ -1,8 +1,8 @@
 //! Office 365 refuses one of several recipients: nothing is sent to anybody, and the answer names the one.
 
 use office365::{Fault, Stage, Times};
-
-use crate::setup::{large, plan, small};
+use support::mails::{large, small};
+use support::thread::plan;
 
 #[test]
 fn nobody_gets_it_and_the_answer_names_the_one() {

@@ -4,21 +4,21 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use office365::{Fault, Stage, Times};
-
-use crate::setup::{plan, small};
+use support::mails::small;
+use support::thread::plan;
 
 #[test]
 fn in_the_middle_of_a_burst_nothing_acknowledged_is_lost() {
     let mut setup = plan().settings(|settings| settings.latency = Duration::from_millis(2)).start();
     let acknowledged = AtomicUsize::new(0);
-    let address = setup.address;
+    let address = setup.address();
     std::thread::scope(|scope| {
         for app in 0..10 {
             let acknowledged = &acknowledged;
             scope.spawn(move || {
                 let Ok(socket) = std::net::TcpStream::connect(address) else { return };
                 drop(socket);
-                let mut client = crate::client::Client::connect(address);
+                let mut client = support::client::Client::connect(address);
                 for number in 0..200 {
                     // Like an app: whatever is not 250 is not sent.
                     if !client.try_send("MAIL FROM:<app@contoso.com>\r\n") || client.reply().code != 250 {
@@ -29,7 +29,7 @@ fn in_the_middle_of_a_burst_nothing_acknowledged_is_lost() {
                     {
                         break;
                     }
-                    client.send(crate::client::stuffed(&small(app * 1000 + number)));
+                    client.send(support::mails::stuffed(&small(app * 1000 + number)));
                     match client.reply().code {
                         250 => acknowledged.fetch_add(1, Ordering::SeqCst),
                         _ => break,
@@ -47,7 +47,7 @@ fn in_the_middle_of_a_burst_nothing_acknowledged_is_lost() {
     setup.wait(|stats| stats.connections_open == 0);
     let stats = setup.office365.stats();
     assert!(stats.connections.iter().all(|c| c.end == Some("QUIT")), "{:#?}", stats.connections);
-    assert!(std::net::TcpStream::connect(setup.address).is_err(), "nobody listens");
+    assert!(std::net::TcpStream::connect(setup.address()).is_err(), "nobody listens");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Sign-ins that are refused: what a new token may mend is tried once, and nothing else is.
 
 use office365::{Fault, Stage, Times, wording};
-
-use crate::setup::{plan, small};
+use support::mails::small;
+use support::thread::plan;
 
 fn refused() -> Fault {
     Fault::ReplyAt(

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::client::stuffed;
-use crate::setup::{large, plan, small};
+use support::mails::{large, small, stuffed};
+use support::thread::plan;
 
 #[test]
 fn a_stream_that_stands_still_is_cut() {
@@ -32,7 +32,7 @@ fn a_stream_has_an_end() {
     client.command("DATA").is(354);
     let line = [b"x".repeat(998), b"\r\n".to_vec()].concat();
     // As fast as it can, without an end of its own below the largest size.
-    client.send(crate::setup::mail(1, ""));
+    client.send(support::mails::mail(1, ""));
     for _ in 0..30_000 {
         if !client.try_send(&line) {
             break;

@@ -1,8 +1,9 @@
 //! Nothing leaves in the clear, and nobody but the named server is spoken to: each of these is 451 and names its cause.
 
 use office365::{Fault, Settings, Side, Times, TlsSetup};
-
-use crate::setup::{SOON, Setup, plan, small};
+use support::SOON;
+use support::mails::small;
+use support::thread::{Setup, plan};
 
 /// No AUTH, no MAIL and no content, in the clear or under TLS.
 #[track_caller]

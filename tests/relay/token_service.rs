@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use office365::{Fault, Times};
-
-use crate::setup::{SOON, plan, small};
+use support::SOON;
+use support::files::TempFile;
+use support::mails::small;
+use support::thread::plan;
 
 fn refusal(code: u32, error: &str, description: &str) -> Fault {
     Fault::TokenError { status: 401, error: error.into(), code, description: description.into() }
@@ -110,21 +112,17 @@ fn a_certificate_that_is_not_the_authoritys() {
 
 #[test]
 fn a_rotated_secret_file_is_read_again() {
-    let directory = std::env::temp_dir().join(format!("mailshim-rotation-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let path = directory.join("secret");
-    std::fs::write(&path, "the-old-one\n").unwrap();
+    let file = TempFile::new("the-old-one\n");
     let setup = plan()
         .env("MAILSHIM_CLIENT_SECRET", "")
-        .env("MAILSHIM_CLIENT_SECRET_FILE", path.to_str().unwrap())
+        .env("MAILSHIM_CLIENT_SECRET_FILE", file.path())
         .fault(refusal(7_000_215, "invalid_client", "Invalid client secret provided."), Times::Once)
         .start();
     setup.send(&small(1)).is(454);
     let env = setup.office365.env();
     let secret =
         env.iter().find(|(name, _)| name == "MAILSHIM_CLIENT_SECRET").map(|(_, value)| value.clone());
-    std::fs::write(&path, secret.unwrap() + "\n").unwrap();
+    file.write(secret.unwrap() + "\n");
     // A refusal is remembered for ten seconds, but not against another secret.
     setup.send(&small(2)).is(250);
-    std::fs::remove_dir_all(&directory).unwrap();
 }

@@ -1,6 +1,7 @@
 //! The rules of the house, held by tests. Architecture: every import of the release code is read and followed to the
 //! file that defines what it names ([`reader`], [`graph`]), and held against a table that a person can read
-//! ([`table`]). `cargo test --test rules -- --nocapture figures` prints how things stand.
+//! ([`table`]). `cargo test --test rules -- --nocapture figures` prints how things stand. Documents: what README and
+//! reference say of the code is true ([`readme`]), and what is made of the code is current ([`generated`]).
 
 mod reader;
 mod graph;
@@ -9,6 +10,8 @@ mod rules;
 mod known;
 mod reader_tests;
 mod rules_tests;
+mod readme;
+mod generated;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;

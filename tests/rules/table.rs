@@ -59,6 +59,7 @@ pub const ROWS: &[Row] = &[
 /// What `config/` may name of the rooms above the ground, besides types whose names end in `Options`: it fills them and
 /// knows nothing else.
 pub const CONFIG_FILLS: &[(&str, &str)] = &[
+    ("delivery", "Allowance"),
     ("identity", "Application"),
     ("identity", "CertificateFile"),
     ("identity", "ManagedEndpoint"),
@@ -67,10 +68,13 @@ pub const CONFIG_FILLS: &[(&str, &str)] = &[
     ("identity", "TokenSource"),
     ("message", "AddressList"),
     ("message", "FromPolicy"),
+    ("message", "Policy"),
     ("message", "Sender"),
+    ("session", "Limits"),
     ("smtp", "Address"),
     ("telemetry", "AddressDetail"),
     ("telemetry", "LogConfig"),
+    ("telemetry", "LogFilter"),
     ("telemetry", "LogFormat"),
     ("transport", "ConnectorCertificate"),
     ("transport", "EgressProxy"),
@@ -138,6 +142,8 @@ pub const RESERVED: &[Reserved] = &[
             ("src/cli/client/letter.rs", "/etc/passwd: who runs this program"),
             ("src/cli/send.rs", "how large standard input is, for a person who waits"),
             ("src/cli/exec/terminal.rs", "/dev/tty"),
+            ("src/cli/exec/mod.rs", "whether the app can read the program's own file"),
+            ("src/cli/handover.rs", "whether the shim is debugged: /proc/PID/status"),
         ],
     },
 ];

@@ -12,7 +12,7 @@ use crate::outcome::{
 };
 use crate::smtp::reply::Reply;
 use crate::transport::tls;
-use crate::upstream::connection::Connector;
+use crate::upstream::connector::Connector;
 
 /// What is known beside the fault.
 pub(super) struct Known<'a> {

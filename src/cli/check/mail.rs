@@ -1,8 +1,9 @@
 //! The test mail.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
 
-use crate::cli::serve;
 use crate::config::Config;
 use crate::message::address::written;
 use crate::message::header::append;
@@ -17,8 +18,8 @@ pub(super) struct TestMail {
 
 /// The mail that is asked about, and sent with `--send`: from MAILSHIM_FROM, by the sender policy, as an app's would be.
 pub(super) async fn test_mail(config: &Config, send_to: Option<&Address>) -> Result<TestMail, String> {
-    let policy = serve::policy(config);
-    let from = &config.from;
+    let policy = &config.policy;
+    let from = &policy.from;
     let to = send_to.unwrap_or(&from.address);
     if send_to.is_some() && !policy.judge_recipient(to) {
         return Err(format!("{to} is not in MAILSHIM_ALLOWED_RECIPIENTS"));
@@ -37,7 +38,8 @@ pub(super) async fn test_mail(config: &Config, send_to: Option<&Address>) -> Res
     let body =
         "This mail was sent by `mailshim check --send`: the way from mailshim to Office 365 works.\r\n";
     let mut content = HeldContent::in_memory([Bytes::from(fields), Bytes::from_static(body.as_bytes())]);
-    match prepare(MessageId::next(), &envelope, &mut content, &policy).await {
+    let now = SystemTime::now();
+    match prepare(MessageId::next(now), &envelope, &mut content, policy, now).await {
         Ok(prepared) => Ok(TestMail { envelope: prepared.message.envelope, content }),
         Err(NotPrepared::Unsendable(refusal)) => Err(refusal.to_string()),
         // It is in memory: nothing can be missing.

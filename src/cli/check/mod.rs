@@ -29,7 +29,8 @@ use crate::message::Envelope;
 use crate::outcome::{Cause, Fault, Outcome, Stage};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
-use crate::upstream::connection::{Connection, Connector};
+use crate::upstream::connection::Connection;
+use crate::upstream::connector::Connector;
 use advice::{Known, advise};
 use mail::{TestMail, test_mail};
 use notes::Notes;
@@ -190,7 +191,7 @@ fn configuration(config: &Config, other_proxy: Option<&str>, send_to: Option<&Ad
             "{variable} is set, and mailshim does not use it: where there is no other way out, set MAILSHIM_EGRESS_PROXY"
         ));
     }
-    if let (Some(wanted), Some(instead)) = (send_to, &config.redirect_to) {
+    if let (Some(wanted), Some(instead)) = (send_to, &config.policy.redirect_to) {
         rung.warnings.push(format!("MAILSHIM_REDIRECT_TO: the test mail for {wanted} goes to {instead}"));
     }
     rung

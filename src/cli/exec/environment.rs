@@ -1,27 +1,23 @@
 //! Who sees which environment variables.
 
-use std::ffi::{OsStr, OsString};
-use std::process::Command;
+use std::ffi::OsStr;
 
-use super::ready::NOTIFY_SOCKET;
+use crate::cli::handover::Var;
+use crate::cli::notify::NOTIFY_SOCKET;
 use crate::config::VARIABLES;
 
 const LISTEN: &str = "MAILSHIM_LISTEN";
 const SHUTDOWN_DELAY: &str = "MAILSHIM_SHUTDOWN_DELAY";
 
-/// What the app gets: everything but
+/// Parts the variables into what everybody in the container may see and what is kept from the app:
 ///
-/// - `MAILSHIM_…`, in any case of letters (a misspelt name may hold a secret just as well), except `MAILSHIM_LISTEN`,
-///   which is always there and holds the addresses in use;
+/// - `MAILSHIM_…`, in any case of letters (a misspelt name may hold a secret just as well);
 /// - a secret of Azure's names (`AZURE_CLIENT_SECRET`) that mailshim signs in with. Where mailshim has its own
 ///   `MAILSHIM_CLIENT_SECRET`, Azure's is left alone: it is the app's.
 ///
-/// `IDENTITY_HEADER` and the other names of managed identity stay: they are the container's, not mailshim's, and an app
-/// that signs in to Azure itself needs them.
-pub(super) fn for_the_app(
-    vars: impl IntoIterator<Item = (OsString, OsString)>,
-    listen: &str,
-) -> Vec<(OsString, OsString)> {
+/// `IDENTITY_HEADER` and the other names of managed identity are the container's, not mailshim's, and an app that signs
+/// in to Azure itself needs them.
+fn part(vars: impl IntoIterator<Item = Var>) -> (Vec<Var>, Vec<Var>) {
     let vars: Vec<_> = vars.into_iter().collect();
     let is_set = |name: &str| vars.iter().any(|(set, value)| set == name && !value.is_empty());
     let secrets: Vec<String> = VARIABLES
@@ -30,12 +26,7 @@ pub(super) fn for_the_app(
         .filter(|variable| !is_set(variable.name) && !is_set(&by_file(variable.name)))
         .flat_map(|variable| variable.aliases.iter().flat_map(|name| [(*name).to_string(), by_file(name)]))
         .collect();
-    let mut kept: Vec<_> = vars
-        .into_iter()
-        .filter(|(name, _)| !is_ours(name) && !secrets.iter().any(|secret| **secret == **name))
-        .collect();
-    kept.push((LISTEN.into(), listen.into()));
-    kept
+    vars.into_iter().partition(|(name, _)| !is_ours(name) && !secrets.iter().any(|secret| **secret == **name))
 }
 
 fn is_ours(name: &OsStr) -> bool {
@@ -46,28 +37,78 @@ fn by_file(name: &str) -> String {
     format!("{name}_FILE")
 }
 
-/// What the shim gets: everything, and
+/// What the app gets: what is not kept from it, and the addresses in use.
+pub(super) fn for_the_app(vars: impl IntoIterator<Item = Var>, listen: &str) -> Vec<Var> {
+    let (mut open, _) = part(vars);
+    open.push((LISTEN.into(), listen.into()));
+    open
+}
+
+/// What the shim is started with, which the app can read, and what it is handed over when the app no longer can: together
+/// everything, but
 ///
 /// - no shutdown delay: it gets SIGTERM only after the app has ended, so nothing comes any more;
-/// - from its second start on the addresses of its first: the app knows them, whatever port 0 gives this time.
-pub(super) fn for_the_shim(command: &mut Command, notify_socket: &str, listen: Option<&str>) {
-    command.env(NOTIFY_SOCKET, notify_socket);
-    let changes = [(SHUTDOWN_DELAY, Some("0s")), (LISTEN, listen)];
-    for (name, value) in changes {
+/// - from its second start on the addresses of its first: the app knows them, whatever port 0 gives this time;
+/// - nobody outside is told that it listens: that is the app's to say.
+pub(super) fn for_the_shim(
+    vars: impl IntoIterator<Item = Var>,
+    listen: Option<&str>,
+) -> (Vec<Var>, Vec<Var>) {
+    let (mut open, mut kept) = part(vars);
+    open.retain(|(name, _)| name != NOTIFY_SOCKET);
+    for (name, value) in [(SHUTDOWN_DELAY, Some("0s")), (LISTEN, listen)] {
         if let Some(value) = value {
-            command.env(name, value).env_remove(by_file(name));
+            kept.retain(|(set, _)| set != name && **set != *by_file(name));
+            kept.push((name.into(), value.into()));
         }
     }
+    (open, kept)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn app(vars: &[(&str, &str)]) -> Vec<String> {
-        let vars = vars.iter().map(|(name, value)| (name.into(), value.into()));
-        let kept = for_the_app(vars, "127.0.0.1:2525").into_iter();
-        kept.map(|(name, value)| format!("{}={}", name.display(), value.display())).collect()
+    fn vars(vars: &[(&str, &str)]) -> Vec<Var> {
+        vars.iter().map(|(name, value)| (name.into(), value.into())).collect()
+    }
+
+    fn text(vars: Vec<Var>) -> Vec<String> {
+        vars.iter().map(|(name, value)| format!("{}={}", name.display(), value.display())).collect()
+    }
+
+    fn app(given: &[(&str, &str)]) -> Vec<String> {
+        text(for_the_app(vars(given), "127.0.0.1:2525"))
+    }
+
+    #[test]
+    fn the_shim_is_started_with_what_the_app_may_see_and_handed_the_rest() {
+        let given = [
+            ("PATH", "/bin"),
+            ("NOTIFY_SOCKET", "/run/notify"),
+            ("AZURE_CLIENT_SECRET", "s"),
+            ("MAILSHIM_LISTEN_FILE", "/x"),
+            ("MAILSHIM_SHUTDOWN_DELAY", "5s"),
+            ("MAILSHIM_PASSWORD", "s"),
+        ];
+        let (open, kept) = for_the_shim(vars(&given), None);
+        assert_eq!(text(open), ["PATH=/bin"]);
+        let first = [
+            "AZURE_CLIENT_SECRET=s",
+            "MAILSHIM_LISTEN_FILE=/x",
+            "MAILSHIM_PASSWORD=s",
+            "MAILSHIM_SHUTDOWN_DELAY=0s",
+        ];
+        assert_eq!(text(kept), first);
+        let (open, kept) = for_the_shim(vars(&given), Some("127.0.0.1:7"));
+        assert_eq!(text(open), ["PATH=/bin"]);
+        let later = [
+            "AZURE_CLIENT_SECRET=s",
+            "MAILSHIM_PASSWORD=s",
+            "MAILSHIM_SHUTDOWN_DELAY=0s",
+            "MAILSHIM_LISTEN=127.0.0.1:7",
+        ];
+        assert_eq!(text(kept), later);
     }
 
     #[test]

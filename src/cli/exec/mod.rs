@@ -4,8 +4,9 @@
 //! `mailshim run`. The order of things:
 //!
 //! 1. The configuration is read; a mistake ends it with 64, and the app is never started.
-//! 2. The shim is started, and the app once the shim listens, in a process group of its own, without mailshim's
-//!    variables ([`environment`]) and with the terminal, if there is one ([`terminal`]).
+//! 2. The shim is started without a secret in its environment, is handed them once nobody can read its memory
+//!    ([`handover`]), and says when it listens. Then the app is started, in a process group of its own, without
+//!    mailshim's variables ([`environment`]) and with the terminal, if there is one ([`terminal`]).
 //! 3. Signals go to the app's process group ([`signals`]). Orphans are reaped, as process 1 or as a subreaper.
 //! 4. When the app's main process has ended, the shim gets SIGTERM, finishes what is in hand, and the app's exit code
 //!    (128 and the number for a signal) is ours. Whatever else the app left running is not waited for, as with
@@ -16,33 +17,32 @@
 
 mod environment;
 mod news;
-mod ready;
 mod signals;
 mod supervisor;
 mod terminal;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, Signal, WaitOptions, WaitStatus, getpid, kill_process, kill_process_group, set_child_subreaper, wait,
+    Pid, Signal, WaitOptions, WaitStatus, geteuid, getpid, kill_process, kill_process_group,
+    set_child_subreaper, wait,
 };
 
+use super::handover::{self, Handover, Heard};
 use super::{SOFTWARE, USAGE, hardening};
-use crate::config::Config;
+use crate::config::{Config, OnFailure};
 use crate::deadlines::Deadlines;
 use crate::telemetry;
-use ready::Ready;
 use signals::Signals;
 use supervisor::{Ended, Event, Order, Supervisor, Times};
 use terminal::Terminal;
-
-pub(super) use ready::tell as tell_ready;
 
 /// This program, whatever has become of the file that it was started from.
 const OURSELVES: &str = "/proc/self/exe";
@@ -71,6 +71,7 @@ pub(super) fn exec(arguments: &[OsString]) -> ExitCode {
     if let Err(error) = hidden {
         telemetry::not_hardened(&error);
     }
+    tell_of_open_walls(config.exec_on_failure);
     let mut command = Command::new(program);
     command.args(arguments);
     match Supervised::start(command, &config, &Deadlines::default()) {
@@ -82,11 +83,23 @@ pub(super) fn exec(arguments: &[OsString]) -> ExitCode {
     }
 }
 
+/// Says where the app could get at the secrets after all.
+fn tell_of_open_walls(on_failure: OnFailure) {
+    if geteuid().is_root() {
+        news::runs_as_root();
+    } else if on_failure == OnFailure::Restart && File::open(OURSELVES).is_ok() {
+        news::program_is_readable();
+    }
+}
+
 /// The two processes and what is known of them.
 struct Supervised {
     supervisor: Supervisor,
     signals: Signals,
-    ready: Ready,
+    /// Of the last start of the shim.
+    handover: Option<Handover>,
+    /// The longest that process 1 may be busy with giving the shim its variables.
+    handover_bound: Duration,
     terminal: Terminal,
     command: Command,
     /// Its process group has the same number. None before it runs and once it has been reaped: then the number may
@@ -107,7 +120,8 @@ impl Supervised {
         let mut this = Self {
             supervisor: Supervisor::new(config.exec_on_failure, times, Instant::now()),
             signals,
-            ready: Ready::bind()?,
+            handover: None,
+            handover_bound: deadlines.shim_handover,
             terminal: Terminal::controlling(),
             command,
             app: None,
@@ -138,8 +152,9 @@ impl Supervised {
     fn sleep(&self) {
         let left = self.supervisor.deadline().map(|at| at.saturating_duration_since(Instant::now()));
         let timeout = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut descriptors =
-            [PollFd::new(self.signals.descriptor(), PollFlags::IN), PollFd::new(&self.ready, PollFlags::IN)];
+        let mut descriptors = vec![PollFd::new(self.signals.descriptor(), PollFlags::IN)];
+        let handover = self.handover.as_ref().and_then(Handover::descriptor);
+        descriptors.extend(handover.map(|handover| PollFd::from_borrowed_fd(handover, PollFlags::IN)));
         // Interrupted is as good as woken.
         let _ = poll(&mut descriptors, timeout.as_ref());
     }
@@ -148,6 +163,8 @@ impl Supervised {
         // Before reaping: a SIGCHLD that comes between the two leaves a byte for the next poll.
         let signals = self.signals.pending();
         let mut events = VecDeque::new();
+        // Before reaping too: until then the shim's number is its own.
+        let heard = self.handover.as_mut().map_or(Heard::Nothing, |handover| handover.look(self.shim));
         let (mut app, mut shim) = (None, None);
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
             match (ended(status), status.stopping_signal()) {
@@ -163,11 +180,19 @@ impl Supervised {
         }
         if let Some(ended) = shim {
             self.shim = None;
+            // A socket that nobody will be given anything by: strangers who connect would keep us awake.
+            self.handover = None;
             events.push_back(Event::Shim(ended));
         }
-        if let Some(listen) = self.ready.heard() {
-            self.listen = Some(listen);
-            events.push_back(Event::Listening);
+        match heard {
+            Heard::Nothing => {}
+            // One that has listened and died is a dead one.
+            Heard::Listening(_) if self.shim.is_none() => {}
+            Heard::Listening(listen) => {
+                self.listen = Some(listen);
+                events.push_back(Event::Listening);
+            }
+            Heard::Refused(problem) => news::not_handed_over(&problem),
         }
         events.extend(signals.into_iter().map(Event::Signal));
         events.push_back(Event::Time);
@@ -205,11 +230,14 @@ impl Supervised {
     }
 
     fn start_shim(&mut self) -> io::Result<()> {
+        let (open, kept) = environment::for_the_shim(std::env::vars_os(), self.listen.as_deref());
+        let handover = Handover::open(&kept, self.handover_bound)?;
         let mut command = Command::new(OURSELVES);
         // Not in the terminal's foreground: Ctrl-C is for the app, after which there may be mail to finish.
         command.arg0("mailshim").arg("run").stdin(Stdio::null()).process_group(0);
-        environment::for_the_shim(&mut command, &self.ready.name, self.listen.as_deref());
+        command.env_clear().envs(open).env(handover::SOCKET, &handover.name);
         self.shim = Some(Pid::from_child(&command.spawn()?));
+        self.handover = Some(handover);
         Ok(())
     }
 

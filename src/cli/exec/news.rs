@@ -6,6 +6,27 @@ use tracing::{error, info, warn};
 
 use super::supervisor::{Ended, News};
 
+/// The app is root as we are.
+pub(super) fn runs_as_root() {
+    warn!(
+        "the app runs as root, and nothing keeps mailshim's secrets from root: run the container as another user (docker \
+         run --user, runAsUser)"
+    );
+}
+
+/// A shim that is started again under the app can be attached to before it closes its memory.
+pub(super) fn program_is_readable() {
+    warn!(
+        "the app can read mailshim's own file, and so can attach to a shim that is started again \
+         (MAILSHIM_EXEC_ON_FAILURE=restart): let the file belong to root, with mode 0511, as in mailshim's image"
+    );
+}
+
+/// The shim ends without its configuration.
+pub(super) fn not_handed_over(problem: &str) {
+    error!("the shim is not given its configuration: {problem}");
+}
+
 /// The shim listens, and the app runs.
 pub(super) fn app_started(pid: i32, listen: &str) {
     info!(pid, listen, "the app starts");

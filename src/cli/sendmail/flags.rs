@@ -4,7 +4,6 @@ use std::ffi::OsString;
 
 use lexopt::{Arg, Parser, ValueExt as _};
 
-use crate::message::address;
 use crate::message::header::Value;
 use crate::secret::printable;
 use crate::smtp::path::{self, Address};
@@ -52,12 +51,27 @@ pub(super) struct Flags {
     pub recipients: Vec<Address>,
 }
 
+/// Why the words are no call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Problem {
+    /// A flag.
+    Usage(String),
+    /// A recipient that was not understood.
+    Recipient(String),
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self::Usage(text)
+    }
+}
+
 impl Flags {
     /// Reads the words behind the command's name.
     ///
     /// # Errors
     /// One line for the caller.
-    pub fn parse(words: Vec<OsString>) -> Result<Self, String> {
+    pub fn parse(words: Vec<OsString>) -> Result<Self, Problem> {
         let mut parser = Parser::from_args(words);
         let mut flags = Self::default();
         while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
@@ -67,9 +81,9 @@ impl Flags {
                 Arg::Long("version") => flags.mode = Mode::Version,
                 Arg::Value(word) => {
                     let text = word.string().map_err(|error| error.to_string())?;
-                    flags.recipients.append(&mut addresses(&text)?);
+                    flags.recipients.append(&mut addresses(&text).map_err(Problem::Recipient)?);
                 }
-                other => return Err(other.unexpected().to_string()),
+                other => return Err(other.unexpected().to_string().into()),
             }
         }
         Ok(flags)
@@ -185,26 +199,27 @@ fn envid(text: &str) -> Result<String, String> {
     }
 }
 
-/// One recipient, or a comma list: `a@b`, `Ann <a@b>`, `root`.
+/// One recipient, or several: `a@b`, `a@b c@d`, `Ann <a@b>, root`.
 fn addresses(text: &str) -> Result<Vec<Address>, String> {
-    let list = address::parse(&Value { text: text.to_string(), is_utf8: true });
-    let found: Option<Vec<_>> = list.mailboxes.into_iter().map(|mailbox| mailbox.address).collect();
+    let not_one = || format!("\"{}\" is not an address", printable(text));
     // A line end in an argument is somebody's attempt to write another command.
-    found
-        .filter(|found| !found.is_empty() && !text.chars().any(char::is_control))
-        .ok_or_else(|| format!("\"{}\" is not an address", printable(text)))
+    if text.chars().any(char::is_control) {
+        return Err(not_one());
+    }
+    let found = super::recipients::read(&Value { text: text.to_string(), is_utf8: true })?;
+    if found.is_empty() { Err(not_one()) } else { Ok(found) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Flags, String> {
+    fn parse(line: &str) -> Result<Flags, Problem> {
         Flags::parse(line.split(' ').filter(|word| !word.is_empty()).map(OsString::from).collect())
     }
 
     fn read(line: &str) -> Flags {
-        parse(line).unwrap_or_else(|problem| panic!("{line}: {problem}"))
+        parse(line).unwrap_or_else(|problem| panic!("{line}: {problem:?}"))
     }
 
     fn recipients(flags: &Flags) -> Vec<&str> {
@@ -281,9 +296,9 @@ mod tests {
 
     #[test]
     fn recipients_can_be_lists_and_names() {
-        let words = ["a@b.c,d@e.f", "Ann Other <g@h.i>", "root"];
+        let words = ["a@b.c,d@e.f", "Ann Other <g@h.i>", "root", "one@f.g two@f.g", "Doe, John <j@f.g>"];
         let flags = Flags::parse(words.iter().map(OsString::from).collect()).unwrap();
-        assert_eq!(recipients(&flags), ["a@b.c", "d@e.f", "g@h.i", "root"]);
+        assert_eq!(recipients(&flags), ["a@b.c", "d@e.f", "g@h.i", "root", "one@f.g", "two@f.g", "j@f.g"]);
     }
 
     #[test]
@@ -304,6 +319,9 @@ mod tests {
         for word in ["a@b@c", "", "a@b.c\r\nRCPT TO:<e@f.g>", "a@b.c> NOTIFY=NEVER <", "-Fa\nb"] {
             assert!(Flags::parse(vec![OsString::from(word)]).is_err(), "{word:?}");
         }
+        let problem = Flags::parse(vec![OsString::from("ann@b.c <bob@b.c>")]).unwrap_err();
+        let text = "\"ann@b.c\" stands before \"<bob@b.c>\": which of them is meant?";
+        assert_eq!(problem, Problem::Recipient(text.to_string()));
     }
 
     /// What `--help` describes is understood.

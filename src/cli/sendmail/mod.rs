@@ -4,17 +4,19 @@
 mod flags;
 mod recipients;
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::process::ExitCode;
 
-use flags::{Flags, Mode};
+use flags::{Flags, Mode, Problem};
 use recipients::Sorted;
 
 use super::client::letter::{self, Letter};
 use super::client::{Deadlines, Envelope, Failure, Shim};
 use crate::config::{self, Client};
 use crate::secret::printable;
+use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 
 /// The exit codes of sysexits.h that callers act on: 75 is tried again, the others are final.
@@ -61,7 +63,10 @@ pub(super) fn sendmail(words: Vec<OsString>) -> ExitCode {
 }
 
 fn run(words: Vec<OsString>) -> Result<(), Stop> {
-    let flags = Flags::parse(words).map_err(|problem| Stop(sysexits::USAGE, problem))?;
+    let flags = Flags::parse(words).map_err(|problem| match problem {
+        Problem::Usage(text) => Stop(sysexits::USAGE, text),
+        Problem::Recipient(text) => Stop(sysexits::DATAERR, text),
+    })?;
     let say = |text: &str| drop(io::stdout().write_all(text.as_bytes()));
     match flags.mode {
         Mode::Deliver => deliver(flags),
@@ -100,11 +105,8 @@ fn deliver(flags: Flags) -> Result<(), Stop> {
     let data_error = |problem| Stop(sysexits::DATAERR, problem);
     let sorted = Sorted::of(&letter, flags.reads_recipients).map_err(data_error)?;
     let mut recipients = flags.recipients;
-    for recipient in sorted.recipients {
-        if !recipients.contains(&recipient) {
-            recipients.push(recipient);
-        }
-    }
+    let named: HashSet<Address> = recipients.iter().cloned().collect();
+    recipients.extend(sorted.recipients.into_iter().filter(|recipient| !named.contains(recipient)));
     if recipients.is_empty() {
         return Err(data_error("no recipients in the message's To, Cc and Bcc".to_string()));
     }

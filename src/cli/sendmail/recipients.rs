@@ -1,8 +1,12 @@
 //! The header block of a message on standard input: whom it is for, whom it is from, and what of it is sent.
 
-use crate::cli::client::letter::Letter;
+use std::collections::HashSet;
+
+use crate::cli::client::letter::{self, Letter};
 use crate::message::address;
+use crate::message::block;
 use crate::message::header::{self, Field, Value};
+use crate::message::phrase;
 use crate::secret::printable;
 use crate::smtp::path::Address;
 
@@ -28,22 +32,32 @@ impl Sorted {
     /// # Errors
     /// One line: the header has no end, or (with `reads_recipients`) a recipient that is no address.
     pub fn of(letter: &Letter<'_>, reads_recipients: bool) -> Result<Self, String> {
-        let end = header::end(&letter.held, letter.is_complete)
+        let end = block::end(&letter.held, letter.is_complete)
             .ok_or_else(|| format!("the header is longer than {} octets", letter.held.len()))?;
-        let fields: Vec<Field> = header::fields(&letter.held[..end.fields]).collect();
+        if end.shows_bcc || (reads_recipients && end.hides_recipients) {
+            return Err(
+                "To, Cc or Bcc stand in lines that are no header: put a blank line before the text, and \
+                 nothing but fields before it"
+                    .to_string(),
+            );
+        }
+        let mended = end.block(&letter.held);
+        let fields: Vec<Field> = header::fields(&mended).collect();
         let is_any = |field: &Field, names: &[&str]| names.iter().any(|name| field.is(name));
         let is_resent = fields.iter().any(|field| is_any(field, &["Resent-To", "Resent-Cc", "Resent-Bcc"]));
         let to = if is_resent { ["Resent-To", "Resent-Cc", "Resent-Bcc"] } else { ["To", "Cc", "Bcc"] };
         let author = |name: &str| {
             let field = fields.iter().find(|field| field.is(name))?;
-            address::parse(&field.value()).mailboxes.into_iter().find_map(|mailbox| mailbox.address)
+            address::author(&field.value(), None).mailboxes.into_iter().find_map(|mailbox| mailbox.address)
         };
         let resent_from = is_resent.then(|| author("Resent-From")).flatten();
         let from = resent_from.or_else(|| author("From"));
         let mut sorted = Self { body: end.body, from, ..Self::default() };
+        let mut seen = HashSet::new();
         for field in &fields {
             if reads_recipients && is_any(field, &to) {
-                sorted.recipients_of(&field.value())?;
+                let found = read(&field.value()).map_err(|problem| format!("a recipient: {problem}"))?;
+                sorted.recipients.extend(found.into_iter().filter(|address| seen.insert(address.clone())));
             }
             sorted.has_from |= field.is("From");
             // Whoever stands there is a recipient now; the shim drops what another caller leaves in.
@@ -57,25 +71,27 @@ impl Sorted {
         }
         Ok(sorted)
     }
+}
 
-    fn recipients_of(&mut self, value: &Value) -> Result<(), String> {
-        for mailbox in address::parse(value).mailboxes {
-            // To send to the others alone would be a delivery that is silently not whole.
-            let address = mailbox
-                .address
-                .ok_or_else(|| format!("a recipient in \"{}\" is not an address", printable(&value.text)))?;
-            if !self.recipients.contains(&address) {
-                self.recipients.push(address);
-            }
-        }
-        Ok(())
-    }
+/// The addresses in To, Cc, Bcc or an argument: all of them.
+///
+/// # Errors
+/// The text that was not understood.
+pub(super) fn read(value: &Value) -> Result<Vec<Address>, String> {
+    let login = letter::login_name();
+    // Local names that mail is sent to; any other word without a domain may be a piece of a display name.
+    let is_user = |name: &str| {
+        ["root", "postmaster", "webmaster", "www-data"].iter().any(|user| user.eq_ignore_ascii_case(name))
+            || login.as_ref().is_some_and(|login| login.as_str() == name)
+    };
+    let found = address::recipients(value, &is_user).map_err(|problem| printable(&problem))?;
+    Ok(found.into_iter().filter_map(|mailbox| mailbox.address).collect())
 }
 
 /// Writes the From that is missing, where the caller gave what to write.
 pub(super) fn prepend_from(header: &mut Vec<u8>, full_name: Option<&str>, address: Option<&Address>) {
     let Some(address) = address else { return };
-    let phrase = full_name.and_then(address::phrase_of_text);
+    let phrase = full_name.and_then(phrase::phrase_of_text);
     let mut from = Vec::new();
     header::append(&mut from, "From", &address::written(phrase.as_deref(), address));
     from.append(header);
@@ -109,6 +125,105 @@ mod tests {
         assert_eq!(header, "To: a@b.c,\r\n Ann <d@e.f>\r\ncc: a@b.c, team: g@h.i, j@k.l;\r\nSubject: s\r\n");
         assert_eq!(body, "body\r\n");
         assert_eq!(read("To: undisclosed-recipients:;\nBcc: x@b.c\n\n").0, ["x@b.c"]);
+    }
+
+    /// Nobody is lost where a block is broken: it is read as the shim reads it.
+    #[test]
+    fn a_broken_header_block_is_read_as_the_shim_reads_it() {
+        for (text, expected) in [
+            ("To: One <a@f.g>,\nTwo <b@f.g>\nBcc: c@f.g\nSubject: s\n\nbody\n", "a@f.g b@f.g c@f.g"),
+            ("\u{feff}To: a@f.g\nCc: b@f.g\n\nbody\n", "a@f.g b@f.g"),
+            ("\nTo: a@f.g\nBcc: b@f.g\n\nbody\n", "a@f.g b@f.g"),
+            (
+                "To: one@f.g two@f.g\nCc: Doe, John <j@f.g>, Roe, Jane <r@f.g>\n\nbody\n",
+                "one@f.g two@f.g j@f.g r@f.g",
+            ),
+        ] {
+            let (recipients, header, body) = read(text);
+            assert_eq!(recipients.join(" "), expected, "{text:?}");
+            assert!(!header.contains("Bcc") && body == "body\r\n", "{text:?}");
+        }
+        for text in [
+            "Subject: s\nTo: a@f.g\nhello\nCc: b@f.g\nbye\n\n",
+            "To: a@f.g\nhello\nBcc: b@f.g\nbye\n\n",
+            "To: a@f.g <b@f.g>\n\n",
+            "To: a\u{200b}x@f.g\n\n",
+        ] {
+            assert!(sorted(text, true).is_err(), "{text:?}");
+        }
+        assert!(sorted("To: a\u{200b}x@f.g\n\n", true).unwrap_err().contains("U+200B"));
+    }
+
+    /// Whatever breaks a header, each address of To, Cc and Bcc is a recipient, or the whole is refused.
+    #[test]
+    fn no_address_is_lost_in_silence() {
+        let parts = [
+            "a1@f.g",
+            "Ann <a2@f.g>",
+            "Doe, John <a3@f.g>",
+            "<a4@f.g>",
+            "\"x, y\" <a5@f.g>",
+            "5\" <a6@f.g>",
+            "Big Smile :( <a7@f.g>",
+            "a8@f.g a9@f.g",
+            "My Team: a0@f.g;",
+            "root",
+            "M\u{fc}ller",
+            "(",
+            "\"",
+            "<",
+            ">",
+            "=?utf-8?q?b=40f=2Eg?=",
+            "\\",
+        ];
+        let joints = [", ", ",\n ", ",\n", " ", "; ", "\n\t", "\n"];
+        let mut state: u32 = 2_463_534_242;
+        let mut below = |limit: usize| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state as usize % limit
+        };
+        let (mut taken, mut refused) = (0, 0);
+        for _ in 0..20_000 {
+            let mut text = String::new();
+            let mut expected = Vec::new();
+            for name in ["To", "Cc", "Bcc"] {
+                text += &format!("{name}: ");
+                for _ in 0..=below(3) {
+                    let part = parts[below(parts.len())];
+                    expected.extend(
+                        (0..=9).map(|n| format!("a{n}@f.g")).filter(|address| part.contains(address)),
+                    );
+                    text += part;
+                    text += joints[below(joints.len())];
+                }
+                // A line end here would be the blank line that ends the block.
+                text.truncate(text.trim_end().len());
+                text += "\n";
+            }
+            text += "Subject: s\n\nbody\n";
+            match sorted(&text, true) {
+                Ok((sorted, _)) => {
+                    taken += 1;
+                    let found: Vec<&str> = sorted.recipients.iter().map(Address::as_str).collect();
+                    let block = text.split("\n\n").next().unwrap();
+                    // Behind a blank line all is body, and between quotes or in a comment an address is a name.
+                    let is_name = |address: &str| {
+                        let before = &block[..block.find(address).unwrap_or(0)];
+                        before.contains(['"', '(']) && block.matches(['"', '(']).count() > 1
+                    };
+                    for address in expected.iter().filter(|address| block.contains(*address)) {
+                        assert!(
+                            found.contains(&address.as_str()) || is_name(address),
+                            "{address}: {found:?}\n{text}"
+                        );
+                    }
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(taken > 3_000 && refused > 3_000, "the generator: {taken} {refused}");
     }
 
     #[test]

@@ -98,8 +98,11 @@ fn every_part_can_be_overridden() {
         assert_eq!(config.upstream.to_string(), "smtp.test:2587");
         assert_eq!(application.authority.to_string(), "https://login.test");
         assert_eq!(application.scope, "https://scope.test/.default");
-        assert_eq!((config.max_recipients, config.max_message_size), (7, 1 << 20));
-        assert_eq!(config.messages_per_minute, 9);
+        assert_eq!(
+            (config.session.limits.max_recipients, config.session.limits.max_message_size),
+            (7, 1 << 20)
+        );
+        assert_eq!(config.allowance.messages_per_minute, 9);
     }
 }
 
@@ -133,11 +136,18 @@ fn outlook_com_knows_persons_only() {
 #[test]
 fn high_volume_email_has_limits_of_its_own() {
     let hve = in_cloud("hve", &[]).unwrap();
-    assert_eq!((hve.max_recipients, hve.max_message_size, hve.messages_per_minute), (50, 10_000_000, 0));
+    assert_eq!(
+        (
+            hve.session.limits.max_recipients,
+            hve.session.limits.max_message_size,
+            hve.allowance.messages_per_minute
+        ),
+        (50, 10_000_000, 0)
+    );
     // Refused in the last ten minutes of a token's life, "501 5.5.127 … Token will expire soon".
     assert_eq!(hve.identity.token_margin, Duration::from_secs(11 * 60));
     let worldwide = in_cloud("worldwide", &[]).unwrap();
-    assert_eq!((worldwide.max_recipients, worldwide.messages_per_minute), (500, 28));
+    assert_eq!((worldwide.session.limits.max_recipients, worldwide.allowance.messages_per_minute), (500, 28));
     assert_eq!(worldwide.identity.token_margin, Duration::from_secs(2 * 60));
 }
 

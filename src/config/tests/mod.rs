@@ -3,11 +3,14 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::*;
-use crate::identity::sign_in::{Application, ManagedEndpoint};
+use crate::identity::sign_in::{Application, ManagedEndpoint, SignIn, TokenSource};
+use crate::message::sender::FromPolicy;
+use crate::names::HostPort;
 use crate::secret::SecretSource;
-use crate::telemetry::{AddressDetail, LogConfig, LogFormat};
+use crate::telemetry::{AddressDetail, LogConfig, LogFilter, LogFormat};
 
 mod clouds;
 mod names;
@@ -91,14 +94,25 @@ fn four_variables_are_enough() {
     assert_eq!(config.hostname, "contoso.com");
     assert_eq!(config.identity.mailbox.to_string(), "noreply@contoso.com");
     assert_eq!(config.upstream.to_string(), "smtp.office365.com:587");
-    assert_eq!((config.max_message_size, config.max_recipients, config.max_sessions), (36_700_160, 500, 64));
-    assert_eq!((config.max_connections, config.hold), (3, Duration::from_secs(45)));
+    assert_eq!(
+        (
+            config.session.limits.max_message_size,
+            config.session.limits.max_recipients,
+            config.session.max_sessions
+        ),
+        (36_700_160, 500, 64)
+    );
+    assert_eq!((config.allowance.connections, config.hold), (3, Duration::from_secs(45)));
     assert_eq!((config.shutdown_delay, config.shutdown_grace), (Duration::ZERO, Duration::from_secs(25)));
     assert_eq!(
         config.log,
-        LogConfig { filter: "info".to_string(), format: LogFormat::Auto, addresses: AddressDetail::Full }
+        LogConfig {
+            filter: LogFilter::parse("info").unwrap(),
+            format: LogFormat::Auto,
+            addresses: AddressDetail::Full
+        }
     );
-    assert_eq!((config.app_login, config.ca_file, config.warnings), (None, None, Vec::new()));
+    assert_eq!((config.session.app_login, config.ca_file, config.warnings), (None, None, Vec::new()));
 }
 
 #[test]
@@ -131,15 +145,22 @@ fn every_variable_reaches_its_field() {
     let (application, _) = by_secret(&config);
     assert_eq!(application.authority.host_port().to_string(), "login.microsoftonline.us:443");
     assert_eq!(application.scope, "https://outlook.office365.us/.default");
-    let login = config.app_login.unwrap();
+    let login = config.session.app_login.unwrap();
     assert_eq!(
         (login.username.as_str(), login.password.read().unwrap().expose().as_str()),
         ("app", "app's own")
     );
     assert_eq!(config.hostname, "app.contoso.com");
     assert_eq!(config.upstream, HostPort { host: "smtp.office365.us".to_string(), port: 25 });
-    assert_eq!((config.max_message_size, config.max_recipients, config.max_sessions), (10_000_000, 11, 12));
-    assert_eq!((config.max_connections, config.hold), (2, Duration::from_secs(60)));
+    assert_eq!(
+        (
+            config.session.limits.max_message_size,
+            config.session.limits.max_recipients,
+            config.session.max_sessions
+        ),
+        (10_000_000, 11, 12)
+    );
+    assert_eq!((config.allowance.connections, config.hold), (2, Duration::from_secs(60)));
     assert_eq!(
         (config.shutdown_delay, config.shutdown_grace),
         (Duration::from_secs(5), Duration::from_secs(6))
@@ -147,7 +168,7 @@ fn every_variable_reaches_its_field() {
     assert_eq!(
         config.log,
         LogConfig {
-            filter: "warn,mailshim=debug".to_string(),
+            filter: LogFilter::parse("warn,mailshim=debug").unwrap(),
             format: LogFormat::Json,
             addresses: AddressDetail::Full
         }
@@ -227,7 +248,11 @@ fn what_is_missing_is_named_one_by_one() {
 fn warnings() {
     for (name, value, part) in [
         ("MAILSHIM_CLIENT_SECRET", "0c1f6f3e-0b5d-4d0a-9a43-7f2b1c9e5d60", "what is needed is its Value"),
-        ("MAILSHIM_CLIENT_SECRET", "s3cret\n", "white space"),
+        ("MAILSHIM_CLIENT_SECRET", "s3cret\n", "its trailing line ends"),
+        ("MAILSHIM_CLIENT_SECRET", "\u{feff}s3cret", "the byte order mark"),
+        ("MAILSHIM_CLIENT_SECRET", "\"s3cret\"", "a quote at both ends"),
+        ("MAILSHIM_CLIENT_SECRET", "s3cr\u{e9}t", "beyond ASCII"),
+        ("MAILSHIM_CLIENT_SECRET", "s3 cret", "a blank"),
         ("MAILSHIM_MAX_CONNECTIONS", "4", "432 4.3.2"),
         ("MAILSHIM_UPSTREAM", "smtp.office365.com:465", "use 587"),
     ] {

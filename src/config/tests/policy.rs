@@ -5,10 +5,14 @@ use super::*;
 #[test]
 fn without_a_word_the_mailbox_is_the_sender_and_the_policy_repairs() {
     let config = with(&[]).unwrap();
-    assert_eq!((config.from.display, config.from.address.as_str()), (None, "noreply@contoso.com"));
-    assert_eq!(config.from_policy, FromPolicy::Repair);
-    assert!(config.allowed_senders.is_everybody() && config.allowed_recipients.is_everybody());
-    assert_eq!(config.redirect_to, None);
+    assert_eq!(
+        (config.policy.from.display, config.policy.from.address.as_str()),
+        (None, "noreply@contoso.com")
+    );
+    assert_eq!(config.policy.from_policy, FromPolicy::Repair);
+    assert_eq!((config.policy.allowed_senders, config.policy.allowed_recipients), (None, None));
+    assert_eq!(config.policy.login_as_sender, None);
+    assert_eq!(config.policy.redirect_to, None);
 }
 
 #[test]
@@ -21,14 +25,14 @@ fn every_variable_of_the_policy_reaches_its_field() {
         ("MAILSHIM_REDIRECT_TO", "tests@contoso.com"),
     ])
     .unwrap();
-    assert_eq!(config.from.display.as_deref(), Some("Contoso Alerts"));
-    assert_eq!(config.from.address.as_str(), "alerts@contoso.com");
-    assert_eq!(config.from_policy, FromPolicy::Force);
-    assert_eq!(config.allowed_senders.to_string(), "*@contoso.com");
-    assert_eq!(config.allowed_recipients.to_string(), "a@fabrikam.com,*@contoso.com");
-    assert_eq!(config.redirect_to.unwrap().as_str(), "tests@contoso.com");
+    assert_eq!(config.policy.from.display.as_deref(), Some("Contoso Alerts"));
+    assert_eq!(config.policy.from.address.as_str(), "alerts@contoso.com");
+    assert_eq!(config.policy.from_policy, FromPolicy::Force);
+    assert_eq!(config.policy.allowed_senders.unwrap().to_string(), "*@contoso.com");
+    assert_eq!(config.policy.allowed_recipients.unwrap().to_string(), "a@fabrikam.com,*@contoso.com");
+    assert_eq!(config.policy.redirect_to.unwrap().as_str(), "tests@contoso.com");
     let kept = with(&[("MAILSHIM_FROM_POLICY", "keep")]).unwrap();
-    assert_eq!(kept.from_policy, FromPolicy::Keep);
+    assert_eq!(kept.policy.from_policy, FromPolicy::Keep);
 }
 
 #[test]

@@ -19,6 +19,14 @@ fn values_by_file() {
     std::fs::write(&secret.0, "rotated\r\n").unwrap();
     assert_eq!(read_again.read().unwrap().expose(), "rotated", "a secret's file is read again");
     assert_eq!(config.warnings, Vec::<String>::new());
+    // More than an editor's line end is said, and not taken for the secret.
+    std::fs::write(&secret.0, "\u{feff}again\n\n").unwrap();
+    assert_eq!(read_again.read().unwrap().expose(), "again");
+    let again =
+        with(&[("MAILSHIM_CLIENT_SECRET", ""), ("MAILSHIM_CLIENT_SECRET_FILE", secret.path())]).unwrap();
+    assert!(again.warnings.len() == 1 && again.warnings[0].starts_with("MAILSHIM_CLIENT_SECRET_FILE: "));
+    std::fs::write(&secret.0, "\u{feff}\n\n").unwrap();
+    assert!(read_again.read().unwrap_err().ends_with("is empty"));
 
     let (empty, newline, latin1, huge) = (file(b""), file(b"\n"), file(b"\xe9"), file(&[b'x'; 70_000]));
     for (path, part) in [

@@ -1,0 +1,70 @@
+//! The sender policy: who mail comes from, and who may send and be written to.
+
+use super::environment::Reader;
+use crate::identity::sign_in::{SignIn, TokenSource};
+use crate::message::sender::{AddressList, FromPolicy, Sender};
+use crate::names::Mailbox;
+use crate::smtp::path::Address;
+
+/// What the variables say; [`Policy`](crate::message::policy::Policy) has the names of the rest of the configuration
+/// too.
+pub(super) struct Given {
+    pub login_as_sender: Option<AddressList>,
+    pub from: Option<Sender>,
+    pub from_policy: Option<FromPolicy>,
+    pub allowed_senders: Option<AddressList>,
+    pub allowed_recipients: Option<AddressList>,
+    pub redirect_to: Option<Address>,
+}
+
+pub(super) fn read(reader: &mut Reader) -> Given {
+    Given {
+        login_as_sender: reader.value("MAILSHIM_LOGIN_AS_SENDER", AddressList::parse),
+        from: reader.value("MAILSHIM_FROM", Sender::parse),
+        from_policy: reader.value("MAILSHIM_FROM_POLICY", FromPolicy::parse),
+        allowed_senders: reader.value("MAILSHIM_ALLOWED_SENDERS", AddressList::parse),
+        allowed_recipients: reader.value("MAILSHIM_ALLOWED_RECIPIENTS", AddressList::parse),
+        redirect_to: reader.value("MAILSHIM_REDIRECT_TO", redirect_to),
+    }
+}
+
+fn redirect_to(text: &str) -> Result<Address, String> {
+    let mailbox = Mailbox::parse(text).ok();
+    mailbox
+        .and_then(|mailbox| Address::parse(&mailbox.to_string()))
+        .ok_or_else(|| "is not the plain address of a mailbox, such as tests@contoso.com".to_string())
+}
+
+/// The mailbox that signs in, where it is set.
+pub(super) fn mailbox(reader: &mut Reader, sign_in: Option<&SignIn>) -> Option<Mailbox> {
+    if let Some(SignIn::None) = sign_in {
+        reader.require(
+            "MAILSHIM_FROM",
+            "MAILSHIM_AUTH is none, so no mailbox says who sends: set it to the sender",
+        );
+    } else {
+        reader.require("MAILSHIM_MAILBOX", "set it to the mailbox that sends, such as noreply@contoso.com");
+    }
+    reader.value("MAILSHIM_MAILBOX", Mailbox::parse)
+}
+
+/// Signing in as the sender needs a token that serves other mailboxes, and a sender that stays the app's.
+pub(super) fn refuse_impossible_logins(reader: &mut Reader, sign_in: &SignIn, given: &Given) {
+    const NAME: &str = "MAILSHIM_LOGIN_AS_SENDER";
+    if given.login_as_sender.is_none() {
+        return;
+    }
+    if given.from_policy == Some(FromPolicy::Force) {
+        reader.refuse(
+            NAME,
+            "is set, and MAILSHIM_FROM_POLICY=force gives every mail the same sender: unset one of them",
+        );
+    }
+    if !matches!(sign_in, SignIn::Token(source) if !matches!(source, TokenSource::Refresh(..))) {
+        let way = sign_in.name();
+        reader.refuse(
+            NAME,
+            format!("needs an application that signs in (a secret, a certificate or a platform identity), not {way}"),
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! The real binary: what it prints, how it ends, what it sends, what it tells.
+
+mod process;
+mod telemetry;
+mod canary;
+mod check;
+mod login;
+mod exec;
+mod sendmail;

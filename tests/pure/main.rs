@@ -1,0 +1,7 @@
+//! What needs no socket: octets and `now` in, steps, replies and header blocks out.
+
+mod smtp_proto;
+mod session;
+mod dialogue;
+mod headers;
+mod replies;

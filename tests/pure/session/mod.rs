@@ -1,0 +1,126 @@
+//! The session machine against transcripts, one file a group of rules, one section a rule; see `transcript.rs` for the
+//! format. Each is fed line by line (then every answer must stand where it is written), whole, and octet by octet.
+//! `UPDATE_TRANSCRIPTS=1 cargo test --test pure session` writes what the machine says; review the difference.
+
+mod transcript;
+mod properties;
+
+use mailshim::session::machine::{Limits, Machine, Step};
+use mailshim::smtp::reply::Reply;
+
+/// Sections of each file; a file that is lost, or read as empty, must not pass.
+const FILES: [(&str, usize); 9] = [
+    ("greeting", 12),
+    ("addresses", 10),
+    ("parameters", 6),
+    ("order", 6),
+    ("limits", 13),
+    ("sign_in", 17),
+    ("content", 10),
+    ("chunks", 16),
+    ("endings", 25),
+];
+
+#[test]
+fn transcripts() {
+    let mut problems = Vec::new();
+    for (name, sections) in FILES {
+        let path = format!("{}/tests/pure/session/transcripts/{name}.txt", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(&path).expect(&path);
+        let parsed = transcript::parse(&text);
+        if parsed.len() != sections {
+            problems.push(format!("{name}.txt has {} sections, not {sections}", parsed.len()));
+        }
+        if std::env::var_os("UPDATE_TRANSCRIPTS").is_some() {
+            std::fs::write(&path, transcript::written_anew(&parsed)).expect(&path);
+            continue;
+        }
+        for section in &parsed {
+            problems.extend(section.problems().into_iter().map(|problem| format!("{name}.txt {problem}")));
+        }
+    }
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+fn limits() -> Limits {
+    Limits {
+        hostname: "mail.example".into(),
+        max_message_size: 1000,
+        max_recipients: 3,
+        login_required: false,
+    }
+}
+
+/// A machine that owes its verdict.
+fn at_the_verdict() -> Machine {
+    let mut machine = Machine::new(limits());
+    machine.received(b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx\r\n.\r\n");
+    while machine.step() != Step::End {}
+    machine
+}
+
+#[test]
+fn a_quit_that_waits_is_seen_and_nothing_else_is_taken_for_it() {
+    for (waiting, has_quit) in [
+        ("", false),
+        ("QUIT\r\n", true),
+        ("quit\n", true),
+        (" Quit \r\n", true),
+        // Its line end is lost, as with clients that close at once.
+        ("QUIT", true),
+        ("RSET\r\nnoop\r\nQUIT\r\n", true),
+        ("QUI", false),
+        ("NOOP\r\n", false),
+        ("RSET\r\nQUITE\r\n", false),
+        // A line of the next message.
+        ("MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nQUIT\r\n.\r\n", false),
+        ("BDAT 6\r\nQUIT\r\n", false),
+    ] {
+        let mut machine = at_the_verdict();
+        for octet in waiting.as_bytes() {
+            machine.received(&[*octet]);
+        }
+        assert_eq!(machine.has_quit(), has_quit, "{waiting:?}");
+        assert_eq!(machine.unread(), waiting.len());
+    }
+}
+
+#[test]
+fn nothing_is_parsed_before_the_verdict() {
+    let mut machine = at_the_verdict();
+    machine.received(b"NOOP\r\n");
+    machine.eof();
+    assert_eq!(machine.step(), Step::NeedInput);
+    machine.answer(&Reply::new(250, "2.0.0 OK"));
+    assert_eq!(machine.step(), Step::Reply("250 2.0.0 OK\r\n".into()));
+    assert_eq!(machine.step(), Step::Reply("250 2.0.0 OK\r\n".into()));
+    assert!(matches!(machine.step(), Step::Close(_)));
+}
+
+#[test]
+fn there_is_no_other_step_behind_the_close() {
+    let mut machine = Machine::new(limits());
+    machine.received(b"QUIT\r\nMAIL FROM:<a@b>\r\n");
+    while !matches!(machine.step(), Step::Close(_)) {}
+    machine.received(b"NOOP\r\n");
+    machine.eof();
+    for _ in 0..3 {
+        assert!(matches!(machine.step(), Step::Close(_)));
+    }
+}
+
+#[test]
+fn nothing_of_a_sign_in_is_printed() {
+    let mut machine = Machine::new(Limits { login_required: true, ..limits() });
+    // "canary" and "hunter2": as they come, decoded, and as the numbers that a vector prints.
+    for (line, steps) in [("AUTH LOGIN Y2FuYXJ5\r\n", 2), ("aHVudGVyMg==\r\n", 1)] {
+        machine.received(line.as_bytes());
+        for _ in 0..steps {
+            assert!(matches!(machine.step(), Step::Reply(_) | Step::SignIn(_)));
+        }
+        let printed = format!("{machine:?}");
+        for secret in ["canary", "hunter2", "Y2FuYXJ5", "aHVudGVyMg", "99, 97, 110", "104, 117, 110"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+    }
+}

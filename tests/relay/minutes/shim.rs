@@ -1,0 +1,128 @@
+//! The shim's sessions, relay and pool on the paused clock, and the apps that talk to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailshim::config::Config;
+use mailshim::deadlines::Deadlines;
+use mailshim::delivery::Delivery;
+use mailshim::delivery::directory::{Accounts, Allowance};
+use mailshim::delivery::relay::Relay;
+use mailshim::identity::Identity;
+use mailshim::life::Life;
+use mailshim::message::Budget;
+use mailshim::message::policy::Policy;
+use mailshim::message::sender::{FromPolicy, Sender};
+use mailshim::session::Sessions;
+use mailshim::session::machine::Limits;
+use mailshim::smtp::path::Address;
+use mailshim::transport::dial::Dialer;
+use mailshim::transport::http::Http;
+use mailshim::transport::tls;
+use mailshim::upstream::connector::Connector;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
+use tokio::sync::watch;
+
+use super::upstream::{HOST, Upstream};
+
+pub struct Shim {
+    sessions: Sessions,
+    _life: watch::Sender<Life>,
+}
+
+impl Shim {
+    pub fn new(upstream: &Upstream, messages_per_minute: usize, hold: Duration) -> Self {
+        let vars = [("MAILSHIM_MAILBOX", "app@contoso.com"), ("MAILSHIM_PASSWORD", "x")];
+        let vars = vars.map(|(name, value)| (name.into(), value.into()));
+        let config = Config::from_env(vars).unwrap();
+        let deadlines = Arc::new(Deadlines::default());
+        let tls = tls::client_config(Some(upstream.ca_file()), None).unwrap();
+        let wires = upstream.clone();
+        let dialer = Dialer::from_wires(&deadlines, move || Box::new(wires.connect()));
+        let http = Http::new(dialer.clone(), Arc::clone(&tls), &deadlines);
+        let connector = Connector {
+            dialer,
+            tls,
+            host: HOST.into(),
+            port: 587,
+            hostname: "contoso.com".into(),
+            deadlines: Arc::clone(&deadlines),
+        };
+        let allowance = Allowance { connections: 3, messages_per_minute, recipients_per_day: 0 };
+        let (life, seen) = watch::channel(Life::Running);
+        let identity = Arc::new(Identity::new(&config.identity, http));
+        let accounts = Accounts::new(identity, connector, allowance, None, seen.clone());
+        let policy = Policy {
+            from_policy: FromPolicy::Repair,
+            from: Sender { display: None, address: Address::parse("app@contoso.com").unwrap() },
+            null_sender_stays: false,
+            allowed_senders: None,
+            allowed_recipients: None,
+            login_as_sender: None,
+            redirect_to: None,
+            hostname: "contoso.com".into(),
+            domain: "contoso.com".into(),
+        };
+        let sessions = Sessions {
+            limits: Limits {
+                hostname: "contoso.com".into(),
+                max_message_size: 1_000_000,
+                max_recipients: 10,
+                login_required: false,
+            },
+            app_login: None,
+            delivery: Delivery::Direct(Relay::new(Arc::new(accounts), hold, seen.clone())),
+            policy: Arc::new(policy),
+            budget: Budget::default(),
+            deadlines,
+            life: seen,
+        };
+        Self { sessions, _life: life }
+    }
+
+    /// An app's connection, greeted.
+    pub async fn app(&self) -> App {
+        let (ours, theirs) = duplex(64 * 1024);
+        let sessions = self.sessions.clone();
+        tokio::spawn(async move { sessions.serve(Box::new(theirs)).await });
+        let mut app = App(BufReader::new(ours));
+        app.says("220").await;
+        app
+    }
+}
+
+pub struct App(BufReader<DuplexStream>);
+
+impl App {
+    pub async fn write(&mut self, text: &str) {
+        self.0.get_mut().write_all(text.as_bytes()).await.unwrap();
+    }
+
+    pub async fn reply(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).await.unwrap();
+        line.trim_end().to_string()
+    }
+
+    async fn says(&mut self, code: &str) {
+        let reply = self.reply().await;
+        assert!(reply.starts_with(code), "{reply}");
+    }
+
+    /// A whole mail up to its dot; the answer is not waited for.
+    pub async fn submit(&mut self, from: &str, subject: &str) {
+        for (command, code) in
+            [("MAIL FROM:<app@contoso.com>", "250"), ("RCPT TO:<x@example.com>", "250"), ("DATA", "354")]
+        {
+            self.write(&format!("{command}\r\n")).await;
+            self.says(code).await;
+        }
+        self.write(&format!("From: {from}\r\nSubject: {subject}\r\n\r\ntext\r\n.\r\n")).await;
+    }
+
+    /// A whole mail and its answer.
+    pub async fn mail(&mut self, subject: &str) -> String {
+        self.submit("app@contoso.com", subject).await;
+        self.reply().await
+    }
+}
