@@ -48,11 +48,11 @@ pub trait Disk: Send + Sync + 'static {
     /// The system's; some network file systems cannot do it.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
 
-    /// The names in a directory.
+    /// Gives the names in a directory one by one: of a hundred thousand none is kept here.
     ///
     /// # Errors
     /// The system's.
-    fn list(&self, path: &Path) -> io::Result<Vec<OsString>>;
+    fn list(&self, path: &Path, name: &mut dyn FnMut(OsString)) -> io::Result<()>;
 
     /// Makes a directory that nobody else may enter, if it is not there.
     ///
@@ -138,8 +138,8 @@ impl Disk for System {
         File::open(path)?.sync_all()
     }
 
-    fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
-        fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+    fn list(&self, path: &Path, name: &mut dyn FnMut(OsString)) -> io::Result<()> {
+        fs::read_dir(path)?.try_for_each(|entry| entry.map(|entry| name(entry.file_name())))
     }
 
     fn make_directory(&self, path: &Path) -> io::Result<()> {

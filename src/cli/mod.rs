@@ -5,6 +5,7 @@ pub mod check;
 mod env;
 mod run;
 pub mod serve;
+mod spooling;
 mod send;
 mod sendmail;
 mod client;

@@ -3,5 +3,6 @@
 
 pub mod entry;
 pub mod schedule;
+pub mod lifetime;
 
 pub use entry::{Attempt, Damage, Entry, Head, Result, State, StoredEnvelope, StoredRecipient, Verdict};

@@ -63,6 +63,8 @@ pub async fn accept(listener: TcpListener, sessions: Sessions, permits: Arc<Sema
             Ok((socket, peer)) => match Arc::clone(&permits).try_acquire_owned() {
                 // The listener is bound to loopback; this holds even if that were ever to break.
                 _ if LoopbackAddr::new(peer).is_none() => telemetry::peer_refused(peer),
+                // Without a task: nothing more is said to it.
+                _ if !sessions.delivery.is_open() => not_yet(&socket),
                 // A panic ends this one task: it must not cost the other sessions their mail.
                 Ok(permit) => drop(tokio::spawn(serve(sessions.clone(), socket, permit))),
                 Err(_) => too_many(&socket),
@@ -94,6 +96,15 @@ fn tell(ending: Ending) {
         Ending::OutOfStep => telemetry::bdat_unreadable(),
         Ending::Quit | Ending::HungUp | Ending::Idle | Ending::Cut | Ending::ShuttingDown => {}
     }
+}
+
+/// Another process still has the spool, as in a rolling update: an app that tries again in a moment is served then.
+fn not_yet(socket: &TcpStream) {
+    let reply = Reply::new(
+        421,
+        "4.3.2 Another mailshim still has the spool (MAILSHIM_SPOOL_DIR), try again in a moment",
+    );
+    let _ = socket.try_write(&reply.encode());
 }
 
 /// RFC 5321 section 3.1 knows 554 here; 421 says that it may pass later.

@@ -263,7 +263,7 @@ impl Sessions {
         };
         let (verdict, record, prepared) = match prepared {
             Ok(prepared) => {
-                let (verdict, record) = self.delivery.deliver(&prepared.message, &mut content).await;
+                let (verdict, record) = self.delivery.deliver(&given, &prepared, &mut content).await;
                 (verdict, record, Some(prepared))
             }
             Err(NotPrepared::Unsendable(refusal)) => {

@@ -2,12 +2,13 @@
 //! begin to write it back, syncs file after file, and the directory once. Whoever waits is told after that.
 //!
 //! An error is never tried over: a sync that failed may have dropped the octets, and a second one would lie. What could
-//! not be made durable is removed, and its app hears 452.
+//! not be made durable is removed, and its app hears 4xx.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
@@ -15,6 +16,7 @@ use tokio::sync::oneshot;
 use super::index::Name;
 use crate::durable::{Disk, DiskFile};
 use crate::queue::entry::Sum;
+use crate::telemetry;
 
 /// Jobs of one batch.
 const BATCH: usize = 64;
@@ -71,13 +73,18 @@ pub enum Work {
         name: Name,
         /// The directory.
         to: PathBuf,
-        /// A line to append before that.
-        line: Option<Vec<u8>>,
+        /// A line to append before that; empty for none.
+        line: Vec<u8>,
     },
 }
 
 /// The way to the thread. It ends when this is dropped.
-pub struct Queue(Sender<Job>);
+pub enum Queue {
+    /// A thread of its own.
+    Thread(Sender<Job>),
+    /// Nobody else: each job is a batch and done when it is sent. For a clock that stands still while a thread would work.
+    InPlace(Writer),
+}
 
 impl Queue {
     /// Starts the thread for the files in a directory. The other end is told when it has ended.
@@ -89,18 +96,27 @@ impl Queue {
         let (alive, ended) = oneshot::channel::<()>();
         std::thread::Builder::new().name("spool".into()).stack_size(256 * 1024).spawn(move || {
             let _alive = alive;
-            Thread { disk, directory }.run(&taken);
+            Writer { disk, directory }.run(&taken);
         })?;
-        Ok((Self(jobs), ended))
+        Ok((Self::Thread(jobs), ended))
+    }
+
+    /// Does without a thread.
+    pub fn in_place(disk: Arc<dyn Disk>, directory: PathBuf) -> Self {
+        Self::InPlace(Writer { disk, directory })
     }
 
     /// Hands a job over. A thread that has died drops it, which whoever waits sees.
     pub fn send(&self, job: Job) {
-        let _ = self.0.send(job);
+        match self {
+            Self::Thread(jobs) => drop(jobs.send(job)),
+            Self::InPlace(writer) => writer.commit(vec![job]),
+        }
     }
 }
 
-struct Thread {
+/// What writes.
+pub struct Writer {
     disk: Arc<dyn Disk>,
     directory: PathBuf,
 }
@@ -121,7 +137,7 @@ struct Written {
     other: Option<PathBuf>,
 }
 
-impl Thread {
+impl Writer {
     fn run(&self, jobs: &Receiver<Job>) {
         while let Ok(first) = jobs.recv() {
             let mut batch = vec![first];
@@ -136,6 +152,7 @@ impl Thread {
 
     fn commit(&self, batch: Vec<Job>) {
         let mut batch: Vec<Written> = batch.into_iter().map(|job| self.write(job)).collect();
+        let begun = Instant::now();
         for written in &mut batch {
             if let Some(file) = &mut written.file
                 && written.result.is_ok()
@@ -155,11 +172,16 @@ impl Thread {
             others.extend(written.other.as_deref().filter(|other| !others.contains(other)));
         }
         // The new place first: between the two a crash leaves a message in both rather than in none.
-        let synced = others.into_iter().try_for_each(|other| self.disk.sync_directory(other));
+        let moved = others.into_iter().try_for_each(|other| self.disk.sync_directory(other));
         let wanted = batch.iter().any(|written| written.directory && written.result.is_ok());
-        let synced = synced.and_then(|()| if wanted { self.disk.sync_directory(&self.directory) } else { Ok(()) });
+        let synced = if wanted { self.disk.sync_directory(&self.directory) } else { Ok(()) };
+        telemetry::spool_synced(begun.elapsed());
         for mut written in batch {
             if let (true, Ok(()), Err(error)) = (written.directory, &written.result, &synced) {
+                written.result = Err(copy(error));
+            }
+            // What failed of another directory concerns those alone that went there.
+            if let (Some(_), Ok(()), Err(error)) = (&written.other, &written.result, &moved) {
                 written.result = Err(copy(error));
             }
             if let (Err(_), Some(path)) = (&written.result, &written.new) {
@@ -176,8 +198,15 @@ impl Thread {
     }
 
     fn write(&self, Job { work, done }: Job) -> Written {
-        let mut written =
-            Written { done, result: Ok(()), file: None, new: None, rename: None, directory: true, other: None };
+        let mut written = Written {
+            done,
+            result: Ok(()),
+            file: None,
+            new: None,
+            rename: None,
+            directory: true,
+            other: None,
+        };
         written.result = self.prepare(work, &mut written);
         if let Some(file) = &mut written.file
             && written.result.is_ok()
@@ -219,16 +248,25 @@ impl Thread {
                 // A name that comes back with an earlier time only means that it is tried earlier.
                 written.directory = false;
             }
-            Work::Remove { name } => self.disk.remove(&self.path(name))?,
+            // What is gone already was removed by a job whose directory could not be synced: now it can, maybe.
+            Work::Remove { name } => match self.disk.remove(&self.path(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            },
             Work::Move { name, to, line } => {
-                let path = self.path(name);
-                if let Some(line) = line {
-                    let mut file = self.disk.append(&path)?;
-                    file.write(&line)?;
-                    written.file = Some(file);
-                }
-                written.rename = Some((path, to.join(name.to_string())));
+                let (path, moved) = (self.path(name), to.join(name.to_string()));
                 written.other = Some(to);
+                match self.disk.append(&path) {
+                    Ok(mut file) => {
+                        file.write(&line)?;
+                        written.file = Some(file);
+                        written.rename = Some((path, moved));
+                    }
+                    // It was moved by a job whose directories could not be synced.
+                    Err(error)
+                        if error.kind() == io::ErrorKind::NotFound && self.disk.open(&moved).is_ok() => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(())

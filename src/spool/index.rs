@@ -11,6 +11,9 @@ use std::fmt;
 const FRESH: u64 = 120;
 /// A longer message streams, and holds up nobody. In octets.
 pub const LARGE: u64 = 256 * 1024;
+/// No message waits for as long as this, in seconds: one that is due later was named by a wall clock that was ahead of
+/// the one of today, and would wait until that has caught up.
+const TOO_FAR: u64 = 24 * 3600;
 
 /// What a file name says: `DUE-ID-OCTETS-SENDER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +53,15 @@ impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:010}-{:x}-{}-{:08x}", self.due, self.id, self.octets, self.sender)
     }
+}
+
+/// Takes the one that has been due for longest, or one that is due at a time that cannot be meant.
+fn take_due(lane: &mut BTreeMap<Key, Value>, now: u64) -> Option<(Key, Value)> {
+    if let Some(first) = lane.first_entry().filter(|first| u64::from(first.key().0) <= now) {
+        return Some(first.remove_entry());
+    }
+    let last = lane.last_entry().filter(|last| u64::from(last.key().0) > now + TOO_FAR);
+    last.map(|last| last.remove_entry())
 }
 
 /// When and which; as small as it can be, since there is one for each message.
@@ -115,8 +127,7 @@ impl Index {
                 _ if large => &mut self.large,
                 _ => continue,
             };
-            if let Some(first) = lane.first_entry().filter(|first| u64::from(first.key().0) <= now) {
-                let (key, value) = first.remove_entry();
+            if let Some((key, value)) = take_due(lane, now) {
                 let name = name(key, value);
                 self.claimed.insert(name.id, name);
                 self.last = place;
@@ -128,23 +139,11 @@ impl Index {
 
     /// What is no longer fresh joins the backlog.
     fn age(&mut self, now: u64) {
-        while let Some(first) = self.fresh.first_entry().filter(|first| (first.key().1 >> 20) + FRESH <= now) {
+        while let Some(first) = self.fresh.first_entry().filter(|first| (first.key().1 >> 20) + FRESH <= now)
+        {
             let (key, value) = first.remove_entry();
             self.backlog.insert(key, value);
         }
-    }
-
-    /// Takes this message out of its turn, if it waits.
-    pub fn claim_this(&mut self, id: u64) -> Option<Name> {
-        for lane in [&mut self.fresh, &mut self.backlog, &mut self.large] {
-            if let Some(key) = lane.keys().find(|key| key.1 == id).copied() {
-                let value = lane.remove(&key)?;
-                let name = name(key, value);
-                self.claimed.insert(id, name);
-                return Some(name);
-            }
-        }
-        None
     }
 
     /// When the next one is due, in seconds since 1970.
@@ -174,11 +173,6 @@ impl Index {
     pub fn oldest(&self) -> Option<u64> {
         self.names().map(Name::created).min()
     }
-
-    /// Whether this message is being tried now.
-    pub fn is_claimed(&self, id: u64) -> bool {
-        self.claimed.contains_key(&id)
-    }
 }
 
 #[cfg(test)]
@@ -200,7 +194,9 @@ mod tests {
         let name = Name { due: 5, id: 0x67a_bcde, octets: 4711, sender: 0xff };
         assert_eq!(name.to_string(), "0000000005-67abcde-4711-000000ff");
         assert_eq!(Name::parse(&name.to_string()), Some(name));
-        for text in ["", "lost+found", "5-67abcde-4711-ff", "0000000005-67ABCDE-4711-000000ff", ".swp", "a-b-c-d-e"] {
+        for text in
+            ["", "lost+found", "5-67abcde-4711-ff", "0000000005-67ABCDE-4711-000000ff", ".swp", "a-b-c-d-e"]
+        {
             assert_eq!(Name::parse(text), None, "{text}");
         }
     }
@@ -228,12 +224,23 @@ mod tests {
         index.add(Name { due: NOW + 30, ..at(NOW, 1, 10) }, NOW);
         assert_eq!((index.claim(NOW, true), index.next_due(true)), (None, Some(NOW + 30)));
         let claimed = index.claim(NOW + 30, true).unwrap();
-        assert_eq!((index.len(), index.octets(), index.is_claimed(claimed.id)), (1, 10, true));
+        assert_eq!((index.len(), index.octets()), (1, 10));
         index.add(Name { due: NOW + 90, ..claimed }, NOW);
-        assert_eq!((index.len(), index.octets(), index.is_claimed(claimed.id)), (1, 10, false));
-        let again = index.claim_this(claimed.id).unwrap();
+        assert_eq!((index.len(), index.octets(), index.next_due(true)), (1, 10, Some(NOW + 90)));
+        let again = index.claim(NOW + 90, true).unwrap();
         index.remove(again.id);
         assert_eq!((index.len(), index.octets(), index.oldest()), (0, 0, None));
+    }
+
+    #[test]
+    fn a_wall_clock_that_was_put_back_keeps_nobody_waiting() {
+        let mut index = Index::default();
+        index.add(Name { due: NOW + 30, ..at(NOW - 9000, 1, 10) }, NOW);
+        index.add(Name { due: NOW + 365 * 86_400, ..at(NOW + 365 * 86_400, 2, 10) }, NOW);
+        index.add(Name { due: NOW + 365 * 86_400, ..at(NOW - 9000, 3, 10) }, NOW);
+        let mut claimed = order(&mut index, NOW, true);
+        claimed.sort_unstable();
+        assert_eq!(claimed, [2, 3]);
     }
 
     #[test]

@@ -13,11 +13,14 @@
 //! in a file stands in [`crate::queue::entry`]. All that changes a file goes through one thread ([`commit`]), in batches:
 //! that is where mail becomes durable.
 
-mod commit;
+mod clock;
 mod index;
-mod reading;
+mod commit;
 mod store;
+mod put;
+mod reading;
+mod claim;
 
-pub use index::Name;
-pub use reading::{Claimed, Found};
-pub use store::{Options, Phase, PutFault, Store, Then, Waiting};
+pub use claim::{Claimed, Then};
+pub use put::PutFault;
+pub use store::{Phase, SpoolOptions, Store, Waiting, left_in};

@@ -7,73 +7,32 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::index::{LARGE, Name};
-use super::store::Store;
 use crate::durable::{Disk, DiskFile};
 use crate::message::{Abandoned, Awaited, Budget, HeldContent, Piece, Source};
-use crate::queue::entry::{self, Damage, Entry, Sum};
+use crate::queue::entry::{self, Damage, Entry, Head, Sum};
 
 /// Octets of one read.
 const CHUNK: usize = 64 * 1024;
 
-/// A message that is being tried. Dropped without [`Store::settle`] it waits again.
-pub struct Claimed {
-    /// Its file.
-    pub name: Name,
-    /// What is known of it.
-    pub entry: Entry,
-    content: Content,
-    pub(super) store: Option<Store>,
-}
-
-/// Its content.
-enum Content {
+/// The content of a message.
+pub(super) enum Content {
     /// All of it.
     Memory(Vec<Bytes>),
     /// Verified, and read again as it is sent.
     File(Box<dyn DiskFile>),
 }
 
-impl Claimed {
-    pub(super) fn new(name: Name, read: Read, store: Store) -> Self {
-        Self { name, entry: read.entry, content: read.content, store: Some(store) }
-    }
-
-    /// The content as it will be sent. A second call finds none.
-    pub fn content(&mut self, budget: &Budget) -> HeldContent<'static> {
-        match std::mem::replace(&mut self.content, Content::Memory(Vec::new())) {
-            Content::Memory(chunks) => HeldContent::in_memory(chunks),
-            Content::File(file) => {
-                let (at, end) = (self.entry.content_at, self.entry.length);
+impl Content {
+    /// Takes it out.
+    pub fn take(&mut self, entry: &Entry, budget: &Budget) -> HeldContent<'static> {
+        match std::mem::replace(self, Self::Memory(Vec::new())) {
+            Self::Memory(chunks) => HeldContent::in_memory(chunks),
+            Self::File(file) => {
+                let (at, end) = (entry.content_at, entry.length);
                 HeldContent::new(FileContent { file: Some(file), at, end }, budget.clone())
             }
         }
     }
-}
-
-impl Drop for Claimed {
-    fn drop(&mut self) {
-        if let Some(store) = self.store.take() {
-            store.give_back(self.name);
-        }
-    }
-}
-
-/// A file's message.
-pub enum Found {
-    /// To be tried.
-    Message(Box<Claimed>),
-    /// Not what was written: kept apart. The file, and what is wrong with it.
-    Damaged(Name, &'static str),
-    /// Of another version: left alone.
-    Version(Name),
-    /// It cannot be read now.
-    Unreadable(Name, io::Error),
-}
-
-/// What a file holds.
-pub(super) struct Read {
-    pub entry: Entry,
-    content: Content,
 }
 
 /// Why a file cannot be used.
@@ -94,24 +53,35 @@ impl From<Damage> for Unusable {
     }
 }
 
-/// Reads a file and verifies all of it.
-pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<Read, Unusable> {
-    let file = disk.open(path)?;
+/// Reads the first line of a file, and what comes with it in one read.
+fn first_line(file: &dyn DiskFile) -> Result<(Vec<u8>, usize), Unusable> {
     let mut first = Vec::new();
-    let end = loop {
+    loop {
         if let Some(end) = memchr::memchr(b'\n', &first) {
-            break end + 1;
+            return Ok((first, end + 1));
         }
         if first.len() > entry::MAX_FIRST_LINE {
             return Err(Damage::Damaged("its first line does not end").into());
         }
-        // No more than is needed of a small message, of which all is kept.
-        if read_on(&*file, &mut first)? == 0 {
+        if read_on(file, &mut first)? == 0 {
             // A prefix that says a length belongs to a line that was whole once.
-            let cut = entry::read_prefix(&first).map_or_else(|damage| damage, |_| Damage::Damaged("it is cut off"));
+            let cut =
+                entry::read_prefix(&first).map_or_else(|damage| damage, |_| Damage::Damaged("it is cut off"));
             return Err(cut.into());
         }
-    };
+    }
+}
+
+/// Reads what stands in a file's first line, and verifies nothing.
+pub(super) fn read_head(disk: &Arc<dyn Disk>, path: &Path) -> Result<Head, Unusable> {
+    let (first, end) = first_line(&*disk.open(path)?)?;
+    Ok(entry::read_head(&first[..end])?)
+}
+
+/// Reads a file and verifies all of it.
+pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<(Entry, Content), Unusable> {
+    let file = disk.open(path)?;
+    let (first, end) = first_line(&*file)?;
     let wanted = entry::read_prefix(&first)?;
     let head = entry::read_head(&first[..end])?;
     let (content_at, length) = (end as u64, wanted.length);
@@ -147,7 +117,10 @@ pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<Read
     }
     let entry = Entry { head, content_at, length, attempts: entry::read_attempts(&behind) };
     let content = if keep { Content::Memory(kept) } else { Content::File(file) };
-    Ok(Read { entry, content })
+    if entry.head.sent.envelope.whole().is_none() {
+        return Err(Damage::Damaged("its envelope cannot be read").into());
+    }
+    Ok((entry, content))
 }
 
 fn read_on(file: &dyn DiskFile, octets: &mut Vec<u8>) -> io::Result<usize> {

@@ -14,10 +14,11 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::line::LEVELS;
+use super::spool_metrics::SpoolMetrics;
 
 /// What becomes of a message. A counter that is born with its first event has not risen, for whoever looks at how it
 /// rises: each is there from the start.
-const OUTCOMES: [&str; 5] = ["accepted", "refused", "deferred", "unknown", "abandoned"];
+const OUTCOMES: [&str; 7] = ["accepted", "queued", "refused", "deferred", "unknown", "expired", "abandoned"];
 /// How a sign-in ends.
 const SIGN_INS: [&str; 2] = ["accepted", "failed"];
 
@@ -59,6 +60,8 @@ pub struct Metrics {
     panics: Counter,
     log_lines_dropped: Family<Labels<1>, Counter>,
     held: Gauge,
+    /// The spool's.
+    pub spool: SpoolMetrics,
     codes: Mutex<HashSet<String>>,
 }
 
@@ -94,6 +97,7 @@ impl Metrics {
             panics: Counter::default(),
             log_lines_dropped: Family::default(),
             held: Gauge::default(),
+            spool: SpoolMetrics::default(),
             codes: Mutex::default(),
         };
         metrics.register();
@@ -211,6 +215,7 @@ impl Metrics {
             Unit::Bytes,
             self.held.clone(),
         );
+        self.spool.register(registry);
     }
 
     /// A message was answered, or abandoned.

@@ -176,7 +176,7 @@ async fn only_an_end_that_has_left_leaves_a_doubt() {
         match connection.send(&envelope(), &mut content()).await.unwrap() {
             Outcome::Unknown(_) => assert_eq!(takes, whole),
             Outcome::Failed(fault) => assert!(takes < whole && fault.may_retry_now(), "{takes}: {fault:?}"),
-            Outcome::Accepted(reply) => panic!("{takes}: {reply}"),
+            Outcome::Accepted(reply) | Outcome::Queued(reply) => panic!("{takes}: {reply}"),
         }
         assert!(!connection.is_reusable());
     }

@@ -5,3 +5,4 @@ mod session;
 mod dialogue;
 mod headers;
 mod replies;
+mod spool;

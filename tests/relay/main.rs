@@ -21,3 +21,4 @@ mod identity;
 mod ways;
 mod policy;
 mod minutes;
+mod spool;
