@@ -24,9 +24,20 @@ pub struct Deadlines {
     pub token: Duration,
     /// Silence of the app, between commands and inside content (RFC 5321 section 4.5.3.2.7).
     pub app_idle: Duration,
+    /// One command line of the app, from its first octet (RFC 5321 section 4.5.3.2.7): one octet now and then must not
+    /// keep a place.
+    pub app_line: Duration,
+    /// From MAIL to the content: recipients and whatever is said between them.
+    pub app_envelope: Duration,
+    /// Content until it is whole or as much of it is here as is held, at whatever pace: it costs nobody a connection.
+    pub app_held: Duration,
+    /// Where all places are taken: the silence between two transactions after which a session makes room, and what a
+    /// newcomer has for its first command.
+    pub app_silence: Duration,
     /// Writing a reply to the app: one that does not read must not keep a slot.
     pub app_write: Duration,
-    /// A streamed mail as a whole: Exchange ends a session at 10 minutes even while it is active.
+    /// The time that a streamed mail is waited for, as a whole: Exchange ends a session at 10 minutes even while it is
+    /// active. Also the rest of a refused mail, which is read and dropped.
     pub stream: Duration,
     /// The window over which a streamed mail must keep its least speed.
     pub stream_window: Duration,
@@ -65,6 +76,10 @@ impl Default for Deadlines {
             verdict: seconds(300),
             token: seconds(20),
             app_idle: seconds(300),
+            app_line: seconds(300),
+            app_envelope: seconds(600),
+            app_held: seconds(600),
+            app_silence: seconds(10),
             app_write: seconds(60),
             stream: seconds(480),
             stream_window: seconds(30),

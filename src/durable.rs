@@ -187,7 +187,7 @@ pub fn directory_of(path: &Path) -> &Path {
 }
 
 /// Where the new content of a file is written before it takes the file's name.
-pub fn temporary(path: &Path) -> PathBuf {
+fn temporary(path: &Path) -> PathBuf {
     let mut new = path.as_os_str().to_os_string();
     new.push(".new");
     new.into()
@@ -198,7 +198,7 @@ pub fn temporary(path: &Path) -> PathBuf {
 ///
 /// # Errors
 /// The system's.
-pub fn create_temporary(path: &Path) -> io::Result<(PathBuf, File)> {
+fn create_temporary(path: &Path) -> io::Result<(PathBuf, File)> {
     let new = temporary(path);
     match fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -221,4 +221,13 @@ pub fn write_whole(path: &Path, octets: &[u8]) -> io::Result<()> {
     fs::rename(&new, path)?;
     // Without this the rename itself can be lost with the power.
     File::open(directory_of(path))?.sync_all()
+}
+
+/// Whether [`write_whole`] could replace the file, tried out; the file itself stays as it is.
+///
+/// # Errors
+/// The system's.
+pub fn try_to_write(path: &Path) -> io::Result<()> {
+    let (new, _) = create_temporary(path)?;
+    fs::remove_file(new)
 }

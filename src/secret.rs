@@ -79,6 +79,39 @@ pub(crate) fn oddity(secret: &str) -> Option<&'static str> {
     }
 }
 
+/// How a secret looks, without any of its characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Looks {
+    characters: usize,
+    first: &'static str,
+    last: &'static str,
+}
+
+impl Looks {
+    /// Of this secret.
+    pub fn of(secret: &str) -> Self {
+        let kind = |c: Option<char>| match c {
+            None => "nothing",
+            Some('"' | '\'') => "a quote",
+            Some(c) if c.is_ascii_alphabetic() => "a letter",
+            Some(c) if c.is_ascii_digit() => "a digit",
+            Some(c) if c.is_ascii_graphic() => "a sign",
+            Some(c) if c.is_whitespace() => "a blank",
+            Some(c) if c.is_ascii() => "a control character",
+            Some(_) => "a character beyond ASCII",
+        };
+        let (first, last) = (secret.chars().next(), secret.chars().next_back());
+        Self { characters: secret.chars().count(), first: kind(first), last: kind(last) }
+    }
+}
+
+impl fmt::Display for Looks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { characters, first, last } = self;
+        write!(f, "it has {characters} characters, the first is {first}, the last {last}")
+    }
+}
+
 /// No value given by file is longer; a mistaken path (`/dev/zero`) must not fill the memory.
 const VALUE_FILE_CAP: u64 = 64 * 1024;
 
@@ -102,34 +135,6 @@ pub(crate) fn read_value_file(path: &Path) -> Result<String, String> {
     if text.is_empty() { Err("is empty".to_string()) } else { Ok(text) }
 }
 
-/// Whatever can be a token or a SASL response: a JWT, base64 of `user=`, or a run of base64 longer than any id.
-pub(crate) fn without_secrets(text: &str) -> String {
-    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_' | '.');
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        let run = &rest[..rest.find(|c| !base64(c)).unwrap_or(rest.len())];
-        let secret = (run.len() >= 16 && ["eyJ", "dXNlcj"].iter().any(|start| run.contains(start)))
-            || (run.len() >= 120 && run.bytes().any(|b| b.is_ascii_lowercase() && !b.is_ascii_hexdigit()));
-        kept.push_str(if secret { "[redacted]" } else { run });
-        rest = &rest[run.len()..];
-        if let Some(other) = rest.chars().next() {
-            kept.push(other);
-            rest = &rest[other.len_utf8()..];
-        }
-    }
-    kept
-}
-
-/// For a log line: no control characters, no invisible ones that turn a line's direction; the rest as it came.
-pub fn printable(text: &str) -> String {
-    let hostile = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    without_secrets(text).chars().map(|c| if hostile(c) { ' ' } else { c }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +156,18 @@ mod tests {
             assert!(oddity(text).unwrap().contains(part), "{text}");
         }
         assert_eq!((oddity("8Q~s3.cret_-'x"), oddity("\"")), (None, None));
+    }
+
+    #[test]
+    fn the_looks_of_a_secret_tell_a_tail_and_a_quote() {
+        let looks = |secret: &str| Looks::of(secret).to_string();
+        assert_eq!(looks("8Q~s3cret"), "it has 9 characters, the first is a digit, the last a letter");
+        assert_eq!(looks("\"~\""), "it has 3 characters, the first is a quote, the last a quote");
+        assert_eq!(looks(" x\t"), "it has 3 characters, the first is a blank, the last a blank");
+        assert_eq!(
+            looks("~\u{feff}"),
+            "it has 2 characters, the first is a sign, the last a character beyond ASCII"
+        );
     }
 
     #[test]

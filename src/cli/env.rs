@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use super::USAGE;
+use super::exit::USAGE;
 use crate::config::{Report, report};
 
 /// A longer value does not push the sources of all the others out of sight.

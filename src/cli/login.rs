@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::USAGE;
+use super::exit::USAGE;
 use crate::config::{self, Login};
 use crate::deadlines::Deadlines;
 use crate::identity::grant::{self, Polled, Token};
@@ -199,6 +199,7 @@ mod tests {
             error: "invalid_client".to_string(),
             description: "AADSTS7000218: The request body must contain client_secret.".to_string(),
             codes: vec![7_000_218],
+            secret: None,
         });
         let (result, said, asked) = waited(vec![broken, refused]).await;
         assert!(said.len() == 1 && said[0].contains("the network is away"), "{said:?}");

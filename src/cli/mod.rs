@@ -1,6 +1,7 @@
 //! The commands: one file each.
 
 pub mod arguments;
+mod exit;
 pub mod check;
 mod env;
 mod run;
@@ -21,10 +22,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-/// Bad configuration or usage (`EX_USAGE` of sysexits.h).
-const USAGE: u8 = 64;
-/// A part that everything needs has died (`EX_SOFTWARE` of sysexits.h).
-const SOFTWARE: u8 = 70;
+use exit::USAGE;
 
 /// Runs what the arguments say; returns the exit code.
 pub fn main() -> ExitCode {

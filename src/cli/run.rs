@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::exit::{SOFTWARE, USAGE};
 use super::handover::Starter;
-use super::{SOFTWARE, USAGE, hardening, notify};
-use crate::cli::serve::{self, Failed};
+use super::{hardening, notify};
+use crate::cli::serve::{self, Failed, FirstSignIn};
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::telemetry;
@@ -83,7 +84,7 @@ async fn serve(config: &Config, starter: Starter) -> ExitCode {
         notify::ready(std::env::var_os(notify::NOTIFY_SOCKET).as_deref());
         stop.await;
     };
-    match serve::run(config, Deadlines::default(), sockets, stop).await {
+    match serve::run(config, Deadlines::default(), sockets, FirstSignIn::AtStart, stop).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failed::SetUp(problem)) => {
             telemetry::start_failed(&problem);

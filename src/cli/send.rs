@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use clap::ArgMatches;
 
-use super::USAGE;
 use super::client::letter::{self, Letter};
 use super::client::{Deadlines, Envelope, Failure, Shim};
+use super::exit::USAGE;
 use crate::config;
 use crate::message::address::{self, Mailbox};
 use crate::message::header::{Value, append};
 use crate::message::phrase;
-use crate::secret::printable;
+use crate::redact::printable;
 use crate::smtp::path::Address;
 
 /// Progress is shown each time that this many octets more have gone.

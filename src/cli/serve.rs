@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
@@ -22,6 +22,7 @@ use crate::life::Life;
 use crate::message::Budget;
 use crate::session::Sessions;
 use crate::session::accept::{self, accept};
+use crate::session::places::Places;
 use crate::telemetry;
 use crate::transport::dial::Dialer;
 use crate::transport::http::Http;
@@ -45,6 +46,15 @@ pub struct Sockets {
     pub smtp: Vec<TcpListener>,
     /// `/livez`, `/readyz` and `/metrics`.
     pub http: Option<TcpListener>,
+}
+
+/// When the first sign-in is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstSignIn {
+    /// At the start: what is wrong is told before the first mail finds it.
+    AtStart,
+    /// With the first mail, for tests that count connections.
+    WithFirstMail,
 }
 
 /// Binds every address.
@@ -83,6 +93,7 @@ pub async fn run(
     config: &Config,
     deadlines: Deadlines,
     sockets: Sockets,
+    first_sign_in: FirstSignIn,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failed> {
     let (life, seen_life) = watch::channel(Life::Running);
@@ -120,7 +131,7 @@ pub async fn run(
         delivery,
         policy: Arc::new(config.policy.clone()),
         budget,
-        deadlines,
+        deadlines: Arc::clone(&deadlines),
         life: seen_life,
     };
 
@@ -129,14 +140,16 @@ pub async fn run(
     if max_sessions < config.session.max_sessions {
         telemetry::few_descriptors(max_sessions, config.session.max_sessions);
     }
-    let permits = Arc::new(Semaphore::new(max_sessions));
+    let places = Places::new(max_sessions, deadlines.app_silence);
     if let Some(http) = sockets.http {
         vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
-        // Somebody may ask whether mail would go out: it is found out at the start, not by the first mail.
+    }
+    // The log tells whether mail would go out, whether or not anybody can ask over HTTP.
+    if first_sign_in == FirstSignIn::AtStart {
         vital.spawn(async move { account.keep_ready().await });
     }
     for listener in sockets.smtp {
-        vital.spawn(accept(listener, sessions.clone(), Arc::clone(&permits)));
+        vital.spawn(accept(listener, sessions.clone(), Arc::clone(&places)));
     }
     let stop = async {
         stop.await;
@@ -152,14 +165,13 @@ pub async fn run(
     // Dropping the tasks closes the listeners: a new connection is refused from here on.
     vital.shutdown().await;
     life.send_replace(Life::Draining);
-    let all_sessions_ended = || permits.acquire_many(u32::try_from(max_sessions).unwrap_or(u32::MAX));
     let last_words = (config.shutdown_grace / 10).min(Duration::from_secs(1));
     let ends = Instant::now() + config.shutdown_grace - last_words;
-    if timeout_at(ends, all_sessions_ended()).await.is_err() {
+    if timeout_at(ends, places.all_free()).await.is_err() {
         // What still waits is answered now.
         life.send_replace(Life::Ending);
-        let left = timeout(last_words, all_sessions_ended()).await.is_err();
-        telemetry::grace_ended(left.then(|| max_sessions - permits.available_permits()));
+        let left = timeout(last_words, places.all_free()).await.is_err();
+        telemetry::grace_ended(left.then(|| places.taken()));
     }
     if let Some(spool) = spool {
         // No more mail comes from here on.

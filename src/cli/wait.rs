@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::USAGE;
+use super::exit::USAGE;
 use crate::config::{http_listen_only, listen_only};
 use crate::deadlines::Deadlines;
 

@@ -2,7 +2,7 @@
 
 use super::environment::Reader;
 use crate::identity::sign_in::{SignIn, TokenSource};
-use crate::message::sender::{AddressList, FromPolicy, Sender};
+use crate::message::sender::{AddressList, FromPolicy, Sender, is_usable};
 use crate::names::Mailbox;
 use crate::smtp::path::Address;
 
@@ -14,6 +14,7 @@ pub(super) struct Given {
     pub from_policy: Option<FromPolicy>,
     pub allowed_senders: Option<AddressList>,
     pub allowed_recipients: Option<AddressList>,
+    pub local_to: Option<Address>,
     pub redirect_to: Option<Address>,
 }
 
@@ -24,8 +25,17 @@ pub(super) fn read(reader: &mut Reader) -> Given {
         from_policy: reader.value("MAILSHIM_FROM_POLICY", FromPolicy::parse),
         allowed_senders: reader.value("MAILSHIM_ALLOWED_SENDERS", AddressList::parse),
         allowed_recipients: reader.value("MAILSHIM_ALLOWED_RECIPIENTS", AddressList::parse),
+        local_to: reader.value("MAILSHIM_LOCAL_TO", local_to),
         redirect_to: reader.value("MAILSHIM_REDIRECT_TO", redirect_to),
     }
+}
+
+/// Mail for a name that no world has must not go to another one.
+fn local_to(text: &str) -> Result<Address, String> {
+    redirect_to(text)
+        .ok()
+        .filter(is_usable)
+        .ok_or_else(|| "is not the plain address of a mailbox, such as admin@contoso.com".to_string())
 }
 
 fn redirect_to(text: &str) -> Result<Address, String> {

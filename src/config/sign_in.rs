@@ -10,7 +10,7 @@ use super::application;
 use super::environment::Reader;
 use super::managed::managed_identity;
 use super::value::is_guid;
-use crate::identity::certificate::CertificateFile;
+use crate::identity::certificate_file::CertificateFile;
 use crate::identity::sign_in::{SignIn, TokenSource};
 use crate::secret::{bare, oddity, read_value_file};
 

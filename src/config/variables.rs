@@ -252,6 +252,11 @@ pub const VARIABLES: &[Variable] = &[
         ..PLAIN
     },
     Variable {
+        name: "MAILSHIM_LOCAL_TO",
+        summary: "who gets mail for a recipient that no world has, such as root or www-data@localhost",
+        ..PLAIN
+    },
+    Variable {
         name: "MAILSHIM_REDIRECT_TO",
         summary: "staging guard: all mail goes to this address alone",
         ..PLAIN

@@ -154,6 +154,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
             allowed_senders: given.allowed_senders,
             allowed_recipients: given.allowed_recipients,
             login_as_sender: given.login_as_sender,
+            local_to: given.local_to,
             redirect_to: given.redirect_to,
             hostname: hostname.clone(),
             domain: mailbox.domain().to_string(),

@@ -85,7 +85,6 @@ fn head(given: &Envelope, prepared: &Prepared, now: u64) -> Head {
         header: String::from_utf8_lossy(&prepared.header).into_owned(),
         sent: Sent {
             envelope: StoredEnvelope::of(&message.envelope),
-            author: message.author.as_ref().map(ToString::to_string),
             from_is_ours: message.from_is_ours,
             was_null_sender: message.was_null_sender,
             changes: prepared.changes.iter().map(|note| note.name().to_string()).collect(),

@@ -60,7 +60,7 @@ pub enum Turn {
 /// What is asked of the limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question<'a> {
-    /// May a mail of this sender (reverse-path and author) go?
+    /// May a mail of this sender (all that Exchange judges it by, in one text) go?
     Mail(&'a str),
     /// Are recipients left of today's, whatever else keeps a mail back?
     Recipients,
@@ -95,14 +95,14 @@ pub enum Event<'a> {
     },
     /// Office 365 has taken a message of this sender.
     Accepted {
-        /// Reverse-path and author.
+        /// All that Exchange judges a sender by.
         sender: &'a str,
         /// For how many.
         recipients: usize,
     },
     /// A sign-in, or a mail of this sender, came to nothing.
     Failed {
-        /// Reverse-path and author; empty where it was no mail's, or is not known.
+        /// All that Exchange judges a sender by; empty where it was no mail's, or is not known.
         sender: &'a str,
         /// Why.
         fault: &'a Fault,
@@ -174,7 +174,7 @@ pub struct Limits {
     breaker: Breaker,
     /// The last refused sign-in, unless the breaker is closed.
     refused_sign_in: Option<Remembered>,
-    /// By sender (reverse-path and author); the empty one is the mailbox as a whole.
+    /// By sender (all that Exchange judges it by); the empty one is the mailbox as a whole.
     memory: HashMap<String, Remembered>,
     breaker_lasts: (Duration, Duration),
     connections: usize,
@@ -356,18 +356,27 @@ impl Limits {
                     (false, _) => "",
                 };
                 let last = self.memory.remove(key);
-                if self.memory.len() >= MAX_REMEMBERED {
-                    self.memory.retain(|_, remembered| now < remembered.until);
-                }
-                if self.memory.len() < MAX_REMEMBERED {
-                    // Mails that were on their way together are refused together: that is one refusal, not one a mail.
-                    let same = last.as_ref().filter(|last| now < last.until).cloned();
-                    let refusal =
-                        same.unwrap_or_else(|| Remembered::after(last.as_ref(), now, fault, MEMORY));
-                    self.memory.insert(key.to_string(), refusal);
-                }
+                self.make_room(now);
+                // Mails that were on their way together are refused together: that is one refusal, not one a mail.
+                let same = last.as_ref().filter(|last| now < last.until).cloned();
+                let refusal = same.unwrap_or_else(|| Remembered::after(last.as_ref(), now, fault, MEMORY));
+                self.memory.insert(key.to_string(), refusal);
             }
             _ => {}
+        }
+    }
+
+    /// Forgets what is over, and the refusal that is over next if there still is no room: never the mailbox's own, which
+    /// an app could else displace with senders that it makes up.
+    fn make_room(&mut self, now: Instant) {
+        if self.memory.len() < MAX_REMEMBERED {
+            return;
+        }
+        self.memory.retain(|_, remembered| now < remembered.until);
+        if self.memory.len() >= MAX_REMEMBERED {
+            let senders = self.memory.iter().filter(|(key, _)| !key.is_empty());
+            let next = senders.min_by_key(|(_, remembered)| remembered.until).map(|(key, _)| key.clone());
+            next.map(|key| self.memory.remove(&key));
         }
     }
 

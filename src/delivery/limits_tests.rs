@@ -173,6 +173,7 @@ fn only_a_definite_refusal_of_the_sign_in_opens_the_breaker() {
         error: "invalid_client".into(),
         description: "AADSTS7000215".into(),
         codes: vec![7_000_215],
+        secret: None,
     };
     limits.fails(now, "a", &fault(Cause::Token(refused)));
     assert!(matches!(limits.turn(now, "a"), Turn::Refused(..)));
@@ -225,7 +226,13 @@ fn what_is_remembered_is_bounded() {
     let fault = refused(Stage::Verdict, 554, "5.2.252 SendAsDenied; a not allowed to send as b");
     (0..1000).for_each(|sender| limits.fails(now, &sender.to_string(), &fault));
     assert_eq!(limits.memory.len(), MAX_REMEMBERED);
-    limits.fails(now + MINUTE, "late", &fault);
+    // The newest is kept, and senders that an app makes up do not displace what holds for the mailbox.
+    assert!(matches!(limits.turn(now, "999"), Turn::Refused(..)));
+    limits.fails(now, "x", &refused(Stage::Verdict, 554, "5.2.2 mailbox full; STOREDRV"));
+    (1000..2000).for_each(|sender| limits.fails(now + SECOND, &sender.to_string(), &fault));
+    assert_eq!(limits.memory.len(), MAX_REMEMBERED);
+    assert!(matches!(limits.turn(now, "anybody"), Turn::Refused(..)));
+    limits.fails(now + MINUTE * 2, "late", &fault);
     assert_eq!(limits.memory.len(), 1);
 }
 

@@ -17,13 +17,8 @@ fn entry(recipients: usize) -> Entry {
         envid: None,
         recipients: (0..recipients).map(recipient).collect(),
     };
-    let sent = Sent {
-        envelope: envelope.clone(),
-        author: None,
-        from_is_ours: false,
-        was_null_sender: true,
-        changes: Vec::new(),
-    };
+    let sent =
+        Sent { envelope: envelope.clone(), from_is_ours: false, was_null_sender: true, changes: Vec::new() };
     let head =
         Head { id: "1".into(), created: 1000, message_id: None, app: envelope, header: String::new(), sent };
     Entry { head, content_at: 0, length: 0, attempts: Vec::new() }

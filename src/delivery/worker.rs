@@ -21,7 +21,6 @@ use crate::message::{Budget, DeliveryRecord, Envelope, Message, MessageId};
 use crate::outcome::{Context, Outcome, RecipientOutcome};
 use crate::queue::entry::{Entry, Verdict};
 use crate::queue::lifetime::{self, SetUpFaults};
-use crate::smtp::path::Address;
 use crate::spool::{Claimed, Store};
 use crate::telemetry;
 
@@ -146,7 +145,7 @@ impl Worker {
         let places = claimed.entry.waiting();
         let octets = claimed.entry.length - claimed.entry.content_at;
         // The spool gives out none whose envelope cannot be read.
-        let Some(message) = message(&claimed.entry, &places, octets) else { return };
+        let Some(message) = message(&claimed, &places, octets) else { return };
         let sender = message.envelope.mail.reverse_path.as_ref();
         let Ok(account) = self.accounts.of(sender) else {
             return self.store.release(claimed, TOO_MANY_SENDERS);
@@ -238,12 +237,13 @@ impl Worker {
 }
 
 /// The message for those who still wait for it, as the policy made it when it was accepted.
-fn message(entry: &Entry, places: &[usize], octets: u64) -> Option<Message> {
+fn message(claimed: &Claimed, places: &[usize], octets: u64) -> Option<Message> {
+    let entry = &claimed.entry;
     let sent = &entry.head.sent;
     Some(Message {
         id: MessageId::parse(&entry.head.id)?,
         envelope: sent.envelope.envelope_of(places, Some(octets))?,
-        author: sent.author.as_deref().and_then(Address::parse),
+        shown: claimed.shown.clone(),
         from_is_ours: sent.from_is_ours,
         was_null_sender: sent.was_null_sender,
     })

@@ -1,11 +1,8 @@
-//! The certificate that an application signs in with, and its RSA key: read from a file, judged before it is used.
+//! The certificate that an application signs in with, and its RSA key: read from octets, judged before it is used.
 //!
 //! Entra documents one algorithm for client assertions, PS256 (RSASSA-PSS with SHA-256), so the key is an RSA key
 //! (learn.microsoft.com/entra/identity-platform/certificate-credentials).
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
@@ -18,52 +15,16 @@ use ring::signature::RSA_PSS_SHA256;
 use rustls::pki_types::pem::{SectionKind, from_buf};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::secret::{Secret, SecretSource};
-
-/// No certificate file is larger; a mistaken path (`/dev/zero`) must not fill the memory.
-const FILE_CAP: u64 = 256 * 1024;
+use crate::secret::Secret;
 
 /// This long before its end a certificate is worth a warning at each start: an administrator needs time.
 const WARN_BEFORE_END: Duration = Duration::from_secs(30 * 86_400);
-
-/// Where a certificate and its key are; both are read again at each use, so that rotation needs no restart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFile {
-    /// PEM with the key, or PKCS#12.
-    pub path: PathBuf,
-    /// Of an encrypted key, or of the PKCS#12 file.
-    pub password: Option<SecretSource>,
-}
 
 /// A certificate that is valid now, and the RSA key that belongs to it. No `Debug`: it holds the key.
 pub struct ClientCertificate {
     der: Vec<u8>,
     key: rsa::KeyPair,
     not_after: SystemTime,
-}
-
-impl CertificateFile {
-    /// The certificate as it is now.
-    ///
-    /// # Errors
-    /// A sentence for the operator, without the path (people put a secret where its path belongs).
-    pub fn read(&self, now: SystemTime) -> Result<ClientCertificate, String> {
-        let octets = read_capped(&self.path)?;
-        let password = self.password.as_ref().map(SecretSource::read).transpose()?;
-        ClientCertificate::parse(&octets, password.as_ref().map(|password| password.expose().as_str()), now)
-    }
-}
-
-fn read_capped(path: &Path) -> Result<Secret<Vec<u8>>, String> {
-    let mut octets = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_CAP + 1).read_to_end(&mut octets))
-        .map_err(|error| format!("the file that it names cannot be read: {error}"))?;
-    match octets.len() as u64 {
-        0 => Err("the file that it names is empty".to_string()),
-        1..=FILE_CAP => Ok(Secret::new(octets)),
-        _ => Err(format!("the file that it names is longer than {FILE_CAP} bytes")),
-    }
 }
 
 impl ClientCertificate {

@@ -9,10 +9,10 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use super::grant::{self, Assertion, Token, TokenRequest};
 use super::token_file;
-use crate::identity::certificate::CertificateFile;
+use crate::identity::certificate_file::CertificateFile;
 use crate::identity::sign_in::{Application, ManagedEndpoint, ManagedIdentity, TokenSource};
-use crate::outcome::Cause;
-use crate::secret::{Secret, SecretSource};
+use crate::outcome::{Cause, TokenFault};
+use crate::secret::{Looks, Secret, SecretSource};
 use crate::telemetry;
 use crate::transport::http::Http;
 
@@ -51,10 +51,12 @@ impl Exchange {
             Self::Source { source: TokenSource::Secret(_, secret), .. } => {
                 Some(secret.read().ok()?.expose().as_bytes().to_vec())
             }
-            Self::Source { source: TokenSource::Certificate(_, file), .. } => std::fs::read(&file.path).ok(),
+            Self::Source { source: TokenSource::Certificate(_, file), .. } => {
+                Some(file.octets().ok()?.expose().clone())
+            }
             Self::Source {
                 source: TokenSource::Workload(_, path) | TokenSource::Refresh(_, path), ..
-            } => std::fs::read(path).ok(),
+            } => Some(SecretSource::File(path.clone()).read().ok()?.expose().as_bytes().to_vec()),
             Self::Source { source: TokenSource::Managed(_), .. } => None,
             #[cfg(test)]
             Self::Scripted(_) => None,
@@ -79,7 +81,9 @@ async fn obtain(
         TokenSource::Secret(application, secret) => {
             let secret = secret.read().map_err(Cause::SetUp)?;
             let Application { tenant, client_id, scope, .. } = application;
-            post(http, application, &grant::client_secret(tenant, client_id, &secret, scope)).await
+            let granted =
+                post(http, application, &grant::client_secret(tenant, client_id, &secret, scope)).await;
+            granted.map_err(|cause| seen_to(cause, &secret))
         }
         TokenSource::Certificate(application, file) => {
             let (assertion, ends) = sign(application, file).await.map_err(|problem| {
@@ -95,6 +99,14 @@ async fn obtain(
         TokenSource::Managed(identity) => managed(http, identity).await,
         TokenSource::Refresh(application, file) => refresh(http, application, file).await,
     }
+}
+
+/// A refusal that says how the secret looks: a tail or a quote is not seen otherwise.
+fn seen_to(mut cause: Cause, sent: &Secret<String>) -> Cause {
+    if let Cause::Token(TokenFault::Refused { secret, .. }) = &mut cause {
+        *secret = Some(Looks::of(sent.expose()));
+    }
+    cause
 }
 
 async fn post(http: &Http, application: &Application, request: &TokenRequest) -> Result<Token, Cause> {

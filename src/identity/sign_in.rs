@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::identity::certificate::CertificateFile;
+use crate::identity::certificate_file::CertificateFile;
 use crate::names::{Authority, LocalUrl, Mailbox};
 use crate::secret::SecretSource;
 
@@ -14,7 +14,7 @@ pub struct IdentityOptions {
     pub mailbox: Mailbox,
     /// How it signs in.
     pub sign_in: SignIn,
-    /// A token is not used in this last part of its life.
+    /// A token is not used in this last part of its life, unless it lives hardly longer.
     pub token_margin: Duration,
 }
 

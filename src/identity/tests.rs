@@ -1,16 +1,20 @@
 //! The token cache over a paused clock, with scripted exchanges.
 
 use std::collections::VecDeque;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::task::JoinSet;
-use tokio::time::{advance, sleep};
+use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 use crate::deadlines::Deadlines;
-use crate::identity::certificate::CertificateFile;
+use crate::identity::certificate_file::CertificateFile;
+use crate::identity::grant::Token;
 use crate::identity::sign_in::{Application, TokenSource};
 use crate::names::{Authority, Mailbox};
+use crate::outcome::{Stage, TokenFault};
+use crate::secret::Secret;
 use crate::transport::dial::Dialer;
 use crate::transport::tls;
 
@@ -62,7 +66,11 @@ fn minutes(n: u64) -> Duration {
 }
 
 fn lives_for(n: u64) -> Result<Token, Cause> {
-    Ok(Token { access_token: Secret::new(String::new()), expires_in: minutes(n), refresh_token: None })
+    lives_for_seconds(n * 60)
+}
+
+fn lives_for_seconds(n: u64) -> Result<Token, Cause> {
+    Ok(Token { access_token: Secret::new(String::new()), expires_in: seconds(n), refresh_token: None })
 }
 
 fn refusal() -> Result<Token, Cause> {
@@ -71,6 +79,7 @@ fn refusal() -> Result<Token, Cause> {
         error: "invalid_client".to_string(),
         description: "AADSTS7000215: Invalid client secret provided.".to_string(),
         codes: vec![7_000_215],
+        secret: None,
     }))
 }
 
@@ -193,6 +202,33 @@ async fn a_token_without_renewal_is_replaced_when_a_mail_needs_it() {
     assert_eq!(generation(&identity.credential().await.unwrap()), (1, false));
     advance(seconds(1)).await;
     assert_eq!(generation(&identity.credential().await.unwrap()), (2, true));
+}
+
+/// A platform's cache gives what is left of a token, be it little.
+#[tokio::test(start_paused = true)]
+async fn a_short_token_is_used_while_it_lives() {
+    for (life, good_for) in [(170, 60), (150, 60), (50, 50), (181, 61)] {
+        let script = Script::of([lives_for_seconds(life), lives_for_seconds(3600)]);
+        let identity = identity(&script);
+        let Ok(Credential::Xoauth2 { good_until, .. }) = identity.credential().await else {
+            panic!("{life}")
+        };
+        // The life counts from the request, which took a second.
+        assert_eq!(good_until - Instant::now(), seconds(good_for - 1), "{life}");
+        advance(seconds(good_for - 2)).await;
+        assert_eq!(generation(&identity.credential().await.unwrap()), (1, false), "{life}");
+        advance(seconds(1)).await;
+        assert_eq!(generation(&identity.credential().await.unwrap()), (2, true), "{life}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_token_is_not_renewed_in_a_circle() {
+    let script = Script::of((0..20).map(|_| lives_for_seconds(3)));
+    let identity = identity(&script);
+    let _events = keep(&identity);
+    sleep(seconds(61)).await;
+    assert!((5..=7).contains(&script.calls()), "{}", script.calls());
 }
 
 /// High Volume Email refuses it there: "501 5.5.127 Invalid XOAUTH2 auth data - Token will expire soon".

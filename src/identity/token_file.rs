@@ -11,11 +11,9 @@
 //!
 //! There is no moment without a whole token under the name that is read.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::durable;
 use crate::secret::{Secret, read_value_file};
 
 /// Puts `token` into the file. With `instead_of`, only if the file still holds that: whoever signed in anew meanwhile
@@ -35,7 +33,9 @@ pub async fn replace(
         {
             return Ok(());
         }
-        write(&path, &token).map_err(|error| format!("{}: {error}", path.display()))
+        let line = Secret::new(format!("{}\n", token.expose()));
+        durable::write_whole(&path, line.expose().as_bytes())
+            .map_err(|error| format!("{}: {error}", path.display()))
     };
     tokio::task::spawn_blocking(replacing).await.unwrap_or_else(|_| Err("a fault in mailshim".to_string()))
 }
@@ -47,44 +47,19 @@ pub async fn replace(
 pub async fn try_to_write(path: &Path) -> Result<(), String> {
     let path = path.to_path_buf();
     let trying = move || {
-        let words = |error: io::Error| format!("{}: {error}", path.display());
         if path.is_dir() {
             return Err(format!("{} is a directory", path.display()));
         }
-        let (new, _) = create_new(&path).map_err(words)?;
-        std::fs::remove_file(new).map_err(words)
+        durable::try_to_write(&path).map_err(|error| format!("{}: {error}", path.display()))
     };
     tokio::task::spawn_blocking(trying).await.unwrap_or_else(|_| Err("a fault in mailshim".to_string()))
 }
 
-fn create_new(path: &Path) -> io::Result<(PathBuf, File)> {
-    let mut new = path.as_os_str().to_os_string();
-    new.push(".new");
-    let new = PathBuf::from(new);
-    // What a crash left goes away first: to open it would keep its mode, or follow a link.
-    match std::fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    Ok((new, file))
-}
-
-fn write(path: &Path, token: &Secret<String>) -> io::Result<()> {
-    let (new, mut file) = create_new(path)?;
-    // The umask can only take away; a mode that cannot be read back would lose the sign-in at the next start.
-    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-    file.write_all(token.expose().as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    std::fs::rename(&new, path)?;
-    // Without this the rename itself can be lost with the power.
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::PathBuf;
+
     use super::*;
 
     fn token(text: &str) -> Secret<String> {

@@ -287,8 +287,9 @@ impl<'a> Reading<'a> {
             .filter_map(read)
             .find(is_preferred)
             .or_else(|| angles().filter_map(read).rfind(|(_, address)| address.domain().is_some()))
-            .or_else(|| angles().filter_map(read).last());
-        let at = chosen.as_ref().map(|(index, _)| *index).or_else(|| angles().last().map(|(index, _)| index));
+            .or_else(|| angles().filter_map(read).next_back());
+        let at =
+            chosen.as_ref().map(|(index, _)| *index).or_else(|| angles().next_back().map(|(index, _)| index));
         let at = at.unwrap_or(entry.tokens.len());
         let (before, behind) = entry.tokens.split_at(at);
         let is_exact = behind.first().zip(chosen.as_ref()).is_some_and(|(token, (_, address))| {

@@ -92,15 +92,34 @@ pub struct EndFinder {
     broken: Vec<Broken>,
     /// A Bcc stands where no field can.
     masked_bcc: bool,
-    /// The last field is a Bcc.
-    in_bcc: bool,
-    /// A line that is no field stands behind a Bcc, and may be the rest of it.
+    /// The last field is a Bcc, to which these lines belong.
+    bcc: Option<OpenBcc>,
+    /// A line that is no field stands behind a Bcc, and is likely the rest of it.
     cut_bcc: bool,
     before: Names,
     /// Behind the first broken line.
     behind: Names,
     /// Behind the last one.
     last: Names,
+}
+
+/// A Bcc as far as it has come.
+#[derive(Clone, Copy, Debug, Default)]
+struct OpenBcc {
+    /// Its list is not at its end: a comma comes last, or text without an address.
+    wants_more: bool,
+    has_at: bool,
+}
+
+impl OpenBcc {
+    /// One of its lines, without its name.
+    fn line(&mut self, value: &[u8]) {
+        let value = value.trim_ascii();
+        self.has_at |= value.contains(&b'@');
+        if !value.is_empty() {
+            self.wants_more = !self.has_at || matches!(value.last(), Some(b',' | b';'));
+        }
+    }
 }
 
 /// Which names were met.
@@ -177,6 +196,9 @@ impl EndFinder {
             return Some(self.decide(at, at + 2));
         }
         if at > begin && line.starts_with_blank() {
+            if let Some(bcc) = &mut self.bcc {
+                bcc.line(line);
+            }
             return None;
         }
         match name_end(line) {
@@ -185,7 +207,11 @@ impl EndFinder {
                 let name = &line[..end];
                 let mut own = Names::default();
                 own.meet(name);
-                self.in_bcc = own.bcc;
+                self.bcc = own.bcc.then(|| {
+                    let mut bcc = OpenBcc::default();
+                    bcc.line(line[end..].trim_ascii_start().get(1..).unwrap_or_default());
+                    bcc
+                });
                 let names = [&mut self.before, &mut self.behind, &mut self.last];
                 let skipped = usize::from(!self.broken.is_empty());
                 names.into_iter().skip(skipped).for_each(|names| names.meet(name));
@@ -197,7 +223,8 @@ impl EndFinder {
                 self.broken.push(Broken { line: at, field: self.field });
                 self.last = Names::default();
                 self.masked_bcc |= is_masked_bcc(line);
-                self.cut_bcc |= self.in_bcc;
+                // Only what is like the rest of a list: an app that forgets the blank line writes its text there.
+                self.cut_bcc |= self.bcc.take().is_some_and(|bcc| bcc.wants_more || line.contains(&b'@'));
             }
         }
         None
@@ -360,8 +387,15 @@ mod tests {
             ("Hello\r\nResent-Bcc : x@y.z\r\n", true, true),
             ("Hello\r\nCc: x@y.z\r\n\r\n", false, true),
             ("To: a\r\n\u{feff}Bcc: x@y.z\r\nSubject: s\r\n\r\n", true, false),
-            // The line may be the rest of the Bcc.
+            // The line is the rest of the Bcc, or may be.
             ("Subject: s\r\nBcc: x@y.z,\r\nAnn <ann@y.z>\r\n\r\n", true, true),
+            ("Subject: s\r\nBcc: x@y.z\r\nann@y.z\r\n\r\n", true, true),
+            ("Subject: s\r\nBcc: x@y.z,\r\n w@y.z;\r\nStaff\r\n\r\n", true, true),
+            ("Subject: s\r\nBcc: Doe, John\r\n<john@y.z>\r\n\r\n", true, true),
+            // It is text: the app forgot the blank line.
+            ("Subject: s\r\nBcc: x@y.z\r\nHello,\r\nmy address is a@y.z\r\n\r\n", false, false),
+            ("Subject: s\r\nBcc: x@y.z,\r\n w@y.z\r\nHello\r\n\r\n", false, false),
+            ("Subject: s\r\nBcc:\r\nHello\r\n\r\n", false, false),
             ("From x\r\nBcc: x@y.z\r\nSubject: s\r\nHello\r\n\r\n", false, false),
             ("Subject: s\r\n\r\nHello\r\nBcc: x@y.z\r\n", false, false),
             ("\r\nHello\r\nBcc: x@y.z\r\n", false, false),

@@ -10,6 +10,8 @@ mod tokens;
 pub mod phrase;
 pub mod address;
 pub mod sender;
+pub mod shown;
+pub mod refusal;
 pub mod policy;
 pub mod repair;
 pub mod prepare;

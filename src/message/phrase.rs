@@ -102,7 +102,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// RFC 5322 section 3.2.3.
-const fn is_atext(byte: u8) -> bool {
+pub(super) const fn is_atext(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

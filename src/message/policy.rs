@@ -6,6 +6,8 @@ use std::collections::HashSet;
 
 use super::address::{List, Mailbox, written};
 use super::phrase::{Form, phrase_of_text};
+use super::refusal::Refusal;
+use super::shown::{Shown, unmistakable};
 use crate::message::sender::{AddressList, FromPolicy, Sender, is_usable};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
@@ -25,6 +27,8 @@ pub struct Policy {
     pub allowed_recipients: Option<AddressList>,
     /// Senders that sign in as their own mailbox; `None` for nobody.
     pub login_as_sender: Option<AddressList>,
+    /// Who gets what is meant for a recipient that only the app's own machine could know.
+    pub local_to: Option<Address>,
     /// Who gets everything instead.
     pub redirect_to: Option<Address>,
     /// The name in Received.
@@ -44,21 +48,59 @@ impl Policy {
         is_replaced || is_ours || self.allowed_senders.as_ref().is_none_or(|list| list.holds(sender))
     }
 
-    /// Whether envelope and From name different senders of which one would sign in as itself: signed in as the one, it
-    /// would send as the other.
-    pub(super) fn senders_differ(&self, verdict: &Verdict) -> bool {
-        let Some(list) = &self.login_as_sender else { return false };
-        let signs_in =
-            |address: &Option<Address>| address.as_ref().is_some_and(|address| list.holds(address));
-        match (&verdict.reverse_path, &verdict.author) {
-            (Some(envelope), Some(author)) if same(envelope, author) => false,
-            (envelope, author) => signs_in(envelope) || signs_in(author),
-        }
+    /// Whether not every sender may send, or sign in: then a field that two readers could read as two senders must not
+    /// leave.
+    const fn limits_senders(&self) -> bool {
+        self.allowed_senders.is_some() || self.login_as_sender.is_some()
     }
 
-    /// Whether the app may send to this recipient.
+    /// Judges whom a message names as its sender, as it would leave.
+    ///
+    /// # Errors
+    /// One who may not send, or none that is beyond doubt; or two, of whom one would sign in as itself: signed in as the
+    /// one, it would send as the other.
+    pub(super) fn guard(&self, shown: &Shown, reverse_path: Option<&Address>) -> Result<(), Refusal> {
+        if !self.limits_senders() {
+            return Ok(());
+        }
+        let listed = self.allowed_senders.as_ref();
+        let may_send = |sender: &Address| {
+            same(&self.from.address, sender) || listed.is_none_or(|list| list.holds(sender))
+        };
+        let mut addresses = Vec::new();
+        for named in &shown.0 {
+            let address = named.address.as_ref().ok_or(Refusal::SenderUnclear(named.field))?;
+            if !may_send(address) {
+                return Err(Refusal::SenderNotAllowed(named.field));
+            }
+            addresses.push(address);
+        }
+        let author = shown.author();
+        match reverse_path {
+            Some(address) if !may_send(address) => return Err(Refusal::SenderNotAllowed("MAIL")),
+            None if author.is_none() => return Err(Refusal::NoSender),
+            _ => {}
+        }
+        let signs_in = |sender: Option<&Address>| {
+            sender.is_some_and(|sender| self.login_as_sender.as_ref().is_some_and(|list| list.holds(sender)))
+        };
+        let is_one = reverse_path.zip(author).is_some_and(|(envelope, author)| {
+            same(envelope, author) && addresses.iter().all(|other| same(other, envelope))
+        });
+        if !is_one && (signs_in(reverse_path) || signs_in(author)) {
+            return Err(Refusal::SendersDiffer);
+        }
+        Ok(())
+    }
+
+    /// Who gets what is sent to this recipient, but for MAILSHIM_REDIRECT_TO: cron's `root` is nobody in the world.
+    pub fn recipient<'a>(&'a self, given: &'a Address) -> &'a Address {
+        self.local_to.as_ref().filter(|_| !is_usable(given)).unwrap_or(given)
+    }
+
+    /// Whether the app may send to this recipient: judged is who gets it.
     pub fn judge_recipient(&self, recipient: &Address) -> bool {
-        self.allowed_recipients.as_ref().is_none_or(|list| list.holds(recipient))
+        self.allowed_recipients.as_ref().is_none_or(|list| list.holds(self.recipient(recipient)))
     }
 
     /// The reply to a MAIL or RCPT that is not allowed.
@@ -85,14 +127,15 @@ pub(super) struct Given {
     pub has_reply_to: bool,
     /// A DKIM-Signature covers From.
     pub from_is_signed: bool,
+    /// A From or Sender is not one mailbox beyond doubt.
+    pub from_is_unclear: bool,
+    pub sender_is_unclear: bool,
 }
 
 /// What is done about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub reverse_path: Option<Address>,
-    /// The address that From ends up with.
-    pub author: Option<Address>,
     /// From's new value, where it changes.
     pub from: Option<String>,
     /// Reply-To's, where there is none.
@@ -131,12 +174,6 @@ impl<'a> Author<'a> {
         Self { all, usable, form }
     }
 
-    /// Whether the field can stay as it is. Exchange wants quotes and brackets; under a signature that covers From it gets
-    /// what was signed.
-    fn stays(&self, given: &Given) -> bool {
-        self.form == Form::Good || (self.form == Form::Unquoted && given.from_is_signed)
-    }
-
     /// The display name for this address: its own, or the only one there is.
     fn phrase_for(&self, address: &Address) -> Option<&'a str> {
         let is_it = |mailbox: &&&Mailbox| mailbox.address.as_ref().is_some_and(|own| same(own, address));
@@ -149,11 +186,7 @@ impl Policy {
     pub(super) fn decide(&self, given: &Given) -> Verdict {
         let author = Author::new(&given.from);
         match self.from_policy {
-            FromPolicy::Keep => Verdict {
-                reverse_path: given.reverse_path.clone(),
-                author: author.usable.and_then(|mailbox| mailbox.address.clone()),
-                ..Verdict::default()
-            },
+            FromPolicy::Keep => Verdict { reverse_path: given.reverse_path.clone(), ..Verdict::default() },
             FromPolicy::Repair => self.repair(given, &author),
             FromPolicy::Force => self.force(given, &author),
         }
@@ -169,13 +202,12 @@ impl Policy {
             [one] => one.mailboxes.len() == 1 && one.mailboxes[0].address.as_ref().is_some_and(is_usable),
             _ => false,
         };
-        let stays = written_as.is_some() && author.stays(given);
+        let stays = written_as.is_some() && self.stays(given, author);
         Verdict {
             reverse_path: self.reverse_path(given, enveloped.unwrap_or(chosen)),
-            author: Some(chosen.clone()),
             from: (!stays).then(|| self.signature(author, chosen, from_is_ours)),
             reply_to: None,
-            drop_sender: !sender_is_usable,
+            drop_sender: !sender_is_usable || self.limits_senders() && given.sender_is_unclear,
             null_replaced: given.reverse_path.is_none() && !self.null_sender_stays,
             from_is_ours,
         }
@@ -184,7 +216,7 @@ impl Policy {
     fn force(&self, given: &Given, author: &Author<'_>) -> Verdict {
         let ours = &self.from.address;
         let written_as = author.usable.and_then(|mailbox| mailbox.address.as_ref());
-        let stays = author.stays(given) && written_as.is_some_and(|address| same(address, ours));
+        let stays = self.stays(given, author) && written_as.is_some_and(|address| same(address, ours));
         // Several authors are no From that Office 365 takes, but all of them can be answered.
         let mut known = HashSet::new();
         let mut answerable: Vec<String> = Vec::new();
@@ -199,13 +231,19 @@ impl Policy {
         let reply_to = Some(answerable.join(", ")).filter(|list| !list.is_empty() && !given.has_reply_to);
         Verdict {
             reverse_path: self.reverse_path(given, ours),
-            author: Some(ours.clone()),
             from: (!stays).then(|| self.signature(author, ours, true)),
             reply_to,
             drop_sender: !given.sender.is_empty(),
             null_replaced: given.reverse_path.is_none() && !self.null_sender_stays,
             from_is_ours: true,
         }
+    }
+
+    /// Whether From can stay as it is. Exchange wants quotes and brackets; under a signature that covers From it gets what
+    /// was signed. Where senders are limited nothing stays that another reader could read otherwise.
+    fn stays(&self, given: &Given, author: &Author<'_>) -> bool {
+        (author.form == Form::Good || author.form == Form::Unquoted && given.from_is_signed)
+            && !(self.limits_senders() && given.from_is_unclear)
     }
 
     fn reverse_path(&self, given: &Given, otherwise: &Address) -> Option<Address> {
@@ -216,7 +254,8 @@ impl Policy {
     /// From's new value: the app's display name, or ours.
     fn signature(&self, author: &Author<'_>, address: &Address, is_ours: bool) -> String {
         let ours = || self.from.display.as_deref().filter(|_| is_ours).and_then(phrase_of_text);
-        let phrase = author.phrase_for(address).map(str::to_string).or_else(ours);
+        let phrase = author.phrase_for(address).map(str::to_string);
+        let phrase = if self.limits_senders() { phrase.and_then(unmistakable) } else { phrase }.or_else(ours);
         written(phrase.as_deref(), address)
     }
 }

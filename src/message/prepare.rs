@@ -9,8 +9,9 @@ use super::content::{Abandoned, HeldContent, header_field};
 use super::envelope::Envelope;
 use super::id::MessageId;
 use super::policy::Policy;
-use super::repair::{self, Note, Original, Refusal, Stamp};
-use crate::smtp::path::Address;
+use super::refusal::Refusal;
+use super::repair::{self, Note, Original, Stamp};
+use super::shown::Shown;
 
 /// A message as it goes to Office 365, without its content: all that decides on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +20,8 @@ pub struct Message {
     pub id: MessageId,
     /// The envelope, with the policy applied.
     pub envelope: Envelope,
-    /// The one address in From, where there is one.
-    pub author: Option<Address>,
+    /// Whom it names as its sender.
+    pub shown: Shown,
     /// MAILSHIM_FROM stands in From because of the policy: that it is refused is no fault of the message.
     pub from_is_ours: bool,
     /// The app's reverse-path was null: this message must never cause another one.
@@ -28,12 +29,10 @@ pub struct Message {
 }
 
 impl Message {
-    /// Reverse-path and author as Office 365 will see them: what it refuses of one sender is remembered of that one
-    /// alone. Empty where the author is not known.
+    /// The sender as Office 365 will see it, in all that it judges: envelope, From, Sender, Resent-From, Resent-Sender.
+    /// What it refuses of one sender is remembered of that one alone. Empty where none can be told.
     pub fn sender(&self) -> String {
-        let Some(author) = &self.author else { return String::new() };
-        let reverse_path = self.envelope.mail.reverse_path.as_ref().map_or("", |address| address.as_str());
-        format!("{reverse_path} {author}").to_ascii_lowercase()
+        self.shown.key(self.envelope.mail.reverse_path.as_ref())
     }
 }
 
@@ -96,7 +95,7 @@ pub async fn prepare(
     let message = Message {
         id,
         envelope,
-        author: rewritten.author,
+        shown: rewritten.shown,
         from_is_ours: rewritten.from_is_ours,
         was_null_sender: rewritten.was_null_sender,
     };

@@ -2,7 +2,7 @@
 //! dropped. All other octets stay, and in their order.
 
 use std::collections::HashSet;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use time::OffsetDateTime;
@@ -12,6 +12,8 @@ use super::address;
 use super::header::{self, Field};
 use super::phrase::encoded_words;
 use super::policy::{Given, Policy, Verdict};
+use super::refusal::{MAX_OWN_HOPS, Refusal};
+use super::shown::{Shown, sole};
 use super::{Envelope, HeaderBlock};
 use crate::smtp::command::Recipient;
 use crate::smtp::path::Address;
@@ -19,48 +21,6 @@ use crate::smtp::path::Address;
 /// The most Received fields: RFC 5321 section 6.3 asks for a limit of at least 100. A lower one would refuse mail that
 /// Office 365 takes (it stops its own loops after 20 rounds).
 const MAX_HOPS: usize = 100;
-/// A message that was here so often already goes in a circle, which each round pays for with a recipient's quota.
-const MAX_OWN_HOPS: usize = 3;
-
-/// Why a message will never pass: told to the app without troubling Office 365.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The header block is longer than [`header::MAX_HEADER_BLOCK`].
-    HeaderTooLong,
-    /// Too many Received fields: how many.
-    TooManyHops(usize),
-    /// It has passed through here too often.
-    Loop,
-    /// `message/partial` (RFC 2046 section 5.2.2): Exchange refuses it.
-    Partial,
-    /// From names a sender that is not in MAILSHIM_ALLOWED_SENDERS.
-    SenderNotAllowed,
-    /// A Bcc stands before the first blank line, where it cannot be taken out.
-    BccShown,
-    /// Envelope and From name different senders, of which one signs in as itself.
-    SendersDiffer,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::HeaderTooLong => {
-                let kibibytes = header::MAX_HEADER_BLOCK / 1024;
-                write!(f, "Header size exceeds fixed maximum size ({kibibytes} KiB)")
-            }
-            Self::TooManyHops(hops) => write!(f, "Hop count exceeded ({hops} Received fields), a mail loop"),
-            Self::Loop => {
-                write!(f, "a mail loop: this message came through here {MAX_OWN_HOPS} times before")
-            }
-            Self::BccShown => f.write_str("a Bcc line stands in lines that are no header, and all recipients would read it"),
-            Self::Partial => f.write_str("Messages of type message/partial are not supported"),
-            Self::SendersDiffer => f.write_str(
-                "envelope and From name different senders, and a sender of MAILSHIM_LOGIN_AS_SENDER must be both",
-            ),
-            Self::SenderNotAllowed => f.write_str("the sender in From is not in MAILSHIM_ALLOWED_SENDERS"),
-        }
-    }
-}
 
 /// Something that was changed, for the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +51,8 @@ pub enum Note {
     Continuation,
     /// A field that a DKIM-Signature covers was changed, so that the signature does not hold.
     Signature,
+    /// A recipient that no world has was replaced by MAILSHIM_LOCAL_TO.
+    LocalTo,
     /// The recipients were replaced by MAILSHIM_REDIRECT_TO.
     Redirected,
 }
@@ -112,6 +74,7 @@ impl Note {
             Self::Noise => "leading_noise_dropped",
             Self::Continuation => "continuation_indented",
             Self::Signature => "signature_broken",
+            Self::LocalTo => "local_to",
             Self::Redirected => "redirected",
         }
     }
@@ -148,8 +111,8 @@ pub struct Rewritten {
     pub block: Vec<u8>,
     /// What was changed.
     pub notes: Vec<Note>,
-    /// The one address in From, where there is one.
-    pub author: Option<Address>,
+    /// Whom it names as its sender.
+    pub shown: Shown,
     /// MAILSHIM_FROM stands in From because of the policy, not the app.
     pub from_is_ours: bool,
     /// The app's reverse-path was null: this message must never cause another one.
@@ -161,6 +124,9 @@ pub struct Rewritten {
 struct Seen {
     from: Vec<address::List>,
     sender: Vec<address::List>,
+    /// A From or Sender is not one mailbox beyond doubt.
+    from_is_unclear: bool,
+    sender_is_unclear: bool,
     /// Names of fields that a DKIM-Signature covers, in lower case.
     signed: HashSet<String>,
     has_reply_to: bool,
@@ -179,9 +145,13 @@ impl Seen {
     fn field(&mut self, field: &Field<'_>, own: &str, reverse_path: Option<&Address>) {
         let has_value = || !field.value().text.is_empty();
         if field.is("From") {
-            self.from.push(address::author(&field.value(), reverse_path));
+            let value = field.value();
+            self.from.push(address::author(&value, reverse_path));
+            self.from_is_unclear |= sole(&value).is_none();
         } else if field.is("Sender") {
-            self.sender.push(address::author(&field.value(), reverse_path));
+            let value = field.value();
+            self.sender.push(address::author(&value, reverse_path));
+            self.sender_is_unclear |= sole(&value).is_none();
         } else if field.is("Received") {
             self.hops += 1;
             // The next hop may have folded it elsewhere.
@@ -240,12 +210,11 @@ pub fn rewrite(given: &Original<'_>, policy: &Policy, stamp: &Stamp<'_>) -> Resu
         sender: std::mem::take(&mut seen.sender),
         has_reply_to: seen.has_reply_to,
         from_is_signed: seen.signed.contains("from"),
+        from_is_unclear: seen.from_is_unclear,
+        sender_is_unclear: seen.sender_is_unclear,
     };
     let verdict = policy.decide(&sender);
-    if policy.senders_differ(&verdict) {
-        return Err(Refusal::SendersDiffer);
-    }
-    let (author, from_is_ours) = (verdict.author.clone(), verdict.from_is_ours);
+    let from_is_ours = verdict.from_is_ours;
     let date = OffsetDateTime::from(stamp.now).format(&Rfc2822).unwrap_or_default();
     let block = Vec::with_capacity(given.header.fields.len() + 512);
     let mut writer = Writer { given, policy, verdict, seen, block, notes: Vec::new() };
@@ -259,7 +228,9 @@ pub fn rewrite(given: &Original<'_>, policy: &Policy, stamp: &Stamp<'_>) -> Resu
     writer.blank_line();
     let was_null_sender = given.envelope.mail.reverse_path.is_none();
     let (block, notes) = (writer.block, writer.notes);
-    Ok(Rewritten { envelope, block, notes, author, from_is_ours, was_null_sender })
+    let shown = Shown::of(&block);
+    policy.guard(&shown, envelope.mail.reverse_path.as_ref())?;
+    Ok(Rewritten { envelope, block, notes, shown, from_is_ours, was_null_sender })
 }
 
 fn refuse(seen: &Seen, policy: &Policy) -> Result<(), Refusal> {
@@ -275,7 +246,7 @@ fn refuse(seen: &Seen, policy: &Policy) -> Result<(), Refusal> {
     let authors = seen.from.iter().flat_map(|list| &list.mailboxes);
     let mut addresses = authors.filter_map(|mailbox| mailbox.address.as_ref());
     if !addresses.all(|address| policy.judge_sender(address)) {
-        return Err(Refusal::SenderNotAllowed);
+        return Err(Refusal::SenderNotAllowed("From"));
     }
     Ok(())
 }
@@ -300,8 +271,29 @@ impl Writer<'_> {
         if let Some(address) = &self.policy.redirect_to {
             envelope.recipients = vec![Recipient { address: address.clone(), notify: None, orcpt: None }];
             self.notes.push(Note::Redirected);
+        } else {
+            self.local(&mut envelope.recipients);
         }
         envelope
+    }
+
+    /// Gives the mail of recipients that no world has to MAILSHIM_LOCAL_TO: once, however many they are.
+    fn local(&mut self, recipients: &mut Vec<Recipient>) {
+        let Some(instead) = &self.policy.local_to else { return };
+        let is_local =
+            |recipient: &Recipient| self.policy.recipient(&recipient.address) != &recipient.address;
+        if !recipients.iter().any(is_local) {
+            return;
+        }
+        let mut has_it = recipients.iter().any(|recipient| recipient.address == *instead);
+        recipients.retain_mut(|recipient| {
+            if !is_local(recipient) {
+                return true;
+            }
+            recipient.address = instead.clone();
+            !std::mem::replace(&mut has_it, true)
+        });
+        self.notes.push(Note::LocalTo);
     }
 
     /// The fields as they came, but for those that the policy names.

@@ -173,7 +173,7 @@ impl<'a> Scanner<'a> {
 
     /// `:(`, `;-(`: no comment.
     fn is_smiley(&self, at: usize) -> bool {
-        let before = self.text[..at].as_bytes();
+        let before = &self.text.as_bytes()[..at];
         let before = before.strip_suffix(b"-").or_else(|| before.strip_suffix(b"'")).unwrap_or(before);
         matches!(before.last(), Some(b':' | b';' | b'='))
     }

@@ -26,6 +26,9 @@ impl Row {
     }
 }
 
+/// The row of a client secret that is not the right one.
+pub(super) const SECRET_WRONG: &str = "entra_secret_wrong";
+
 #[rustfmt::skip] // one row, one or two lines: a table
 static ROWS: &[Row] = &[
     // What passes by itself comes first: a code of these beside another one is no set-up fault.
@@ -38,7 +41,7 @@ static ROWS: &[Row] = &[
     row("entra_loop", &[50196],
         "Find what else asks for tokens with this client id many times a minute; Entra opens again by itself.").passes(Retry::Never),
 
-    row("entra_secret_wrong", &[7_000_215],
+    row(SECRET_WRONG, &[7_000_215],
         "Set MAILSHIM_CLIENT_SECRET to the secret's Value, not its Secret ID (Entra > App registrations > Certificates & secrets)."),
     row("entra_secret_expired", &[7_000_222],
         "Make a new client secret (Entra > App registrations > Certificates & secrets) and set MAILSHIM_CLIENT_SECRET; a certificate lasts longer."),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ruling::{Retry, Ruling};
-use crate::message::repair::Refusal;
+use crate::message::refusal::Refusal;
+use crate::secret::Looks;
 use crate::smtp::reply::Reply;
 
 /// Where in a message's path it went wrong.
@@ -138,6 +139,8 @@ pub enum TokenFault {
         description: String,
         /// `error_codes`: AADSTS numbers.
         codes: Vec<u32>,
+        /// How the client secret looks that was sent, where one was.
+        secret: Option<Looks>,
     },
     /// A status without an OAuth body (429, 5xx, a proxy's page), with Retry-After in seconds.
     Status {

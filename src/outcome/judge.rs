@@ -1,9 +1,12 @@
 //! What kind of trouble a fault is. Pure: a fault and what was sent in, a judgement out.
 
-use super::fault::{Cause, Fault, Outcome, SpoolFault, Stage};
+use super::fault::{Cause, Fault, Outcome, SpoolFault, Stage, TokenFault};
 use super::ruling::{Class, Kind, Pause, Retry, Ruling, Scope, set_up, transient};
 use super::{entra, network, rules};
-use crate::message::repair::Refusal;
+use crate::message::refusal::Refusal;
+use crate::message::sender::is_usable;
+use crate::secret::Looks;
+use crate::smtp::path::Address;
 use crate::smtp::reply::{EnhancedCode, Reply};
 
 /// What was sent, as far as a verdict depends on it.
@@ -67,10 +70,41 @@ pub fn judge(fault: &Fault, context: &Context<'_>) -> Judgement {
         scope: ruling.scope,
         retry: ruling.retry,
         about_sender: ruling.kind == Kind::Sender,
-        hint: fill(ruling.hint, context),
+        hint: hint(fault, class, context),
         code,
         enhanced: EnhancedCode(if code >= 500 { 5 } else { 4 }, enhanced.0, enhanced.1),
     }
+}
+
+fn hint(fault: &Fault, class: Class, context: &Context<'_>) -> Option<String> {
+    let hint = if is_local_name(fault, class) { LOCAL_NAME } else { fault.ruling().hint };
+    let filled = fill(hint, context)?;
+    match looks(fault).filter(|_| fault.rule() == entra::SECRET_WRONG) {
+        Some(looks) => Some(format!("{filled} Of the value that was sent: {looks}.")),
+        None => Some(filled),
+    }
+}
+
+/// How the client secret looks that the token service refused; now, or the last time.
+fn looks(fault: &Fault) -> Option<Looks> {
+    match fault.cause() {
+        Cause::Token(TokenFault::Refused { secret, .. }) => *secret,
+        Cause::Remembered(fault, _) => looks(fault),
+        Cause::HoldEnded(_, Some(fault)) => looks(fault),
+        _ => None,
+    }
+}
+
+/// For whoever sends to `root`.
+const LOCAL_NAME: &str =
+    "Give a full address (cron: MAILTO=you@contoso.com), or set MAILSHIM_LOCAL_TO to who gets such mail.";
+
+/// Office 365 refused a recipient that only the app's own machine could know.
+fn is_local_name(fault: &Fault, class: Class) -> bool {
+    let recipient = fault.recipient().and_then(Address::parse);
+    class == Class::Permanent
+        && matches!(fault.cause(), Cause::Refused(_))
+        && recipient.is_some_and(|recipient| !is_usable(&recipient))
 }
 
 /// Longest hint with the mailbox filled in; beyond it the placeholder stays, so that Office 365's words keep room.
@@ -153,7 +187,7 @@ fn rule_on(stage: Stage, cause: &Cause) -> Ruling {
         Cause::Token(fault) => entra::rule_on(fault),
         Cause::SetUp(_) => set_up("set_up", (3, 5)),
         Cause::HoldEnded(_, last) => held(last.as_deref()),
-        Cause::Remembered(fault, _) => Ruling { retry: Retry::Never, ..*fault.ruling() },
+        Cause::Remembered(fault, _) => remembered(fault.ruling()),
         Cause::Paced(_) => Ruling {
             kind: Kind::Always(Class::Throttled(Pause::NextMinute)),
             scope: Scope::Mailbox,
@@ -230,11 +264,17 @@ const fn unsendable(refusal: &Refusal) -> Ruling {
             (7, 1),
             "Give the app one sender, or leave it out of MAILSHIM_LOGIN_AS_SENDER.",
         ),
-        Refusal::SenderNotAllowed => (
+        Refusal::SenderNotAllowed(_) => (
             "sender_not_allowed",
             550,
             (7, 1),
             "Change the app's From, or add it to MAILSHIM_ALLOWED_SENDERS.",
+        ),
+        Refusal::SenderUnclear(_) | Refusal::NoSender => (
+            "sender_unclear",
+            550,
+            (7, 1),
+            "Let the app write one address there, such as Name <app@contoso.com>.",
         ),
     };
     let kind = Kind::Always(Class::Permanent);
@@ -262,6 +302,22 @@ fn by_reply(stage: Stage, reply: &Reply) -> Ruling {
     Ruling { name, kind, scope, retry, hint, enhanced, code: reply.code }
 }
 
+/// A refusal that is repeated from memory. Never a 5xx: what was refused then may have been granted since.
+fn remembered(ruling: &Ruling) -> Ruling {
+    let kind = unless_permanent(ruling.kind);
+    let enhanced = if kind == ruling.kind { ruling.enhanced } else { (7, 1) };
+    Ruling { kind, enhanced, retry: Retry::Never, ..*ruling }
+}
+
+const fn unless_permanent(kind: Kind) -> Kind {
+    match kind {
+        Kind::Always(Class::Permanent) | Kind::Sender | Kind::RecipientCount => {
+            Kind::Always(Class::Transient)
+        }
+        Kind::Always(_) => kind,
+    }
+}
+
 /// The hold's end says nothing new: the last fault met while waiting does. What was tried again was not permanent.
 fn held(last: Option<&Fault>) -> Ruling {
     let Some(last) = last else {
@@ -271,11 +327,5 @@ fn held(last: Option<&Fault>) -> Ruling {
         };
     };
     let last = *last.ruling();
-    let kind = match last.kind {
-        Kind::Always(Class::Permanent) | Kind::Sender | Kind::RecipientCount => {
-            Kind::Always(Class::Transient)
-        }
-        kind @ Kind::Always(_) => kind,
-    };
-    Ruling { kind, retry: Retry::Never, ..last }
+    Ruling { kind: unless_permanent(last.kind), retry: Retry::Never, ..last }
 }

@@ -208,6 +208,9 @@ static RULES: &[Rule] = &[
         .hint("Let the firewall pass port 587 without SMTP inspection: it takes STARTTLS away."),
     rule("starttls_required", SetUp, Service).code(&[530]).says(&["must issue a starttls command first"])
         .hint("Let the firewall pass port 587 without SMTP inspection: it takes STARTTLS away."),
+    // It was offered: whoever refuses it is not who offered it.
+    rule("starttls_refused", SetUp, Service).at(&[StartTls]).code(&[5])
+        .hint("Let the firewall pass port 587 without SMTP inspection: STARTTLS was offered, and then refused on the way."),
     rule("wrong_region", SetUp, Service).enhanced(&[is(4, 62)])
         .hint("Set MAILSHIM_UPSTREAM to the MX host of the tenant's own domain, or mend the connector."),
     rule("unlicensed_tenant", Permanent, Recipient).code(&[5]).enhanced(&[is(4, 4)]),

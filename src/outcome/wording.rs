@@ -7,7 +7,7 @@ use super::fault::{
     Cause, Fault, Outcome, ProxyFault, ProxyReason, SpoolFault, Stage, TlsFault, TlsReason, TokenFault,
 };
 use super::judge::{Context, judge};
-use crate::secret::{printable, without_secrets};
+use crate::redact::{printable, without_secrets};
 use crate::smtp::reply::{EnhancedCode, Reply};
 
 /// RFC 5321 section 4.5.3.1.5: a reply line is at most 512 octets; CRLF, the code and a space are written around this.

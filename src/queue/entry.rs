@@ -122,9 +122,6 @@ impl StoredEnvelope {
 pub struct Sent {
     /// The envelope that Office 365 sees.
     pub envelope: StoredEnvelope,
-    /// The one address in From.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub author: Option<String>,
     /// MAILSHIM_FROM stands in From because of the policy.
     #[serde(default)]
     pub from_is_ours: bool,

@@ -17,7 +17,6 @@ fn head() -> Head {
     let app = envelope(&["one@fabrikam.example", "\"a b\"@fabrikam.example", "ü@fabrikam.example"]);
     let sent = Sent {
         envelope: app.clone(),
-        author: Some("app@contoso.example".into()),
         from_is_ours: false,
         was_null_sender: false,
         changes: vec!["date_added".into()],

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 
 use super::connection::Sessions;
-use super::machine::Ending;
+use super::machine::{Ending, too_many};
+use super::places::{Place, Places};
 use crate::names::{Listen, LoopbackAddr};
 use crate::smtp::reply::Reply;
 use crate::telemetry;
@@ -57,17 +57,17 @@ fn why_not_bound(address: SocketAddr, error: &io::Error) -> String {
 }
 
 /// Accepts for as long as it is polled; the sessions live on without it.
-pub async fn accept(listener: TcpListener, sessions: Sessions, permits: Arc<Semaphore>) {
+pub async fn accept(listener: TcpListener, sessions: Sessions, places: Arc<Places>) {
     loop {
         match listener.accept().await {
-            Ok((socket, peer)) => match Arc::clone(&permits).try_acquire_owned() {
+            Ok((socket, peer)) => match places.enter() {
                 // The listener is bound to loopback; this holds even if that were ever to break.
                 _ if LoopbackAddr::new(peer).is_none() => telemetry::peer_refused(peer),
                 // Without a task: nothing more is said to it.
                 _ if !sessions.delivery.is_open() => not_yet(&socket),
                 // A panic ends this one task: it must not cost the other sessions their mail.
-                Ok(permit) => drop(tokio::spawn(serve(sessions.clone(), socket, permit))),
-                Err(_) => too_many(&socket),
+                Some(place) => drop(tokio::spawn(serve(sessions.clone(), socket, place))),
+                None => refuse(&socket),
             },
             Err(error) => {
                 // Out of descriptors, usually: trying again at once would only burn the processor.
@@ -78,12 +78,10 @@ pub async fn accept(listener: TcpListener, sessions: Sessions, permits: Arc<Sema
     }
 }
 
-async fn serve(sessions: Sessions, socket: TcpStream, permit: OwnedSemaphorePermit) {
+async fn serve(sessions: Sessions, socket: TcpStream, place: Place) {
     // Replies are small and waited for.
     let _ = socket.set_nodelay(true);
-    let ending = sessions.serve(Box::new(socket)).await;
-    tell(ending);
-    drop(permit);
+    tell(sessions.serve_at(Box::new(socket), place).await);
 }
 
 /// Tells how a session ended, and what that says about the app's set-up.
@@ -94,7 +92,13 @@ fn tell(ending: Ending) {
         Ending::TlsHello => telemetry::tls_hello_came(),
         Ending::TooManyErrors => telemetry::too_many_refused_commands(),
         Ending::OutOfStep => telemetry::bdat_unreadable(),
-        Ending::Quit | Ending::HungUp | Ending::Idle | Ending::Cut | Ending::ShuttingDown => {}
+        Ending::NoPlace => telemetry::too_many_sessions(),
+        Ending::Quit
+        | Ending::HungUp
+        | Ending::Idle
+        | Ending::Cut
+        | Ending::MadeRoom
+        | Ending::ShuttingDown => {}
     }
 }
 
@@ -107,9 +111,8 @@ fn not_yet(socket: &TcpStream) {
     let _ = socket.try_write(&reply.encode());
 }
 
-/// RFC 5321 section 3.1 knows 554 here; 421 says that it may pass later.
-fn too_many(socket: &TcpStream) {
+/// The newcomer's place is taken too.
+fn refuse(socket: &TcpStream) {
     telemetry::too_many_sessions();
-    let reply = Reply::new(421, "4.3.2 Too many connections at once (MAILSHIM_MAX_SESSIONS)");
-    let _ = socket.try_write(&reply.encode());
+    let _ = socket.try_write(&too_many().encode());
 }

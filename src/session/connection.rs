@@ -6,9 +6,10 @@ use std::time::SystemTime;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::machine::{Ending, Guard, Limits, Machine, Notice, Step};
+use super::places::Place;
 use crate::credential::AppLogin;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
@@ -75,15 +76,29 @@ pub struct AppConnection {
     machine: Machine,
     out: BytesMut,
     input: Box<[u8]>,
+    /// When it was greeted.
+    begun: Instant,
+    /// The command line that has begun, and when.
+    line: Option<(u64, Instant)>,
+    envelope_since: Option<Instant>,
     dropping_since: Option<Instant>,
     deadlines: Arc<Deadlines>,
 }
 
 impl AppConnection {
     /// A connection that is about to be greeted.
-    pub fn new(wire: BoxedWire, limits: Limits, deadlines: Arc<Deadlines>) -> Self {
-        let (machine, input) = (Machine::new(limits), vec![0; READ].into_boxed_slice());
-        Self { wire, machine, out: BytesMut::new(), input, dropping_since: None, deadlines }
+    pub fn new(wire: BoxedWire, machine: Machine, deadlines: Arc<Deadlines>) -> Self {
+        Self {
+            wire,
+            machine,
+            out: BytesMut::new(),
+            input: vec![0; READ].into_boxed_slice(),
+            begun: Instant::now(),
+            line: None,
+            envelope_since: None,
+            dropping_since: None,
+            deadlines,
+        }
     }
 
     /// The next piece of the content that [`Step::Begin`] announced; the socket is read only here.
@@ -94,10 +109,10 @@ impl AppConnection {
                 Step::End => return Piece::End,
                 Step::Abandoned(why) => return Piece::Abandoned(why),
                 Step::Reply(reply) => self.out.extend_from_slice(&reply),
-                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
+                Step::Notice(notice) => tell(notice),
                 Step::NeedInput => self.read().await,
                 // The machine lets neither happen inside a message.
-                Step::Begin(_) | Step::SignIn(_) | Step::Close(_) => {
+                Step::Begin(_) | Step::TakePlace | Step::SignIn(_) | Step::Close(_) => {
                     return Piece::Abandoned(Abandoned::HungUp);
                 }
             }
@@ -118,14 +133,33 @@ impl AppConnection {
         std::future::pending().await
     }
 
-    /// Whether refused content has been read and dropped for as long as any mail may take: its end may never come.
-    fn drops_for_too_long(&mut self) -> bool {
-        if !self.machine.is_dropping() {
-            self.dropping_since = None;
-            return false;
+    /// When the app must have sent more: what it has begun has an end too, or an octet now and then would keep its place
+    /// for ever.
+    fn patience_ends(&mut self) -> Instant {
+        let (now, deadlines) = (Instant::now(), &self.deadlines);
+        let mut ends = now + deadlines.app_idle;
+        let line = self.machine.unfinished_line();
+        self.line = line.map(|number| match self.line {
+            Some(begun @ (same, _)) if same == number => begun,
+            _ => (number, now),
+        });
+        if let Some((_, since)) = self.line {
+            ends = ends.min(since + deadlines.app_line);
         }
-        let since = *self.dropping_since.get_or_insert_with(Instant::now);
-        since.elapsed() > self.deadlines.stream
+        for (is_so, since, within) in [
+            (self.machine.is_in_envelope(), &mut self.envelope_since, deadlines.app_envelope),
+            // As long as any mail may take: the end of refused content may never come.
+            (self.machine.is_dropping(), &mut self.dropping_since, deadlines.stream),
+        ] {
+            *since = is_so.then(|| since.unwrap_or(now));
+            if let Some(since) = *since {
+                ends = ends.min(since + within);
+            }
+        }
+        if self.machine.is_newcomer() {
+            ends = ends.min(self.begun + deadlines.app_silence);
+        }
+        ends
     }
 
     /// Writes what is owed, then reads once.
@@ -139,7 +173,12 @@ impl AppConnection {
 
     /// Reads once. An app that is silent for too long ends its session.
     async fn read_once(&mut self) {
-        match timeout(self.deadlines.app_idle, self.wire.read(&mut self.input)).await {
+        let ends = self.patience_ends();
+        if ends <= Instant::now() {
+            // Looked at first: octets that are there already would be read however late they are.
+            return self.machine.idle();
+        }
+        match timeout_at(ends, self.wire.read(&mut self.input)).await {
             Ok(Ok(0) | Err(_)) => self.machine.eof(),
             Ok(Ok(octets)) => self.machine.received(&self.input[..octets]),
             Err(_) => self.machine.idle(),
@@ -188,10 +227,17 @@ impl AppConnection {
     /// Says the last words so that they arrive: closed with octets unread, the kernel sends a reset, which can destroy a
     /// reply that the app has not read yet.
     async fn close(&mut self, ending: Ending) {
-        self.flush().await;
+        if ending == Ending::MadeRoom {
+            // It has no place any more, and one that does not read must not stay for long without one.
+            let _ = timeout(self.deadlines.quit, self.flush()).await;
+        } else {
+            self.flush().await;
+        }
         // These ended between two commands: nothing is unread, or the app is gone.
-        let ended_in_step =
-            matches!(ending, Ending::Quit | Ending::HungUp | Ending::Idle | Ending::ShuttingDown);
+        let ended_in_step = matches!(
+            ending,
+            Ending::Quit | Ending::HungUp | Ending::Idle | Ending::MadeRoom | Ending::ShuttingDown
+        );
         let parting = async {
             let _ = self.wire.shutdown().await;
             let mut unread = 0;
@@ -207,9 +253,19 @@ impl AppConnection {
 }
 
 impl Sessions {
-    /// Serves one connection until it ends.
+    /// Serves one connection until it ends, whose place nobody else wants.
     pub async fn serve(&self, wire: BoxedWire) -> Ending {
-        let mut connection = AppConnection::new(wire, self.limits.clone(), Arc::clone(&self.deadlines));
+        match Place::alone() {
+            Some(place) => self.serve_at(wire, place).await,
+            None => Ending::NoPlace,
+        }
+    }
+
+    /// Serves one connection until it ends.
+    pub async fn serve_at(&self, wire: BoxedWire, mut place: Place) -> Ending {
+        let limits = self.limits.clone();
+        let machine = if place.is_newcomers() { Machine::newcomer(limits) } else { Machine::new(limits) };
+        let mut connection = AppConnection::new(wire, machine, Arc::clone(&self.deadlines));
         let _open = telemetry::session_open();
         connection.machine.guard(Arc::new(SenderGuard {
             policy: Arc::clone(&self.policy),
@@ -227,19 +283,31 @@ impl Sessions {
                 Step::NeedInput if *life.borrow_and_update() != Life::Running => {
                     connection.machine.shutdown()
                 }
-                Step::NeedInput if connection.drops_for_too_long() => connection.machine.idle(),
                 Step::NeedInput if !connection.flush().await => connection.machine.eof(),
-                Step::NeedInput => tokio::select! {
-                    () = connection.read_once() => {}
-                    // Looked at by the arm above; a sender that is gone changes nothing.
-                    Ok(()) = life.changed() => {}
-                },
+                Step::NeedInput => {
+                    if connection.machine.is_between_transactions() && !place.is_newcomers() {
+                        place.is_silent();
+                    }
+                    tokio::select! {
+                        () = connection.read_once() => {}
+                        // Looked at by the arm above; a sender that is gone changes nothing.
+                        Ok(()) = life.changed() => {}
+                        () = place.told_to_go() => {}
+                    }
+                    if !place.goes_on() {
+                        connection.machine.make_room();
+                    }
+                }
+                Step::TakePlace => {
+                    let has_place = place.take().await;
+                    connection.machine.seated(has_place);
+                }
                 Step::SignIn(login) => {
                     let accepted = self.accepts(&login);
                     connection.machine.signed_in(accepted);
                 }
                 Step::Begin(envelope) => self.message(&mut connection, envelope).await,
-                Step::Notice(Notice::StartTlsAsked) => telemetry::starttls_asked(),
+                Step::Notice(notice) => tell(notice),
                 Step::Close(ending) => {
                     connection.close(ending).await;
                     return ending;
@@ -255,22 +323,28 @@ impl Sessions {
         let id = MessageId::next(SystemTime::now());
         let begun = Instant::now();
         let mut content = HeldContent::new(&mut *connection, self.budget.clone());
-        let filled = content.fill().await;
-        let received = begun.elapsed();
-        let prepared = match filled {
-            Ok(()) => prepare(id, &given, &mut content, &self.policy, SystemTime::now()).await,
-            Err(why) => Err(why.into()),
-        };
+        let mut received = None;
+        let prepared = timeout(self.deadlines.app_held, async {
+            content.fill().await?;
+            received = Some(begun.elapsed());
+            prepare(id, &given, &mut content, &self.policy, SystemTime::now()).await
+        });
+        let prepared = prepared.await;
+        let received = received.unwrap_or_else(|| begun.elapsed());
         let (verdict, record, prepared) = match prepared {
-            Ok(prepared) => {
+            Err(_) => {
+                let fault = Fault::new(Stage::Content, Cause::AppTooSlow);
+                (Ok(Outcome::Failed(fault)), DeliveryRecord::default(), None)
+            }
+            Ok(Ok(prepared)) => {
                 let (verdict, record) = self.delivery.deliver(&given, &prepared, &mut content).await;
                 (verdict, record, Some(prepared))
             }
-            Err(NotPrepared::Unsendable(refusal)) => {
+            Ok(Err(NotPrepared::Unsendable(refusal))) => {
                 let cause = Cause::Unsendable(refusal);
                 (Ok(Outcome::Failed(Fault::new(Stage::Content, cause))), DeliveryRecord::default(), None)
             }
-            Err(NotPrepared::Abandoned(why)) => (Err(why), DeliveryRecord::default(), None),
+            Ok(Err(NotPrepared::Abandoned(why))) => (Err(why), DeliveryRecord::default(), None),
         };
         // Whatever the verdict, the app hears it at the end of its content, or the dialogue would be out of step.
         let verdict = match verdict {
@@ -325,6 +399,13 @@ impl Sessions {
         let username_is_right = equal(login.username.expose(), expected.username.as_bytes());
         let password_is_right = equal(login.password.expose(), password.expose().as_bytes());
         username_is_right & password_is_right
+    }
+}
+
+fn tell(notice: Notice) {
+    match notice {
+        Notice::StartTlsAsked => telemetry::starttls_asked(),
+        Notice::EndNotSeen => telemetry::end_not_seen(),
     }
 }
 

@@ -41,6 +41,11 @@ impl Incoming {
         self.reader.ended()
     }
 
+    /// Whether what came last is an end with wrong line ends.
+    pub(super) const fn looks_ended(&self) -> bool {
+        self.reader.looks_ended()
+    }
+
     /// The end of the last chunk: whether all that it owes is in the piece.
     pub(super) fn finish(&mut self) -> bool {
         let before = self.piece.len();

@@ -14,7 +14,7 @@ use crate::smtp::command::{self, Command, Mail, Recipient, Refusal};
 use crate::smtp::data::ContentReader;
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
-use crate::smtp::sasl::Login;
+use crate::smtp::sasl::{self, Login};
 
 use super::auth::{Exchange, Progress};
 use super::incoming::{Incoming, MAX_PIECE};
@@ -53,6 +53,8 @@ pub enum Step {
     NeedInput,
     /// Write this.
     Reply(Bytes),
+    /// A newcomer wants to do more than look in: find it a place, then call [`Machine::seated`].
+    TakePlace,
     /// Check these, then call [`Machine::signed_in`].
     SignIn(Login),
     /// DATA, or the first BDAT: the content follows.
@@ -74,6 +76,8 @@ pub enum Step {
 pub enum Notice {
     /// The app asked for STARTTLS.
     StartTlsAsked,
+    /// The app ended its content with a dot between line ends that are no CRLFs, and then waited in vain.
+    EndNotSeen,
 }
 
 /// Why a session ended.
@@ -95,6 +99,10 @@ pub enum Ending {
     Idle,
     /// The app sent its content too slowly.
     Cut,
+    /// Silent between two transactions, it made room for another connection.
+    MadeRoom,
+    /// All places were taken.
+    NoPlace,
     /// The shim is shutting down.
     ShuttingDown,
 }
@@ -111,6 +119,8 @@ impl Ending {
             Self::OutOfStep => "out_of_step",
             Self::Idle => "idle",
             Self::Cut => "cut",
+            Self::MadeRoom => "made_room",
+            Self::NoPlace => "no_place",
             Self::ShuttingDown => "shutting_down",
         }
     }
@@ -120,6 +130,8 @@ impl Ending {
 enum State {
     Greeting,
     Commands,
+    /// The first command of a newcomer waits for a place.
+    Unseated(Box<Command>),
     Sasl(Exchange),
     SigningIn,
     Data(Incoming),
@@ -152,8 +164,13 @@ pub struct Machine {
     state: State,
     transaction: Option<Transaction>,
     signed_in: bool,
+    /// Credentials that nobody needs were just accepted: what comes next may be the rest of them.
+    behind_auth: bool,
+    is_newcomer: bool,
     errors: u32,
     input: BytesMut,
+    /// Command lines that have ended.
+    lines: u64,
     /// In the middle of a line that is too long.
     dropping_line: bool,
     eof: bool,
@@ -169,12 +186,37 @@ impl Machine {
             state: State::Greeting,
             transaction: None,
             signed_in: false,
+            behind_auth: false,
+            is_newcomer: false,
             errors: 0,
             input: BytesMut::new(),
+            lines: 0,
             dropping_line: false,
             eof: false,
             steps: VecDeque::new(),
         }
+    }
+
+    /// A machine that has no place of its own: it may look in and say QUIT, anything else asks for one.
+    pub fn newcomer(limits: Limits) -> Self {
+        Self { is_newcomer: true, ..Self::new(limits) }
+    }
+
+    /// Whether there is a place, after [`Step::TakePlace`].
+    pub fn seated(&mut self, has_place: bool) {
+        match std::mem::replace(&mut self.state, State::Commands) {
+            State::Unseated(command) if has_place => {
+                self.is_newcomer = false;
+                self.command(*command);
+            }
+            State::Unseated(_) => self.end(Abandoned::Reset, too_many(), Ending::NoPlace),
+            other => self.state = other,
+        }
+    }
+
+    /// Whether it has not asked for a place yet.
+    pub const fn is_newcomer(&self) -> bool {
+        self.is_newcomer
     }
 
     /// Judges senders and recipients from here on.
@@ -208,6 +250,28 @@ impl Machine {
     /// Whether content that was refused is being read to its end.
     pub const fn is_dropping(&self) -> bool {
         matches!(self.state, State::DropData(..) | State::DropChunk(..))
+    }
+
+    /// The number of the command line that has begun and not ended.
+    pub fn unfinished_line(&self) -> Option<u64> {
+        let awaits_line = matches!(self.state, State::Commands | State::Sasl(_));
+        (awaits_line && (self.dropping_line || !self.input.is_empty())).then_some(self.lines)
+    }
+
+    /// Whether MAIL was accepted and no content has begun.
+    pub const fn is_in_envelope(&self) -> bool {
+        matches!(self.transaction, Some(Transaction::Open(_)))
+    }
+
+    /// Whether a command is waited for, and no mail has begun.
+    pub const fn is_between_transactions(&self) -> bool {
+        matches!(self.state, State::Commands | State::Sasl(_)) && self.transaction.is_none()
+    }
+
+    /// Another connection needs the place; call it between transactions.
+    pub fn make_room(&mut self) {
+        let text = "4.3.2 Silent while others wait for a connection, closing (MAILSHIM_MAX_SESSIONS)";
+        self.end(Abandoned::Reset, Reply::new(421, text), Ending::MadeRoom);
     }
 
     /// The app was silent for too long.
@@ -274,9 +338,7 @@ impl Machine {
                     State::Closed(ending) => return Step::Close(ending),
                     State::Verdict => return Step::NeedInput,
                     _ if self.eof => {
-                        if self.is_receiving() {
-                            self.steps.push_back(Step::Abandoned(Abandoned::HungUp));
-                        }
+                        self.abandon(Abandoned::HungUp);
                         self.close(Ending::HungUp);
                     }
                     _ => return Step::NeedInput,
@@ -316,7 +378,7 @@ impl Machine {
                 }
                 ended || used > 0
             }
-            State::SigningIn | State::Verdict | State::Closed(_) => false,
+            State::Unseated(_) | State::SigningIn | State::Verdict | State::Closed(_) => false,
         }
     }
 
@@ -350,6 +412,7 @@ impl Machine {
             return false;
         };
         let line = self.input.split_to(end + 1);
+        self.lines += 1;
         if std::mem::take(&mut self.dropping_line) || line.len() > MAX_LINE {
             self.state = State::Commands;
             self.refuse(Reply::new(500, "5.5.2 Command line too long"));
@@ -360,9 +423,20 @@ impl Machine {
         while let Some(shorter) = line.strip_suffix(b"\r") {
             line = shorter;
         }
+        let behind_auth = std::mem::take(&mut self.behind_auth);
         match std::mem::replace(&mut self.state, State::Commands) {
             State::Sasl(exchange) => self.sasl(exchange.respond(line)),
             _ => match command::parse(line) {
+                // An app that spreads its credentials over two lines whatever it is answered waits for a reply to each; one
+                // that takes a 500 for a refused password would never send.
+                Err(_) if behind_auth && !line.is_empty() && sasl::decode(line).is_some() => {
+                    self.signed_in(true);
+                }
+                Ok(command @ (Command::Quit | Command::Http)) => self.command(command),
+                Ok(command) if self.is_newcomer => {
+                    self.state = State::Unseated(Box::new(command));
+                    self.steps.push_back(Step::TakePlace);
+                }
                 Ok(command) => self.command(command),
                 Err(Refusal { reply, out_of_step }) => {
                     self.refuse(reply);
@@ -448,7 +522,10 @@ impl Machine {
                 self.reply(334, prompt);
             }
             Progress::Refused(reply) => self.refuse(reply),
-            Progress::Login(_) if !self.limits.login_required => self.signed_in(true),
+            Progress::Login(_) if !self.limits.login_required => {
+                self.signed_in(true);
+                self.behind_auth = true;
+            }
             Progress::Login(login) => {
                 self.state = State::SigningIn;
                 self.steps.push_back(Step::SignIn(login));
@@ -466,11 +543,11 @@ impl Machine {
         }
         if mail.size.is_some_and(|size| size > self.limits.max_message_size) {
             let reply = self.too_big();
-            return self.refuse(reply);
+            return self.decline(&reply);
         }
         let judged = self.guard.as_ref().and_then(|guard| guard.refuse_sender(mail.reverse_path.as_ref()));
         if let Some(reply) = judged {
-            return self.refuse(reply);
+            return self.decline(&reply);
         }
         self.transaction = Some(Transaction::Open(Envelope { mail, recipients: Vec::new() }));
         self.reply(250, "2.1.0 Sender OK");
@@ -485,12 +562,12 @@ impl Machine {
             None => return self.refuse(Reply::new(503, "5.5.1 Need MAIL before RCPT")),
         };
         if recipients.len() >= self.limits.max_recipients {
-            // RFC 5321 section 4.5.3.1.10: not counted as an error, the client sends the others in another transaction.
+            // RFC 5321 section 4.5.3.1.10: the client sends the others in another transaction.
             return self.reply(452, "4.5.3 Too many recipients");
         }
         let judged = self.guard.as_ref().and_then(|guard| guard.refuse_recipient(&recipient.address));
         if let Some(reply) = judged {
-            return self.refuse(reply);
+            return self.decline(&reply);
         }
         recipients.push(recipient);
         self.reply(250, "2.1.5 Recipient OK");
@@ -603,8 +680,20 @@ impl Machine {
             || matches!(self.transaction, Some(Transaction::Chunked(_)))
     }
 
+    /// The content ends where this app's end is no end to us: it waits for a reply, and we for more.
+    const fn has_unseen_end(&self) -> bool {
+        match &self.state {
+            State::Data(incoming) => incoming.looks_ended(),
+            State::DropData(reader, _) => reader.looks_ended(),
+            _ => false,
+        }
+    }
+
     /// Drops the transaction; the driver hears of it if its content had begun.
     fn abandon(&mut self, why: Abandoned) {
+        if self.has_unseen_end() {
+            self.steps.push_back(Step::Notice(Notice::EndNotSeen));
+        }
         if self.is_receiving() {
             self.steps.push_back(Step::Abandoned(why));
         }
@@ -629,6 +718,12 @@ impl Machine {
         self.steps.push_back(Step::Reply(Reply::new(code, text).encode()));
     }
 
+    /// A command that was understood and is not granted. No error: twenty recipients that may not be sent to must not end
+    /// the mail of the one that may.
+    fn decline(&mut self, reply: &Reply) {
+        self.steps.push_back(Step::Reply(reply.encode()));
+    }
+
     /// A refused command.
     fn refuse(&mut self, reply: Reply) {
         self.errors += 1;
@@ -639,4 +734,9 @@ impl Machine {
             self.close(Ending::TooManyErrors);
         }
     }
+}
+
+/// RFC 5321 section 3.1 knows 554 here; 421 says that it may pass later.
+pub(super) fn too_many() -> Reply {
+    Reply::new(421, "4.3.2 Too many connections at once (MAILSHIM_MAX_SESSIONS)")
 }

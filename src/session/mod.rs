@@ -4,6 +4,7 @@ pub mod accept;
 pub mod connection;
 pub mod machine;
 pub mod options;
+pub mod places;
 mod auth;
 mod incoming;
 

@@ -42,22 +42,46 @@ pub struct ContentReader {
     state: State,
     at_line_start: bool,
     ended: bool,
+    /// The line that is being read is a dot so far.
+    lone_dot: bool,
+    /// The last line was a dot alone, and nothing has come behind it.
+    looks_ended: bool,
 }
 
 impl ContentReader {
     /// For DATA.
     pub const fn data() -> Self {
-        Self { framing: Framing::Dot, state: State::LineStart, at_line_start: true, ended: false }
+        Self {
+            framing: Framing::Dot,
+            state: State::LineStart,
+            at_line_start: true,
+            ended: false,
+            lone_dot: false,
+            looks_ended: false,
+        }
     }
 
     /// For BDAT; one reader serves all chunks of a message, since a CRLF may be split over two.
     pub const fn bdat() -> Self {
-        Self { framing: Framing::Chunk, state: State::LineStart, at_line_start: true, ended: false }
+        Self {
+            framing: Framing::Chunk,
+            state: State::LineStart,
+            at_line_start: true,
+            ended: false,
+            lone_dot: false,
+            looks_ended: false,
+        }
     }
 
     /// Whether CRLF.CRLF was met; nothing behind it has been taken.
     pub const fn ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether what came last is a dot between line ends of which one is no CRLF: what a careless app takes for the end,
+    /// and waits.
+    pub const fn looks_ended(&self) -> bool {
+        self.looks_ended
     }
 
     /// Takes octets from `input` until it is empty, the end is met, or `out` has reached `cap`.
@@ -79,7 +103,8 @@ impl ContentReader {
                 let run = memchr2_position(rest).min(cap - out.len());
                 if run > 0 {
                     out.extend_from_slice(&rest[..run]);
-                    self.at_line_start = false;
+                    self.lone_dot = self.at_line_start && rest[..run] == *b".";
+                    (self.at_line_start, self.looks_ended) = (false, false);
                     used += run;
                     continue;
                 }
@@ -101,6 +126,7 @@ impl ContentReader {
             // Not the end: the dot was the transparency's, and is dropped.
             (State::Dot, _) => {
                 self.state = State::Inside;
+                self.lone_dot = octet == b'\n';
                 return false;
             }
             (State::DotCr, _) => {
@@ -124,7 +150,7 @@ impl ContentReader {
             (State::LineStart | State::Inside, _) => {
                 self.state = State::Inside;
                 out.push(octet);
-                self.at_line_start = false;
+                (self.at_line_start, self.lone_dot, self.looks_ended) = (false, false, false);
             }
             (State::Owed(_), _) => unreachable!("read() writes the owed line ends first"),
         }
@@ -134,6 +160,7 @@ impl ContentReader {
     fn line_end(&mut self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\r\n");
         self.at_line_start = true;
+        self.looks_ended = std::mem::take(&mut self.lone_dot);
     }
 
     /// The end of the last chunk: what is still owed, and a line end where the last line has none. True when all is
@@ -277,6 +304,33 @@ mod tests {
         }
         for wire in ["", "a", "a\r\n.", "a\r\n.\r", "a\n.\n", "a\r\n..\r\n"] {
             assert!(!data(wire).2, "{wire:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_with_wrong_line_ends_is_no_end_and_is_told() {
+        for (wire, looks_ended) in [
+            ("a\n.\n", true),
+            ("a\n.\r\n", true),
+            ("a\r\n.\n", true),
+            ("a\r.\r\n", true),
+            ("\n.\n", true),
+            ("a\n.", false),
+            ("a\n..\n", false),
+            ("a\n.\nb", false),
+            ("a\n.\n\n", false),
+            ("a\r\n.b\n", false),
+            ("a.\n", false),
+            ("a\n", false),
+        ] {
+            for piece in 1..5 {
+                let (mut reader, mut input) = (ContentReader::data(), BytesMut::new());
+                for part in wire.as_bytes().chunks(piece) {
+                    input.extend_from_slice(part);
+                    reader.read(&mut input, usize::MAX, &mut Vec::new(), usize::MAX);
+                }
+                assert_eq!((reader.looks_ended(), reader.ended()), (looks_ended, false), "{wire:?} {piece}");
+            }
         }
     }
 

@@ -273,7 +273,8 @@ mod tests {
     #[test]
     fn twice_the_octets_are_twice_the_work() {
         let line = |octets: usize| [b"250 ".as_slice(), &b"x".repeat(octets - 6), b"\r\n"].concat();
-        let shapes: [(&str, &dyn Fn(usize) -> Vec<u8>); 6] = [
+        type Shape<'a> = (&'a str, &'a dyn Fn(usize) -> Vec<u8>);
+        let shapes: [Shape<'_>; 6] = [
             ("one line", &line),
             ("a line without an end", &|octets| b"2".repeat(octets)),
             ("many lines", &|octets| [b"250-x\r\n".repeat(octets / 7), b"250 x\r\n".to_vec()].concat()),

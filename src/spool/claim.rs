@@ -10,6 +10,7 @@ use super::commit::Work;
 use super::index::Name;
 use super::reading::{self, Content, Unusable};
 use super::store::{DAMAGED, DEAD, Store, blocking};
+use crate::message::shown::Shown;
 use crate::message::{Budget, HeldContent};
 use crate::queue::entry::{Attempt, Damage, Entry, Verdict};
 use crate::telemetry;
@@ -24,6 +25,8 @@ const LOOK_AGAIN: u64 = 60;
 pub struct Claimed {
     /// What is known of it.
     pub entry: Entry,
+    /// Whom its header names as its sender.
+    pub shown: Shown,
     content: Content,
     place: Place,
 }
@@ -138,7 +141,9 @@ impl Store {
         let read = blocking(move || reading::read(&disk, &path, name)).await;
         place.is_read = true;
         let error = match read {
-            Ok(Ok((entry, content))) => return Some(Box::new(Claimed { entry, content, place })),
+            Ok(Ok(reading::Read { entry, shown, content })) => {
+                return Some(Box::new(Claimed { entry, shown, content, place }));
+            }
             Ok(Err(Unusable::Damage(damage))) => {
                 self.set_apart(place, damage).await;
                 return None;

@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 use super::index::{LARGE, Name};
 use crate::durable::{Disk, DiskFile};
+use crate::message::header::MAX_HEADER_BLOCK;
+use crate::message::shown::Shown;
 use crate::message::{Abandoned, Awaited, Budget, HeldContent, Piece, Source};
 use crate::queue::entry::{self, Damage, Entry, Head, Sum};
 
@@ -33,6 +35,19 @@ impl Content {
             }
         }
     }
+}
+
+/// What a file holds.
+pub(super) struct Read {
+    pub entry: Entry,
+    pub shown: Shown,
+    pub content: Content,
+}
+
+/// The header block at the beginning of content, as far as it is here.
+fn header_of(content: &[u8]) -> &[u8] {
+    let end = memchr::memmem::find(content, b"\r\n\r\n").map_or(content.len(), |end| end + 2);
+    &content[..end]
 }
 
 /// Why a file cannot be used.
@@ -79,7 +94,7 @@ pub(super) fn read_head(disk: &Arc<dyn Disk>, path: &Path) -> Result<Head, Unusa
 }
 
 /// Reads a file and verifies all of it.
-pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<(Entry, Content), Unusable> {
+pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<Read, Unusable> {
     let file = disk.open(path)?;
     let (first, end) = first_line(&*file)?;
     let wanted = entry::read_prefix(&first)?;
@@ -93,9 +108,13 @@ pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<(Ent
     let keep = name.octets <= LARGE;
     let mut kept = Vec::new();
     let mut behind = Vec::new();
+    let mut header = Vec::new();
     let mut take = |octets: &[u8], at: u64| {
         let content = usize::try_from(length.saturating_sub(at)).unwrap_or(usize::MAX).min(octets.len());
         sum.add(&octets[..content]);
+        if header.len() <= MAX_HEADER_BLOCK {
+            header.extend_from_slice(&octets[..content]);
+        }
         if keep && content > 0 {
             kept.push(Bytes::copy_from_slice(&octets[..content]));
         }
@@ -120,7 +139,7 @@ pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<(Ent
     if entry.head.sent.envelope.whole().is_none() {
         return Err(Damage::Damaged("its envelope cannot be read").into());
     }
-    Ok((entry, content))
+    Ok(Read { entry, shown: Shown::of(header_of(&header)), content })
 }
 
 fn read_on(file: &dyn DiskFile, octets: &mut Vec<u8>) -> io::Result<usize> {

@@ -12,7 +12,7 @@ use super::metrics::metrics;
 use super::setup;
 use crate::message::{Abandoned, DeliveryRecord, Envelope, MessageId};
 use crate::outcome::Outcome;
-use crate::secret::printable;
+use crate::redact::printable;
 use crate::smtp::reply::Reply;
 
 /// Recipients that a line names; it counts the others.

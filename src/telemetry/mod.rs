@@ -39,7 +39,7 @@ use metrics::metrics;
 
 use crate::message::MessageId;
 use crate::outcome::{Context, Fault, judge};
-use crate::secret::printable;
+use crate::redact::printable;
 
 pub use addresses::AddressDetail;
 pub use filter::LogFilter;
@@ -170,6 +170,14 @@ pub fn starttls_asked() {
     once_a_minute!(
         "the app asked for STARTTLS, which is not offered on loopback: set its encryption to \"none\"; mailshim does \
          TLS to Office 365"
+    );
+}
+
+/// The app ended its content with other line ends than CRLF around the dot, and waited for a reply.
+pub fn end_not_seen() {
+    once_a_minute!(
+        "the app ended its mail with LF.LF and waited in vain: only CRLF.CRLF is the end of a mail (RFC 5321 section \
+         4.1.1.4); set the app's line ends to CRLF, or hand the mail to mailshim sendmail"
     );
 }
 

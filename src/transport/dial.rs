@@ -1,23 +1,17 @@
 //! From a host name to a TCP connection: the one dial path, for SMTP and for the token request.
-//!
-//! Names are looked up as absolute ones (`smtp.office365.com.`): with Kubernetes' `ndots:5` the resolver would try every
-//! search domain first, which is slow, and lets whoever can create a name under a search domain answer for Office 365's.
-//! Nothing is cached beyond the lookup: Exchange Online's addresses change by the minute.
 
-use std::collections::HashMap;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use crate::deadlines::Deadlines;
 use crate::outcome::{Cause, Fault, ProxyReason, Stage};
 use crate::transport::proxy::EgressProxy;
+use crate::transport::resolve::Resolver;
 use crate::transport::watch::{Seen, Watcher};
 use crate::wire::BoxedWire;
 
@@ -29,12 +23,6 @@ const MAX_ADDRESSES: usize = 8;
 
 /// The longest list of failed addresses that goes into a fault, in octets.
 const MAX_FAILURES_TEXT: usize = 300;
-
-/// A lookup under way: `None` until it is done.
-type Lookup = watch::Receiver<Option<Result<Vec<IpAddr>, String>>>;
-
-/// Blocks; runs in the blocking pool.
-type Resolve = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
 /// Makes the other end's wire.
 type Wires = dyn Fn() -> BoxedWire + Send + Sync;
@@ -50,18 +38,14 @@ struct Shared {
     /// Instead of all else.
     wires: Option<Box<Wires>>,
     proxy: Option<EgressProxy>,
-    resolve_within: Duration,
     connect_within: Duration,
-    resolve: Box<Resolve>,
-    /// A name server that hangs blocks a thread for up to 30 s. One thread a host, however many wait, or the blocking
-    /// pool would be full of them.
-    lookups: Mutex<HashMap<String, Lookup>>,
+    resolver: Resolver,
 }
 
 impl Dialer {
     /// A dialer that waits as long as `deadlines.resolve` and `deadlines.connect` say, through the proxy if there is one.
     pub fn new(deadlines: &Deadlines, proxy: Option<EgressProxy>) -> Self {
-        Self::with_resolver(deadlines, proxy, resolve)
+        Self::with_resolver(deadlines, proxy, Resolver::new(deadlines))
     }
 
     /// A dialer that takes each wire from `wires`: for a peer in the same runtime, where a paused clock may be used,
@@ -74,20 +58,9 @@ impl Dialer {
         dialer
     }
 
-    fn with_resolver(
-        deadlines: &Deadlines,
-        proxy: Option<EgressProxy>,
-        resolve: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
-    ) -> Self {
+    fn with_resolver(deadlines: &Deadlines, proxy: Option<EgressProxy>, resolver: Resolver) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                wires: None,
-                proxy,
-                resolve_within: deadlines.resolve,
-                connect_within: deadlines.connect,
-                resolve: Box::new(resolve),
-                lookups: Mutex::default(),
-            }),
+            shared: Arc::new(Shared { wires: None, proxy, connect_within: deadlines.connect, resolver }),
             watcher: Watcher::default(),
         }
     }
@@ -134,7 +107,7 @@ impl Dialer {
     }
 
     async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
-        let addresses = self.addresses(&host.to_ascii_lowercase()).await?;
+        let addresses = self.shared.resolver.addresses(&host.to_ascii_lowercase()).await?;
         self.watcher.see(Seen::Addresses(host.trim_end_matches('.'), &addresses));
         let addresses = in_turn(&addresses).into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
         let within = self.shared.connect_within;
@@ -143,85 +116,6 @@ impl Dialer {
             .map_err(|_| fault(Stage::Connect, Cause::TimedOut(within)))?
             .map_err(|failures| fault(Stage::Connect, Cause::Io(failures)))
     }
-
-    async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Fault> {
-        if let Ok(ip) = host.trim_end_matches('.').parse() {
-            return Ok(vec![ip]);
-        }
-        let mut lookup = self.lookup(host);
-        let within = self.shared.resolve_within;
-        let result = match timeout(within, lookup.wait_for(Option::is_some)).await {
-            Err(_) => return Err(fault(Stage::Resolve, Cause::TimedOut(within))),
-            Ok(Err(_)) => None,
-            Ok(Ok(result)) => result.clone(),
-        };
-        result.unwrap_or_else(|| Err("the lookup ended without a result".to_string())).map_err(|reason| {
-            fault(
-                Stage::Resolve,
-                Cause::Io(format!("cannot resolve {}: {reason}", host.trim_end_matches('.'))),
-            )
-        })
-    }
-
-    /// Joins the lookup under way, or starts one. It belongs to nobody who waits: dropping a waiter stops nothing.
-    fn lookup(&self, host: &str) -> Lookup {
-        let mut lookups = self.shared.lookups();
-        // A lookup whose task died (a panic in the resolver) is no lookup under way.
-        if let Some(lookup) = lookups.get(host).filter(|lookup| lookup.has_changed().is_ok()) {
-            return lookup.clone();
-        }
-        let (done, lookup) = watch::channel(None);
-        lookups.insert(host.to_string(), lookup.clone());
-        let shared = Arc::clone(&self.shared);
-        let host = host.to_string();
-        tokio::task::spawn_blocking(move || {
-            let result = match (shared.resolve)(&host) {
-                Ok(addresses) if addresses.is_empty() => Err("no addresses".to_string()),
-                other => other.map_err(|error| error.to_string()),
-            };
-            shared.lookups().remove(&host);
-            done.send_replace(Some(result));
-        });
-        lookup
-    }
-}
-
-impl Shared {
-    fn lookups(&self) -> MutexGuard<'_, HashMap<String, Lookup>> {
-        self.lookups.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The addresses of a lower-case name; with a trailing dot it is absolute. Blocks.
-fn resolve(wanted: &str) -> io::Result<Vec<IpAddr>> {
-    let name = wanted.trim_end_matches('.');
-    if name == "localhost" {
-        return Ok(vec![Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()]);
-    }
-    // glibc does not find `name.` in the hosts file (measured on 2.36), where Docker's extra_hosts and Kubernetes'
-    // hostAliases put theirs; so it is read here first. No file is no entry: a scratch image has none.
-    let hosts = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
-    let listed = in_hosts_file(&hosts, name);
-    if !listed.is_empty() {
-        return Ok(listed);
-    }
-    Ok((wanted, 0).to_socket_addrs()?.map(|address| address.ip()).collect())
-}
-
-/// hosts(5): an address, then its names; `#` begins a comment.
-fn in_hosts_file(hosts: &str, name: &str) -> Vec<IpAddr> {
-    let mut found = Vec::new();
-    for line in hosts.lines() {
-        let line = line.split('#').next().unwrap_or_default();
-        let mut words = line.split_ascii_whitespace();
-        if let Some(Ok(ip)) = words.next().map(str::parse)
-            && words.any(|word| word.trim_end_matches('.').eq_ignore_ascii_case(name))
-            && !found.contains(&ip)
-        {
-            found.push(ip);
-        }
-    }
-    found
 }
 
 /// The families in turn (RFC 8305 section 4), beginning with the one that getaddrinfo put first: RFC 6724's order puts
@@ -293,9 +187,6 @@ fn fault(stage: Stage, cause: Cause) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::mpsc;
-
     use tokio::net::TcpListener;
 
     use super::*;
@@ -310,15 +201,6 @@ mod tests {
 
     fn ips(list: &[&str]) -> Vec<IpAddr> {
         list.iter().map(|ip| ip.parse().unwrap()).collect()
-    }
-
-    #[test]
-    fn the_hosts_file_is_read_as_hosts_5_says() {
-        let hosts = "127.0.0.1 localhost\n# 10.0.0.9 smtp.test\n10.0.0.1\tother Smtp.Test # smtp.example\n\
-                     fd00::1 smtp.test.\nbroken smtp.test\n10.0.0.1 smtp.test\n";
-        assert_eq!(in_hosts_file(hosts, "smtp.test"), ips(&["10.0.0.1", "fd00::1"]));
-        assert_eq!(in_hosts_file(hosts, "smtp.example"), ips(&[]));
-        assert_eq!(in_hosts_file(hosts, "test"), ips(&[]));
     }
 
     #[test]
@@ -352,7 +234,8 @@ mod tests {
     async fn where_one_family_refuses_the_other_is_taken() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let dialer = Dialer::with_resolver(&short(), None, |_| Ok(ips(&["::1", "127.0.0.1"])));
+        let dialer =
+            Dialer::with_resolver(&short(), None, Resolver::by(&short(), |_| Ok(ips(&["::1", "127.0.0.1"]))));
         let stream = dialer.connect_directly("smtp.test", port).await.unwrap();
         assert!(stream.peer_addr().unwrap().is_ipv4());
         assert!(stream.nodelay().unwrap());
@@ -363,59 +246,5 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         Dialer::new(&short(), None).connect_directly("LocalHost.", port).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_name_server_that_hangs_costs_one_thread_and_each_waiter_its_own_deadline() {
-        let (release, hang) = mpsc::channel::<()>();
-        let (hang, lookups) = (Mutex::new(hang), Arc::new(AtomicUsize::new(0)));
-        let counted = Arc::clone(&lookups);
-        let dialer = Dialer::with_resolver(&short(), None, move |_| {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let _ = hang.lock().unwrap().recv();
-            Err(io::Error::other("no such name"))
-        });
-        let mut waiters = JoinSet::new();
-        for _ in 0..50 {
-            let dialer = dialer.clone();
-            waiters.spawn(async move { dialer.connect_directly("smtp.test", 587).await.unwrap_err() });
-        }
-        while let Some(fault) = waiters.join_next().await {
-            let fault = fault.unwrap();
-            assert_eq!(
-                (fault.stage(), fault.cause()),
-                (Stage::Resolve, &Cause::TimedOut(Duration::from_millis(50)))
-            );
-        }
-        let late = dialer.clone();
-        let late = tokio::spawn(async move { late.connect_directly("smtp.test", 587).await.unwrap_err() });
-        tokio::task::yield_now().await;
-        release.send(()).unwrap();
-        let fault = late.await.unwrap();
-        assert_eq!(*fault.cause(), Cause::Io("cannot resolve smtp.test: no such name".to_string()));
-        assert_eq!(lookups.load(Ordering::SeqCst), 1);
-        assert!(dialer.shared.lookups().is_empty());
-    }
-
-    #[tokio::test]
-    async fn a_resolver_that_panics_leaves_no_lookup_behind() {
-        let first = AtomicUsize::new(0);
-        // With RUST_BACKTRACE set, the panic's report alone takes longer than the short deadline.
-        let patient = Deadlines { resolve: Duration::from_secs(60), ..short() };
-        let dialer = Dialer::with_resolver(&patient, None, move |_| {
-            assert!(first.fetch_add(1, Ordering::SeqCst) > 0, "on purpose");
-            Ok(Vec::new())
-        });
-        let mut causes = Vec::new();
-        for _ in 0..2 {
-            causes.push(dialer.connect_directly("smtp.test", 587).await.unwrap_err().cause().clone());
-        }
-        assert_eq!(
-            causes,
-            [
-                Cause::Io("cannot resolve smtp.test: the lookup ended without a result".to_string()),
-                Cause::Io("cannot resolve smtp.test: no addresses".to_string()),
-            ]
-        );
     }
 }

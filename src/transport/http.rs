@@ -17,6 +17,7 @@ use crate::deadlines::Deadlines;
 use crate::names::LocalUrl;
 use crate::outcome::{Cause, Fault, TokenFault};
 use crate::secret::Secret;
+use crate::transport::answer::Answer;
 use crate::transport::dial::Dialer;
 use crate::transport::tls;
 use crate::transport::watch::{Seen, Watcher};
@@ -33,17 +34,6 @@ const MAX_FIELDS: usize = 64;
 const HTTPS: u16 = 443;
 
 const AGENT: &str = concat!("mailshim/", env!("CARGO_PKG_VERSION"));
-
-/// What came back, as far as it matters.
-#[derive(Clone)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// The Retry-After field, as sent.
-    pub retry_after: Option<String>,
-    /// The body; it may hold a token, so this type has no `Debug`.
-    pub body: Vec<u8>,
-}
 
 /// Makes token requests.
 #[derive(Clone)]

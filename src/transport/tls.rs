@@ -211,7 +211,7 @@ fn of_certificate(error: &CertificateError) -> TlsReason {
     match error {
         CertificateError::UnknownIssuer => TlsReason::UnknownIssuer,
         CertificateError::NotValidForNameContext { presented, .. } => TlsReason::WrongName {
-            names: presented.iter().take(MAX_NAMES).map(|name| printable(name)).collect(),
+            names: presented.iter().take(MAX_NAMES).map(|name| shown(name)).collect(),
             and_more: presented.len() > MAX_NAMES,
         },
         CertificateError::NotValidForName => TlsReason::WrongName { names: Vec::new(), and_more: false },
@@ -226,7 +226,7 @@ fn of_certificate(error: &CertificateError) -> TlsReason {
 }
 
 /// The peer chose it: nothing of it may break a log line. rustls writes `DnsName("smtp.example")`.
-fn printable(name: &str) -> String {
+fn shown(name: &str) -> String {
     let name = name.strip_prefix("DnsName(\"").and_then(|name| name.strip_suffix("\")")).unwrap_or(name);
     name.chars().filter(char::is_ascii_graphic).take(100).collect()
 }

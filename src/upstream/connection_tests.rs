@@ -75,7 +75,7 @@ fn answering(mut server: DuplexStream, replies: Vec<&'static str>) {
     tokio::spawn(async move {
         let mut octets = [0; 1000];
         for reply in replies {
-            server.read(&mut octets).await.unwrap();
+            assert_ne!(server.read(&mut octets).await.unwrap(), 0, "nothing was asked");
             server.write_all(reply.as_bytes()).await.unwrap();
         }
     });

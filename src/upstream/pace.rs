@@ -15,7 +15,8 @@ const LEAST_SPEED: u64 = 64 * 1024;
 /// Watches the speed of streamed content. Only the time spent on waiting for the app counts: that Office 365 is slow to
 /// take content is no fault of the app's.
 pub(super) struct Pace {
-    ends: Instant,
+    /// Of waiting, for the mail as a whole.
+    left: Duration,
     window: Duration,
     waited: Duration,
     octets: u64,
@@ -23,8 +24,8 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(deadlines: &Deadlines) -> Self {
-        let ends = Instant::now() + deadlines.stream;
-        Self { ends, window: deadlines.stream_window, waited: Duration::ZERO, octets: 0 }
+        let Deadlines { stream: left, stream_window: window, .. } = *deadlines;
+        Self { left, window, waited: Duration::ZERO, octets: 0 }
     }
 
     /// The next piece of content.
@@ -33,11 +34,12 @@ impl Pace {
     /// The app is too slow.
     pub(super) async fn next(&mut self, content: &mut HeldContent<'_>) -> Result<Piece, Fault> {
         let begun = Instant::now();
-        let until = (begun + self.window.saturating_sub(self.waited)).min(self.ends);
+        let until = begun + self.window.saturating_sub(self.waited).min(self.left);
         let next = timeout_at(until, content.next()).await;
         self.waited += begun.elapsed();
+        self.left = self.left.saturating_sub(begun.elapsed());
         let next = match next {
-            Ok(next) if Instant::now() < self.ends => next,
+            Ok(next) if !self.left.is_zero() => next,
             _ => return Err(fault(Stage::Content, Cause::AppTooSlow)),
         };
         if let Piece::Chunk(chunk) = &next {

@@ -159,15 +159,3 @@ pub fn stale_entries(graph: &Graph) -> Vec<String> {
     stale.extend(unfilled.map(|option| format!("CONFIG_FILLS: config does not fill {option:?}")));
     stale
 }
-
-/// What is wrong and not known, and what is known and no longer wrong: a list of known faults can only shrink.
-pub fn against_known<T: Ord + std::fmt::Debug>(
-    wrong: &BTreeMap<T, String>,
-    known: &BTreeSet<T>,
-) -> Vec<String> {
-    let new = wrong.iter().filter(|(fault, _)| !known.contains(fault));
-    let stale = known.iter().filter(|fault| !wrong.contains_key(fault));
-    let new = new.map(|(fault, why)| format!("new:   {fault:?}: {why}"));
-    new.chain(stale.map(|fault| format!("stale: {fault:?} is no longer wrong: take it off the list")))
-        .collect()
-}

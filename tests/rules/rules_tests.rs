@@ -1,6 +1,6 @@
 //! Each rule is broken once, by a source made for it, and seen to fail; beside it stands what is allowed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::graph::{Graph, graph};
 use crate::reader::{Sources, read};
@@ -211,12 +211,4 @@ fn stale_entries_of_the_table_are_found() {
     assert_eq!(reserved, ["RESERVED: src/secret.rs does not name std::fs"]);
     let options = rules::stale_entries(&house(&[("src/config/mod.rs", "")]));
     assert_eq!(options.len(), crate::table::CONFIG_FILLS.len(), "{options:?}");
-}
-
-#[test]
-fn a_known_fault_that_is_none_any_more_is_found() {
-    let wrong = BTreeMap::from([("old", String::new()), ("new", String::new())]);
-    let found = rules::against_known(&wrong, &BTreeSet::from(["old", "mended"]));
-    assert_eq!(found.len(), 2);
-    assert!(found[0].starts_with("new:   \"new\"") && found[1].starts_with("stale: \"mended\""), "{found:?}");
 }

@@ -137,8 +137,8 @@ pub const RESERVED: &[Reserved] = &[
                 "src/config/value.rs",
                 "whether a file that a variable names can be read, before a port is bound",
             ),
-            ("src/identity/certificate.rs", "the certificate's file, read with a cap when it is used"),
-            ("src/transport/dial.rs", "/etc/hosts, which glibc does not read for an absolute name"),
+            ("src/identity/certificate_file.rs", "the certificate's file, read with a cap when it is used"),
+            ("src/transport/resolve.rs", "/etc/hosts, which glibc does not read for an absolute name"),
             ("src/cli/client/letter.rs", "/etc/passwd: who runs this program"),
             ("src/cli/send.rs", "how large standard input is, for a person who waits"),
             ("src/cli/exec/terminal.rs", "/dev/tty"),
@@ -163,6 +163,8 @@ pub const PURE: &[&str] = &[
     "src/upstream/line.rs",
     "src/delivery/limits.rs",
     "src/identity/grant",
+    "src/identity/certificate.rs",
+    "src/transport/answer.rs",
 ];
 
 /// Ground that a pure file may stand on: values, no waiting and no disk.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use clap::ArgMatches;
 
-use super::USAGE;
+use crate::cli::exit::USAGE;
 use crate::cli::serve::{self, Watchers};
 use crate::config::{Config, ConfigErrors};
 use crate::credential::Credential;
@@ -37,11 +37,7 @@ use notes::Notes;
 use token::Claims;
 use way::{dns, ehlo, starttls, tcp};
 
-pub use rung::{Rung, State};
-
-/// Every rung, from the ground up. The last one is there only with `--send`.
-pub const RUNGS: [&str; 9] =
-    ["configuration", "dns", "tcp", "ehlo", "starttls", "token", "auth", "envelope", "send"];
+pub use rung::{RUNGS, Rung, State};
 
 const NEEDS_NOTHING: &str = "nothing to check here";
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::outcome::Stage;
-use crate::secret::printable;
+use crate::redact::printable;
 use crate::smtp::reply::Reply;
 use crate::transport::watch::{Seen, Watch, Watcher};
 

@@ -2,7 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::secret::printable;
+use crate::redact::printable;
+
+/// Every rung, from the ground up. The last one is there only with `--send`.
+pub const RUNGS: [&str; 9] =
+    ["configuration", "dns", "tcp", "ehlo", "starttls", "token", "auth", "envelope", "send"];
 
 /// How it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

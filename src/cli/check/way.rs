@@ -4,9 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use super::RUNGS;
 use super::notes::Noted;
-use super::rung::Rung;
+use super::rung::{RUNGS, Rung};
 use crate::config::Config;
 use crate::outcome::Stage;
 

@@ -35,8 +35,9 @@ use rustix::process::{
     set_child_subreaper, wait,
 };
 
-use super::handover::{self, Handover, Heard};
-use super::{SOFTWARE, USAGE, hardening};
+use crate::cli::exit::{SOFTWARE, USAGE};
+use crate::cli::handover::{self, Handover, Heard};
+use crate::cli::hardening;
 use crate::config::{Config, OnFailure};
 use crate::deadlines::Deadlines;
 use crate::telemetry;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::cli::SOFTWARE;
+use crate::cli::exit::SOFTWARE;
 use crate::config::OnFailure;
 use crate::deadlines::Deadlines;
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use lexopt::{Arg, Parser, ValueExt as _};
 
 use crate::message::header::Value;
-use crate::secret::printable;
+use crate::redact::printable;
 use crate::smtp::path::{self, Address};
 
 /// What to do.

@@ -15,7 +15,7 @@ use recipients::Sorted;
 use super::client::letter::{self, Letter};
 use super::client::{Deadlines, Envelope, Failure, Shim};
 use crate::config::{self, Client};
-use crate::secret::printable;
+use crate::redact::printable;
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 
@@ -42,10 +42,6 @@ impl From<Failure> for Stop {
         Self(code(&failure), failure.to_string())
     }
 }
-
-/// What cron's mail to `root` ends in, unless the shim redirects all mail.
-const LOCAL_NAME: &str =
-    " | There are no local users here: send to a full address (cron: MAILTO=you@contoso.com).";
 
 pub(super) fn sendmail(words: Vec<OsString>) -> ExitCode {
     // A caller that sees 70 keeps its mail; 101 means nothing to it.
@@ -117,6 +113,7 @@ fn deliver(flags: Flags) -> Result<(), Stop> {
         let address = sender.as_ref().filter(|_| flags.sender.is_some() || flags.full_name.is_some());
         recipients::prepend_from(&mut content, flags.full_name.as_deref(), address);
     }
+    let mut content = [sorted.noise, content].concat();
     content.extend_from_slice(b"\r\n");
     content.extend_from_slice(&letter.held[sorted.body..]);
     let envelope = Envelope {
@@ -128,12 +125,8 @@ fn deliver(flags: Flags) -> Result<(), Stop> {
         envid: flags.envid,
     };
     let mut content = io::Cursor::new(content).chain(letter.rest);
-    let sent = Shim::connect(&client, Deadlines::default(), flags.is_verbose)?.send(&envelope, &mut content);
-    let has_local = envelope.recipients.iter().any(|recipient| recipient.domain().is_none());
-    sent.map(drop).map_err(Stop::from).map_err(|Stop(code, text)| match code {
-        sysexits::NOUSER if has_local => Stop(code, text + LOCAL_NAME),
-        code => Stop(code, text),
-    })
+    Shim::connect(&client, Deadlines::default(), flags.is_verbose)?.send(&envelope, &mut content)?;
+    Ok(())
 }
 
 /// `-bs`: SMTP on standard input.

@@ -54,6 +54,28 @@ fn values_by_file() {
     assert_refused(&[("MAILSHIM_CA_FILE_FILE", listen.path())], "MAILSHIM_CA_FILE_FILE: ", "is no variable");
 }
 
+/// Compose's list form keeps quotes; a Kubernetes Secret made with `echo` ends its line.
+#[test]
+fn what_looks_like_an_accident_in_a_client_secret_is_named_and_never_shown() {
+    for (secret, part) in [
+        ("\"q8Q~hidden\"", "a quote at both ends"),
+        ("'q8Q~hidden'", "a quote at both ends"),
+        ("q8Q~ hidden", "a blank"),
+        ("q8Q~hidd\u{e9}n", "beyond ASCII"),
+    ] {
+        let file = TempFile::new(secret.as_bytes());
+        for changes in [
+            vec![("MAILSHIM_CLIENT_SECRET", secret)],
+            vec![("MAILSHIM_CLIENT_SECRET", ""), ("MAILSHIM_CLIENT_SECRET_FILE", file.path())],
+        ] {
+            let warnings = with(&changes).unwrap().warnings;
+            let [warning] = &warnings[..] else { panic!("{secret}: {warnings:?}") };
+            assert!(warning.starts_with(changes.last().unwrap().0) && warning.contains(part), "{warning}");
+            assert!(!warning.contains("q8Q") && !warning.contains("hidd"), "{warning}");
+        }
+    }
+}
+
 #[test]
 fn no_secret_is_ever_printed() {
     let secret = TempFile::new(CANARY.as_bytes());

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
 use serde_json::json;
 
-use super::TokenRequest;
+use super::request::TokenRequest;
 use crate::identity::certificate::ClientCertificate;
 use crate::secret::Secret;
 

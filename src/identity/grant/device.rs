@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Token, TokenRequest, neutralised, path, seconds};
+use super::answer::{Token, seconds};
+use super::request::{TokenRequest, path};
 use crate::outcome::TokenFault;
+use crate::redact::printable_ascii;
 use crate::secret::Secret;
-use crate::transport::http::Answer;
+use crate::transport::answer::Answer;
 
 /// RFC 8628 section 3.2: where the server does not say how often to ask.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -112,7 +114,7 @@ fn granted(body: &Value) -> Result<DeviceCode, TokenFault> {
     Ok(DeviceCode {
         code: Secret::new(code.to_string()),
         // It is printed on a terminal: no escape sequence of a server may reach it.
-        message: neutralised(&message, MAX_MESSAGE),
+        message: printable_ascii(&message, MAX_MESSAGE),
         expires_in: seconds(&body["expires_in"]).map_or(MAX_LIFE, Duration::from_secs).min(MAX_LIFE),
         interval: seconds(&body["interval"])
             .map_or(INTERVAL, Duration::from_secs)

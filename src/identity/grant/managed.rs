@@ -6,10 +6,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use form_urlencoded::Serializer;
 use serde_json::Value;
 
-use super::{Sent, Token, seconds, token};
+use super::answer::{MAX_DESCRIPTION, Sent, Token, seconds, token};
 use crate::outcome::TokenFault;
 use crate::secret::Secret;
-use crate::transport::http::Answer;
+use crate::transport::answer::Answer;
 
 /// What is sent to the local endpoint.
 #[derive(Clone, Debug)]
@@ -80,8 +80,9 @@ impl LocalRequest {
         Some(TokenFault::Refused {
             status: answer.status,
             error: "managed_identity".to_string(),
-            description: self.sent.cleaned(message, super::MAX_DESCRIPTION),
+            description: self.sent.cleaned(message, MAX_DESCRIPTION),
             codes: Vec::new(),
+            secret: None,
         })
     }
 }

@@ -1,6 +1,6 @@
 //! The refresh token grant of a delegated sign-in: a public client, so no secret.
 
-use super::TokenRequest;
+use super::request::TokenRequest;
 use crate::secret::Secret;
 
 /// RFC 6749 section 6. Entra answers AADSTS900144 to a request without `scope`, which the RFC leaves optional.

@@ -1,6 +1,6 @@
 //! The client credentials grant with a client secret.
 
-use super::TokenRequest;
+use super::request::TokenRequest;
 use crate::secret::Secret;
 
 /// RFC 6749 section 4.4.2.

@@ -1,4 +1,10 @@
+use std::time::Duration;
+
+use super::answer::{MAX_CODES, MAX_DESCRIPTION, MAX_WORD};
 use super::*;
+use crate::outcome::TokenFault;
+use crate::secret::Secret;
+use crate::transport::answer::Answer;
 
 const SECRET: &str = "a&b=c+d %ü~Q";
 
@@ -75,7 +81,7 @@ fn what_is_no_token_is_garbage_and_says_why() {
         (r#"{"token_type":"Bearer","access_token":"x"}"#, "does not say how long"),
         (r#"{"token_type":"Bearer","expires_in":-1,"access_token":"x"}"#, "does not say how long"),
         (r#"{"token_type":"Bearer","expires_in":"soon","access_token":"x"}"#, "does not say how long"),
-        (r#"{"token_type":"Bearer","expires_in":179,"access_token":"x"}"#, "lives for 179 seconds only"),
+        (r#"{"token_type":"Bearer","expires_in":0,"access_token":"x"}"#, "is over already"),
     ] {
         let fault = fault(200, body);
         assert!(matches!(&fault, TokenFault::Garbage(text) if text.contains(words)), "{body}: {fault:?}");
@@ -100,8 +106,7 @@ fn entras_refusal_keeps_its_sentence_codes_and_ids() {
                           [trace 255d1aef-8c98-452f-ac51-23d051240864] \
                           [correlation fb3d2015-bc17-4bb9-bb85-30c5cf1aaaa7]"
                 .to_string(),
-            codes: vec![7_000_215],
-        }
+            codes: vec![7_000_215], secret: None,}
     );
 }
 
@@ -109,7 +114,9 @@ fn entras_refusal_keeps_its_sentence_codes_and_ids() {
 fn a_refusal_with_nothing_but_error_is_enough() {
     for description in ["", r#","error_description":"Trace ID: 1","error_codes":["x",-1,99999999999]"#] {
         let got = fault(400, &format!(r#"{{"error":"invalid_scope"{description}}}"#));
-        let TokenFault::Refused { status: 400, error, description, codes } = &got else { panic!("{got:?}") };
+        let TokenFault::Refused { status: 400, error, description, codes, .. } = &got else {
+            panic!("{got:?}")
+        };
         assert_eq!((error.as_str(), description.as_str(), codes.len()), ("invalid_scope", "", 0));
     }
 }

@@ -99,6 +99,12 @@ pub enum Fault {
     HalfReplyAt(Stage),
     /// The ordinary reply, one octet per write.
     TrickleAt(Stage),
+    /// The ordinary reply, an octet every 100 ms: a client that counts silence alone waits for all of it.
+    DripAt(Stage),
+    /// The ordinary reply twice, in one write: from here on the server is one reply ahead.
+    ExtraReplyAt(Stage),
+    /// close_notify and TCP FIN; what the client still sends is read until it leaves.
+    HalfCloseAt(Stage),
     /// Octets that are no SMTP reply; the connection stays, the command has no effect.
     GarbageAt(Stage),
     /// `250-a` and `550 b` as one reply.
@@ -167,6 +173,12 @@ pub enum Fault {
     TokenHugeHeader,
     /// The connection is closed instead of an answer.
     TokenDrop,
+    /// TCP RST instead of the TLS handshake.
+    TokenReset,
+    /// The ordinary answer, its body an octet every 100 ms.
+    TokenDrip,
+    /// The ordinary answer's body, and the same once more behind it.
+    TokenTwice,
     /// 302 to another path of the same endpoint (where a request is counted as a violation).
     TokenRedirect,
     /// The token is for another audience: AUTH refuses it with 535 5.7.3.
@@ -207,6 +219,9 @@ impl FromStr for Fault {
             "stall-at" => Fault::StallAt(first.parse()?),
             "half-reply-at" => Fault::HalfReplyAt(first.parse()?),
             "trickle-at" => Fault::TrickleAt(first.parse()?),
+            "drip-at" => Fault::DripAt(first.parse()?),
+            "extra-reply-at" => Fault::ExtraReplyAt(first.parse()?),
+            "half-close-at" => Fault::HalfCloseAt(first.parse()?),
             "garbage-at" => Fault::GarbageAt(first.parse()?),
             "mixed-codes-at" => Fault::MixedCodesAt(first.parse()?),
             "big-reply-at" => Fault::BigReplyAt(first.parse()?),
@@ -248,6 +263,9 @@ impl FromStr for Fault {
             "token-endless" => Fault::TokenEndless,
             "token-huge-header" => Fault::TokenHugeHeader,
             "token-drop" => Fault::TokenDrop,
+            "token-reset" => Fault::TokenReset,
+            "token-drip" => Fault::TokenDrip,
+            "token-twice" => Fault::TokenTwice,
             "token-redirect" => Fault::TokenRedirect,
             "token-wrong-audience" => Fault::TokenWrongAudience,
             "token-lifetime" => Fault::TokenLifetime(duration(first)?),
@@ -269,6 +287,7 @@ impl Fault {
                 Some(*s)
             }
             Fault::BigReplyAt(s) | Fault::EndlessReplyAt(s) => Some(*s),
+            Fault::DripAt(s) | Fault::ExtraReplyAt(s) | Fault::HalfCloseAt(s) => Some(*s),
             _ => None,
         }
     }
@@ -287,6 +306,8 @@ impl Fault {
                 | Fault::TokenEndless
                 | Fault::TokenHugeHeader
                 | Fault::TokenDrop
+                | Fault::TokenDrip
+                | Fault::TokenTwice
                 | Fault::TokenRedirect
                 | Fault::TokenWrongAudience
                 | Fault::TokenLifetime(_)

@@ -17,6 +17,7 @@ mod settings;
 mod fault;
 mod record;
 mod tenant;
+mod door;
 mod pki;
 mod smtp;
 mod entra;
@@ -31,9 +32,10 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 
+use door::Door;
 use pki::Pki;
 use tenant::Tenant;
 
@@ -77,14 +79,32 @@ impl Office365 {
                 let (smtp, smtp_addr) = bind(&shared, shared.settings.smtp_port).await;
                 let (https, https_addr) = bind(&shared, shared.settings.https_port).await;
                 for listener in smtp {
-                    tokio::spawn(accept(listener, shared.clone(), smtp_tls.clone(), smtp::serve));
+                    tokio::spawn(accept(
+                        listener,
+                        |tenant| &tenant.smtp_door,
+                        shared.clone(),
+                        smtp_tls.clone(),
+                        smtp::serve,
+                    ));
                 }
                 for listener in https {
-                    tokio::spawn(accept(listener, shared.clone(), https_tls.clone(), entra::serve));
+                    tokio::spawn(accept(
+                        listener,
+                        |tenant| &tenant.https_door,
+                        shared.clone(),
+                        https_tls.clone(),
+                        entra::serve,
+                    ));
                 }
                 let (identity, identity_addr) = bind(&shared, 0).await;
                 for listener in identity {
-                    tokio::spawn(accept(listener, shared.clone(), https_tls.clone(), entra::serve_local));
+                    tokio::spawn(accept(
+                        listener,
+                        |tenant| &tenant.https_door,
+                        shared.clone(),
+                        https_tls.clone(),
+                        entra::serve_local,
+                    ));
                 }
                 let _ = bound.send((smtp_addr, https_addr, identity_addr));
                 let _ = stopped.await;
@@ -110,6 +130,9 @@ impl Office365 {
             thread: Some(thread),
         };
         let _ = office365.tenant.authority.set(office365.authority());
+        if office365.tenant.settings.token_port_closed {
+            office365.refuse_token_connections(true);
+        }
         office365
     }
 
@@ -324,6 +347,16 @@ impl Office365 {
         self.tenant.credentials.lock().unwrap().send_as.push((mailbox.to_owned(), other.to_owned()));
     }
 
+    /// Refuses new SMTP connections (the port is closed) from here on, or takes them again.
+    pub fn refuse_connections(&self, refuse: bool) {
+        self.tenant.smtp_door.refuse(refuse);
+    }
+
+    /// The same of the token endpoint.
+    pub fn refuse_token_connections(&self, refuse: bool) {
+        self.tenant.https_door.refuse(refuse);
+    }
+
     /// FIN, without 421 or close_notify, on every connection that waits for a command outside a transaction.
     pub fn close_idle(&self) {
         self.tenant.orders.send_modify(|orders| orders.close += 1);
@@ -344,6 +377,17 @@ fn ca_file() -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
     std::env::temp_dir().join(format!("office365-ca-{}-{n}.pem", std::process::id()))
+}
+
+/// Closes the port until the door opens. A socket stays bound to it, or another program would be given it meanwhile.
+async fn closed(listener: TcpListener, door: &Door) -> TcpListener {
+    let address = listener.local_addr().expect("a bound socket has an address");
+    drop(listener);
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.expect("a socket");
+    socket.set_reuseaddr(true).expect("an option of sockets");
+    socket.bind(address).unwrap_or_else(|e| panic!("office365: cannot keep {address}: {e}"));
+    door.closed().await;
+    socket.listen(1024).unwrap_or_else(|e| panic!("office365: cannot listen on {address} again: {e}"))
 }
 
 async fn bind(tenant: &Tenant, port: u16) -> (Vec<TcpListener>, SocketAddr) {
@@ -369,7 +413,8 @@ async fn bind(tenant: &Tenant, port: u16) -> (Vec<TcpListener>, SocketAddr) {
 }
 
 async fn accept<F>(
-    listener: TcpListener,
+    mut listener: TcpListener,
+    door: fn(&Tenant) -> &Door,
     tenant: Arc<Tenant>,
     tls: Arc<tokio_rustls::rustls::ServerConfig>,
     serve: fn(TcpStream, Arc<Tenant>, Arc<tokio_rustls::rustls::ServerConfig>) -> F,
@@ -377,10 +422,13 @@ async fn accept<F>(
     F: Future<Output = ()> + Send + 'static,
 {
     loop {
-        match listener.accept().await {
-            Ok((tcp, _)) => drop(tokio::spawn(serve(tcp, tenant.clone(), tls.clone()))),
-            // Out of file descriptors, most likely: do not spin on it.
-            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((tcp, _)) => drop(tokio::spawn(serve(tcp, tenant.clone(), tls.clone()))),
+                // Out of file descriptors, most likely: do not spin on it.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+            () = door(&tenant).closing() => listener = closed(listener, door(&tenant)).await,
         }
     }
 }

@@ -72,6 +72,8 @@ pub struct Settings {
     pub smtp_port: u16,
     /// HTTPS port of the token endpoint; 0 picks a free one.
     pub https_port: u16,
+    /// The HTTPS port refuses connections until `refuse_token_connections(false)`.
+    pub token_port_closed: bool,
     /// Also bind `[::1]` on the same ports.
     pub ipv6: bool,
     /// Names (or IP addresses) in the certificate; the first is the one `upstream()` and `authority()` give.
@@ -160,6 +162,7 @@ impl Default for Settings {
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             smtp_port: 0,
             https_port: 0,
+            token_port_closed: false,
             ipv6: false,
             host_names: ["localhost", "127.0.0.1", "::1"].map(String::from).to_vec(),
             mailboxes: vec!["app@contoso.com".into()],

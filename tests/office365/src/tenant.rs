@@ -10,6 +10,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::json;
 use time::OffsetDateTime;
 
+use crate::door::Door;
 use crate::entra::{Delegated, Issuer, Seen};
 use crate::fault::Faults;
 use crate::record::Recorder;
@@ -66,6 +67,8 @@ pub(crate) struct Tenant {
     sent: Mutex<HashMap<String, Sent>>,
     /// Idle connections watch it.
     pub(crate) orders: tokio::sync::watch::Sender<Orders>,
+    pub(crate) smtp_door: Door,
+    pub(crate) https_door: Door,
     random: SystemRandom,
 }
 
@@ -96,6 +99,8 @@ impl Tenant {
             generation: AtomicU64::new(0),
             sent: Mutex::default(),
             orders: tokio::sync::watch::Sender::default(),
+            smtp_door: Door::default(),
+            https_door: Door::default(),
             random: SystemRandom::new(),
         }
     }

@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
-use mailshim::message::repair::{Note, Refusal};
+use mailshim::message::refusal::Refusal;
+use mailshim::message::repair::Note;
 use mailshim::smtp::data::{ContentReader, DotStuffer};
 
-use super::{envelope, policy, send};
+use super::{envelope, policy, rule, send};
 
 /// xorshift64*: the same messages in each run.
 pub(super) struct Random(pub(super) u64);
@@ -127,29 +128,6 @@ fn count(lines: &[Vec<u8>], name: &str) -> usize {
     lines.iter().filter(is_it).count()
 }
 
-/// Where the app's body begins, worked out line by line.
-fn body_of(content: &[u8]) -> &[u8] {
-    let mut at = 0;
-    let mut is_first = true;
-    while at < content.len() {
-        let length = content[at..].windows(2).position(|pair| pair == b"\r\n").unwrap_or(content.len() - at);
-        let line = &content[at..at + length];
-        if line.is_empty() {
-            return &content[at + 2..];
-        }
-        let name: Vec<u8> = line.iter().copied().take_while(|octet| *octet != b':').collect();
-        let bare: &[u8] = name.trim_ascii_end();
-        let is_field = name.len() < line.len() && !bare.is_empty() && bare.iter().all(u8::is_ascii_graphic);
-        let continues = !is_first && (line[0] == b' ' || line[0] == b'\t');
-        if !(is_field || continues) {
-            return &content[at..];
-        }
-        is_first = false;
-        at += length + 2;
-    }
-    b""
-}
-
 #[test]
 fn whatever_the_app_sends_one_message_arrives() {
     let settings = BTreeMap::new();
@@ -160,10 +138,12 @@ fn whatever_the_app_sends_one_message_arrives() {
     for round in 0..30_000 {
         let content = canonical(&message(&mut random));
         let (name, policy) = &policies[round % 3];
+        let rule = rule::of(&content);
         let (rewritten, sent) = match send(&envelope, &content, policy) {
             Ok(sent) => sent,
             Err(refusal) => {
-                assert_eq!(refusal, Refusal::BccShown);
+                let told = || format!("round {round} {name}:\n{}", content.escape_ascii());
+                assert!(refusal == Refusal::BccShown && rule.shows_bcc, "refused, {}", told());
                 shown += 1;
                 continue;
             }
@@ -181,10 +161,8 @@ fn whatever_the_app_sends_one_message_arrives() {
         let end = wire.windows(5).position(|part| part == b"\r\n.\r\n");
         assert_eq!(end, Some(wire.len() - 5), "it ends early, {}", told());
         let (lines, body) = split(&sent);
-        // Where lines were mended, the body is what stands behind a blank line.
-        let is_behind_blank_line = content.ends_with(body)
-            && (body.len() == content.len() || content[..content.len() - body.len()].ends_with(b"\r\n"));
-        assert!(if is_mended { is_behind_blank_line } else { body == body_of(&content) }, "{}", told());
+        assert!(!rule.shows_bcc, "a Bcc is shown, {}", told());
+        assert!(body == &content[rule.body..], "another body, {}", told());
         mended += usize::from(is_mended);
         with_body += usize::from(!body.is_empty());
         for dropped in ["bcc", "resent-bcc"] {
@@ -203,8 +181,9 @@ fn whatever_the_app_sends_one_message_arrives() {
         }
     }
     let counts = format!("{sent_count} sent, {with_body} with a body, {mended} mended, {shown} refused");
+    // Three of fourteen names are a Bcc's, and most blocks are broken: that each refusal is right is looked at above.
     assert!(
-        sent_count > 20_000 && with_body > 10_000 && mended > 1_000 && shown > 100,
+        sent_count > 25_000 && with_body > 10_000 && mended > 1_000 && shown > 100,
         "the generator: {counts}"
     );
 }

@@ -6,6 +6,8 @@
 
 mod anything;
 mod broken;
+mod guard;
+mod rule;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use mailshim::config::Config;
 use mailshim::message::policy::Policy;
+use mailshim::message::refusal::Refusal;
 use mailshim::message::repair::{self, Original, Rewritten, Stamp};
 use mailshim::message::sender::{AddressList, FromPolicy};
 use mailshim::message::{Envelope, HeldContent, Piece};
@@ -36,11 +39,17 @@ fn policy(settings: &BTreeMap<&str, &str>, from_policy: &str) -> Policy {
     let more = [
         set("MAILSHIM_FROM", "from"),
         set("MAILSHIM_ALLOWED_SENDERS", "allowed senders"),
+        set("MAILSHIM_LOCAL_TO", "local to"),
         set("MAILSHIM_REDIRECT_TO", "redirect to"),
     ];
     let variables = variables.chain(more.into_iter().flatten());
     let config = Config::from_env(variables.map(|(name, value)| (name.into(), value.into()))).unwrap();
-    Policy { null_sender_stays: settings.contains_key("no sign-in"), ..config.policy }
+    Policy {
+        null_sender_stays: settings.contains_key("no sign-in"),
+        // Not by the environment, where it asks for an application that signs in.
+        login_as_sender: settings.get("login as sender").map(|list| AddressList::parse(list).unwrap()),
+        ..config.policy
+    }
 }
 
 fn envelope(settings: &BTreeMap<&str, &str>) -> Envelope {
@@ -59,17 +68,13 @@ fn envelope(settings: &BTreeMap<&str, &str>) -> Envelope {
 }
 
 /// The whole way: held, taken out, rewritten, put back.
-fn send(
-    envelope: &Envelope,
-    content: &[u8],
-    policy: &Policy,
-) -> Result<(Rewritten, Vec<u8>), repair::Refusal> {
+fn send(envelope: &Envelope, content: &[u8], policy: &Policy) -> Result<(Rewritten, Vec<u8>), Refusal> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         // In pieces, as it comes from a socket.
         let mut held = HeldContent::in_memory(content.chunks(7).map(|piece| piece.to_vec().into()));
         let Some(block) = held.take_header_block().await.unwrap() else {
-            return Err(repair::Refusal::HeaderTooLong);
+            return Err(Refusal::HeaderTooLong);
         };
         let original =
             Original { envelope, header: &block, is_eight_bit: held.kept().any(|chunk| !chunk.is_ascii()) };
@@ -183,14 +188,14 @@ fn a_mail_that_comes_a_fourth_time_goes_in_a_circle() {
     for _ in 0..3 {
         content = send(&envelope, &content, &policy).unwrap().1;
     }
-    assert_eq!(send(&envelope, &content, &policy), Err(repair::Refusal::Loop));
+    assert_eq!(send(&envelope, &content, &policy), Err(Refusal::Loop));
     // Another shim's fields are hops only.
     let other = Policy { hostname: "fabrikam.com".to_string(), ..policy.clone() };
     assert!(send(&envelope, &content, &other).is_ok());
     let hops = |count: usize| "Received: by x; y\r\n".repeat(count) + "From: a@contoso.com\r\n\r\n";
     assert!(send(&envelope, hops(100).as_bytes(), &policy).is_ok());
     let refused = send(&envelope, hops(101).as_bytes(), &policy);
-    assert_eq!(refused, Err(repair::Refusal::TooManyHops(101)));
+    assert_eq!(refused, Err(Refusal::TooManyHops(101)));
 }
 
 #[test]

@@ -5,13 +5,15 @@ mod cases;
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mailshim::message::repair::Refusal;
+use mailshim::message::refusal::Refusal;
 use mailshim::outcome::{
     Alert, Cause, Class, Context, Fault, Judgement, Outcome, ProxyFault, ProxyReason, Retry, Scope,
     SpoolFault, Stage, TlsFault, TlsReason, TokenFault, judge,
 };
+use mailshim::secret::Looks;
 use mailshim::smtp::reply::Reply;
 
 const APP: Context<'_> = Context { from_is_ours: false, mailbox: "app@contoso.com", spool: false };
@@ -33,10 +35,15 @@ fn refused(stage: Stage, line: &str) -> Fault {
 }
 
 fn token(error: &str, code: u32) -> Fault {
+    token_of(error, code, None)
+}
+
+fn token_of(error: &str, code: u32, secret: Option<Looks>) -> Fault {
     let description = format!(
         "AADSTS{code}: Entra's words. Trace ID: 6f1b Correlation ID: 77aa Timestamp: 2026-11-23 08:00:00Z"
     );
-    let refused = TokenFault::Refused { status: 400, error: error.into(), description, codes: vec![code] };
+    let refused =
+        TokenFault::Refused { status: 400, error: error.into(), description, codes: vec![code], secret };
     fault(Stage::Token, Cause::Token(refused))
 }
 
@@ -99,6 +106,13 @@ fn others() -> Vec<Fault> {
     all.push(fault(Stage::Ehlo, alert("UnknownCA", true)));
     all.push(fault(Stage::StartTls, Cause::StartTlsMissing));
     all.push(fault(Stage::StartTls, Cause::BytesAfterStartTls));
+    all.push(refused(Stage::StartTls, "500 5.3.3 Unrecognized command 'XXXXXXXX'"));
+    all.push(refused(Stage::StartTls, "454 TLS not available due to a temporary reason"));
+    // Refused for whoever sends to a name that only the app's machine could know.
+    for recipient in ["root", "www-data@web-7f9c"] {
+        let refused = refused(Stage::Rcpt, "501 5.1.3 Invalid address");
+        all.push(refused.about(recipient.to_string()));
+    }
     all.push(fault(Stage::Auth, Cause::NoUsableAuth("NTLM GSSAPI".into())));
     all.push(fault(Stage::Auth, Cause::NoUsableAuth(String::new())));
     all.push(fault(Stage::Mail, Cause::ExtensionMissing("SMTPUTF8")));
@@ -111,6 +125,9 @@ fn others() -> Vec<Fault> {
     all.push(fault(Stage::Token, Cause::Token(TokenFault::Garbage("no access_token".into()))));
     all.push(fault(Stage::Token, Cause::Token(TokenFault::TimedOut(Duration::from_millis(1500)))));
     all.push(fault(Stage::Token, Cause::SetUp("the secret file /run/secrets/client is empty".into())));
+    let wrong_secret = token_of("invalid_client", 7_000_215, Some(Looks::of("\"8Q~x\"")));
+    let secret_again = Cause::Remembered(Arc::new(wrong_secret.clone()), second(30));
+    all.extend([wrong_secret, fault(Stage::Token, secret_again)]);
     let last = |fault| Some(Box::new(fault));
     all.push(fault(Stage::Wait, Cause::HoldEnded(second(45), None)));
     for cause in [
@@ -120,6 +137,16 @@ fn others() -> Vec<Fault> {
         fault(Stage::Connect, Cause::TimedOut(second(10))),
     ] {
         all.push(fault(Stage::Wait, Cause::HoldEnded(second(45), last(cause))));
+    }
+    for cause in [
+        refused(
+            Stage::Verdict,
+            "554 5.2.252 SendAsDenied; a@contoso.com not allowed to send as b@contoso.com",
+        ),
+        refused(Stage::Verdict, "554 5.2.2 mailbox full; STOREDRV"),
+        refused(Stage::Auth, "535 5.7.3 Authentication unsuccessful"),
+    ] {
+        all.push(fault(cause.stage(), Cause::Remembered(Arc::new(cause), second(59))));
     }
     all.push(fault(Stage::Content, Cause::AppTooSlow));
     for spool in [
@@ -136,7 +163,11 @@ fn others() -> Vec<Fault> {
         Refusal::TooManyHops(101),
         Refusal::Loop,
         Refusal::Partial,
-        Refusal::SenderNotAllowed,
+        Refusal::SenderNotAllowed("From"),
+        Refusal::BccShown,
+        Refusal::SenderUnclear("Sender"),
+        Refusal::NoSender,
+        Refusal::SendersDiffer,
     ] {
         all.push(fault(Stage::Content, Cause::Unsendable(refusal)));
     }
@@ -305,6 +336,7 @@ fn only_what_will_never_pass_is_5xx_and_the_hint_survives() {
         // The app's mail finds no room on our disk; of Office 365's it hears 451.
         assert!(reply.code != 452 || matches!(is.rule, "spool_full" | "spool_no_space"), "{reply}");
         assert!(reply.code < 500 || is.class == Class::Permanent, "{reply}");
+        assert!(reply.code < 500 || !matches!(fault.cause(), Cause::Remembered(..)), "from memory: {reply}");
         let definite = matches!(fault.cause(), Cause::Refused(reply) if reply.code >= 500)
             || matches!(fault.cause(), Cause::Refused(_) if is.rule == "too_many_recipients")
             || matches!(fault.cause(), Cause::Unsendable(_))

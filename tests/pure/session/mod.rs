@@ -5,20 +5,24 @@
 mod transcript;
 mod properties;
 
-use mailshim::session::machine::{Limits, Machine, Step};
+use std::sync::Arc;
+
+use mailshim::session::machine::{Guard, Limits, Machine, Step};
+use mailshim::smtp::path::Address;
 use mailshim::smtp::reply::Reply;
 
 /// Sections of each file; a file that is lost, or read as empty, must not pass.
-const FILES: [(&str, usize); 9] = [
+const FILES: [(&str, usize); 10] = [
     ("greeting", 12),
     ("addresses", 10),
     ("parameters", 6),
     ("order", 6),
     ("limits", 13),
-    ("sign_in", 17),
+    ("sign_in", 20),
     ("content", 10),
     ("chunks", 16),
-    ("endings", 25),
+    ("endings", 28),
+    ("places", 7),
 ];
 
 #[test]
@@ -49,6 +53,36 @@ fn limits() -> Limits {
         max_recipients: 3,
         login_required: false,
     }
+}
+
+#[test]
+fn a_command_line_that_has_begun_is_the_same_until_it_ends() {
+    let mut machine = Machine::new(limits());
+    let mut seen = Vec::new();
+    for octets in ["", "NO", "OP", "\r\n", "NOOP\r\nNO", "OP\r\nN", "x"] {
+        machine.received(octets.as_bytes());
+        while machine.step() != Step::NeedInput {}
+        seen.push(machine.unfinished_line());
+    }
+    assert_eq!(seen, [None, Some(0), Some(0), None, Some(2), Some(3), Some(3)]);
+    // One that is too long has not ended either.
+    machine.received(&[b'x'; 20_000]);
+    while machine.step() != Step::NeedInput {}
+    assert_eq!(machine.unfinished_line(), Some(3));
+}
+
+#[test]
+fn between_transactions_is_neither_in_an_envelope_nor_in_content_nor_before_the_verdict() {
+    let mut machine = Machine::new(limits());
+    let mut seen = Vec::new();
+    for octets in ["EHLO x\r\n", "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", "BDAT 1\r\nx", "BDAT 0 LAST\r\n"] {
+        machine.received(octets.as_bytes());
+        while machine.step() != Step::NeedInput {}
+        seen.push((machine.is_between_transactions(), machine.is_in_envelope()));
+    }
+    assert_eq!(seen, [(true, false), (false, true), (false, false), (false, false)]);
+    machine.answer(&Reply::new(250, "2.0.0 OK"));
+    assert!(machine.is_between_transactions());
 }
 
 /// A machine that owes its verdict.
@@ -123,4 +157,44 @@ fn nothing_of_a_sign_in_is_printed() {
             assert!(!printed.contains(secret), "{printed}");
         }
     }
+}
+
+/// A reply that is given for as long as it is asked for.
+#[derive(Debug)]
+struct OnlyAllowed;
+
+impl Guard for OnlyAllowed {
+    fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply> {
+        sender.filter(|sender| sender.as_str() != "app@b").map(|_| Reply::new(550, "5.7.1 not this sender"))
+    }
+
+    fn refuse_recipient(&self, recipient: &Address) -> Option<Reply> {
+        (recipient.as_str() != "allowed@d").then(|| Reply::new(550, "5.7.1 not this recipient"))
+    }
+}
+
+#[test]
+fn what_the_policy_refuses_is_no_error_of_the_apps() {
+    let mut machine = Machine::new(limits());
+    machine.guard(Arc::new(OnlyAllowed));
+    let mut says = |line: &str, code: &str| {
+        machine.received(line.as_bytes());
+        let step = machine.step();
+        let Step::Reply(reply) = &step else { panic!("{line}: {step:?}") };
+        assert!(reply.starts_with(code.as_bytes()), "{line}: {}", String::from_utf8_lossy(reply));
+    };
+    says("", "220 ");
+    for _ in 0..50 {
+        says("MAIL FROM:<ceo@b>\r\n", "550 5.7.1 ");
+        says("MAIL FROM:<app@b> SIZE=1001\r\n", "552 5.3.4 ");
+    }
+    says("MAIL FROM:<app@b>\r\n", "250 ");
+    for _ in 0..50 {
+        says("RCPT TO:<other@d>\r\n", "550 5.7.1 ");
+    }
+    says("RCPT TO:<allowed@d>\r\n", "250 ");
+    for _ in 0..19 {
+        says("NONSENSE\r\n", "500 ");
+    }
+    says("NOOP\r\n", "250 ");
 }

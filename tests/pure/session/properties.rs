@@ -131,6 +131,7 @@ impl Story {
                     assert!(is_canonical(&self.content), "{:?}", self.content.escape_ascii().to_string());
                     machine.answer(&Reply::new(250, String::from_utf8_lossy(&self.content)));
                 }
+                Step::TakePlace => machine.seated(true),
                 Step::SignIn(login) => machine.signed_in(login.username.expose() == b"a"),
                 // Content that is not wanted may come in any pieces; nobody compares it.
                 Step::Begin(_) | Step::Abandoned(_) => self.content.clear(),

@@ -3,6 +3,7 @@
 //! ```text
 //! ## what the rule says
 //! : size 100, recipients 2, login      (what differs from the test's own limits)
+//! : newcomer                           (all places are taken)
 //! # a remark
 //! C: a line of the client, ended by CRLF
 //! C> octets of the client, with no line end added
@@ -13,7 +14,8 @@
 //! = any other step
 //! D: answer 250 2.0.0 OK               (the driver, owed behind End)
 //! D: accept / reject                   (owed behind SignIn)
-//! D: eof / idle / shutdown / cut 451 4.4.2 too slow
+//! D: seat / no seat                    (owed behind TakePlace)
+//! D: eof / idle / shutdown / room / cut 451 4.4.2 too slow
 //! ```
 //!
 //! Escapes: `\r`, `\n`, `\0`, `\\`, `\xHH`, and `\{13000a}` for 13,000 times `a`.
@@ -45,6 +47,7 @@ enum Event {
     Eof,
     Idle,
     Shutdown,
+    Room,
     Cut(String),
 }
 
@@ -52,6 +55,7 @@ enum Event {
 pub struct Section {
     title: String,
     limits: Limits,
+    is_newcomer: bool,
     lines: Vec<Line>,
 }
 
@@ -67,7 +71,12 @@ pub fn parse(text: &str) -> Vec<Section> {
     let mut sections: Vec<Section> = Vec::new();
     for line in text.lines() {
         if let Some(title) = line.strip_prefix("## ") {
-            sections.push(Section { title: title.into(), limits: super::limits(), lines: Vec::new() });
+            sections.push(Section {
+                title: title.into(),
+                limits: super::limits(),
+                is_newcomer: false,
+                lines: Vec::new(),
+            });
         }
         let Some(section) = sections.last_mut() else { panic!("{line:?} stands in no section") };
         if let Some(limits) = line.strip_prefix(": ") {
@@ -84,9 +93,12 @@ fn read(line: &str) -> Line {
             ("eof", "") => Line::Driver(line.into(), Event::Eof),
             ("idle", "") => Line::Driver(line.into(), Event::Idle),
             ("shutdown", "") => Line::Driver(line.into(), Event::Shutdown),
+            ("room", "") => Line::Driver(line.into(), Event::Room),
             ("cut", reply) => Line::Driver(line.into(), Event::Cut(reply.into())),
             ("answer", reply) => Line::Verdict(line.into(), reply.into()),
-            ("accept" | "reject", "") => Line::Verdict(line.into(), event.into()),
+            ("accept" | "reject" | "seat", "") | ("no", "seat") => {
+                Line::Verdict(line.into(), line["D: ".len()..].into())
+            }
             _ => panic!("no such event: {event}"),
         };
     }
@@ -148,6 +160,7 @@ impl Section {
             match limit.split_once(' ').unwrap_or((limit, "")) {
                 ("size", octets) => self.limits.max_message_size = octets.parse().expect("octets"),
                 ("recipients", count) => self.limits.max_recipients = count.parse().expect("a number"),
+                ("newcomer", "") => self.is_newcomer = true,
                 ("login", "") => self.limits.login_required = true,
                 _ => panic!("no such limit: {limit}"),
             }
@@ -163,7 +176,8 @@ impl Section {
             Feed::ByLine => VecDeque::new(),
             Feed::Whole | Feed::ByOctet => verdicts.collect(),
         };
-        let machine = Machine::new(self.limits.clone());
+        let limits = self.limits.clone();
+        let machine = if self.is_newcomer { Machine::newcomer(limits) } else { Machine::new(limits) };
         Run { machine, verdicts, is_owed: false, is_closed: false, content: Vec::new(), said: Vec::new() }
     }
 
@@ -256,6 +270,7 @@ impl Run {
             Line::Driver(_, Event::Eof) => self.machine.eof(),
             Line::Driver(_, Event::Idle) => self.machine.idle(),
             Line::Driver(_, Event::Shutdown) => self.machine.shutdown(),
+            Line::Driver(_, Event::Room) => self.machine.make_room(),
             Line::Driver(_, Event::Cut(text)) => self.machine.cut(&reply(text)),
             Line::Text(_) | Line::Expected(_) => return,
         }
@@ -275,6 +290,8 @@ impl Run {
         match verdict {
             "accept" => self.machine.signed_in(true),
             "reject" => self.machine.signed_in(false),
+            "seat" => self.machine.seated(true),
+            "no seat" => self.machine.seated(false),
             text => self.machine.answer(&reply(text)),
         }
     }
@@ -294,6 +311,10 @@ impl Run {
                 }
                 Step::Content(piece) => self.content.extend_from_slice(&piece),
                 Step::Begin(envelope) => self.said.push(format!("= Begin {}", words(&envelope))),
+                Step::TakePlace => {
+                    self.said.push("= TakePlace".into());
+                    self.decide_ahead();
+                }
                 Step::SignIn(login) => {
                     let (user, password) = (login.username.expose(), login.password.expose());
                     self.said.push(format!("= SignIn \"{}\" \"{}\"", escape(user), escape(password)));

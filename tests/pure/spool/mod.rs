@@ -75,13 +75,8 @@ fn head(store: &Store, id: u64, recipients: usize) -> Head {
         envid: None,
         recipients: (0..recipients).map(recipient).collect(),
     };
-    let sent = Sent {
-        envelope: envelope.clone(),
-        author: None,
-        from_is_ours: false,
-        was_null_sender: false,
-        changes: Vec::new(),
-    };
+    let sent =
+        Sent { envelope: envelope.clone(), from_is_ours: false, was_null_sender: false, changes: Vec::new() };
     Head {
         id: format!("{id:x}"),
         created: store.now(),

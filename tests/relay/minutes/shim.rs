@@ -59,6 +59,7 @@ impl Shim {
             allowed_senders: None,
             allowed_recipients: None,
             login_as_sender: None,
+            local_to: None,
             redirect_to: None,
             hostname: "contoso.com".into(),
             domain: "contoso.com".into(),

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, mpsc};
 
-use mailshim::cli::serve;
+use mailshim::cli::serve::{self, FirstSignIn};
 use mailshim::config::{Config, ConfigErrors};
 use mailshim::deadlines::Deadlines;
 use office365::{Fault, Office365, Settings, Side, Stats, Taken, Times, without_first_received};
@@ -87,7 +87,9 @@ impl Shim {
             let result = runtime.block_on(async {
                 let sockets = serve::bind(&config).await?;
                 bound.send(sockets.smtp[0].local_addr().expect("an address")).expect("the test waits");
-                let run = serve::run(&config, deadlines, sockets, async { drop(stopped.await) });
+                // Most tests count connections, those of their mails.
+                let first = FirstSignIn::WithFirstMail;
+                let run = serve::run(&config, deadlines, sockets, first, async { drop(stopped.await) });
                 run.await.map_err(|failed| format!("{failed:?}"))
             });
             runtime.shutdown_background();

@@ -7,10 +7,11 @@ mod delegated;
 mod managed;
 
 use std::convert::Infallible;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited, combinators::BoxBody};
@@ -43,24 +44,28 @@ const MAX_REQUEST: usize = 64 * 1024;
 /// Serves one HTTPS connection.
 pub(crate) async fn serve(tcp: TcpStream, tenant: Arc<Tenant>, tls: Arc<ServerConfig>) {
     let _ = tcp.set_nodelay(true);
+    if tenant.faults.is(&Fault::TokenReset) {
+        let _ = tcp.set_zero_linger();
+        return;
+    }
     // A failed handshake is the client's right: it may be testing a wrong certificate.
     let Ok(stream) = TlsAcceptor::from(tls).accept(tcp).await else {
         return;
     };
-    let service = service_fn(move |request| respond(request, tenant.clone(), Door::Entra));
+    let service = service_fn(move |request| respond(request, tenant.clone(), Entrance::Entra));
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// Serves one connection of managed identity's endpoint.
 pub(crate) async fn serve_local(tcp: TcpStream, tenant: Arc<Tenant>, _: Arc<ServerConfig>) {
     let _ = tcp.set_nodelay(true);
-    let service = service_fn(move |request| respond(request, tenant.clone(), Door::Local));
+    let service = service_fn(move |request| respond(request, tenant.clone(), Entrance::Local));
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), service).await;
 }
 
 /// Where a request came in.
 #[derive(Clone, Copy, PartialEq)]
-enum Door {
+enum Entrance {
     Entra,
     Local,
 }
@@ -77,7 +82,7 @@ impl std::fmt::Display for Dropped {
 
 impl std::error::Error for Dropped {}
 
-async fn respond(request: Request<Incoming>, tenant: Arc<Tenant>, door: Door) -> Result<Answer, Dropped> {
+async fn respond(request: Request<Incoming>, tenant: Arc<Tenant>, door: Entrance) -> Result<Answer, Dropped> {
     let at = Instant::now();
     let target = format!("{} {}", request.method(), request.uri());
     tenant.record.count(|stats| stats.token_requests += 1);
@@ -85,7 +90,7 @@ async fn respond(request: Request<Incoming>, tenant: Arc<Tenant>, door: Door) ->
     let read = Limited::new(body, MAX_REQUEST).collect().await;
     let body = read.map(|body| body.to_bytes()).map_err(|_| Dropped)?;
     let violation = |rule: &str| tenant.record.violation(format!("token request {target}: {rule}"));
-    if door == Door::Entra && head.uri.query().is_some() {
+    if door == Entrance::Entra && head.uri.query().is_some() {
         violation("a query: parameters belong in the body");
     }
     if !head.headers.contains_key(hyper::header::HOST) {
@@ -152,10 +157,10 @@ fn ordinary(
     tenant: &Tenant,
     head: &hyper::http::request::Parts,
     form: &Form,
-    door: Door,
+    door: Entrance,
     broken: Option<&Fault>,
 ) -> Answer {
-    if door == Door::Local {
+    if door == Entrance::Local {
         return managed::answer(tenant, head, broken);
     }
     let segments: Vec<&str> = head.uri.path().trim_start_matches('/').split('/').collect();
@@ -227,7 +232,7 @@ async fn faulty(
     tenant: &Tenant,
     head: &hyper::http::request::Parts,
     form: &Form,
-    door: Door,
+    door: Entrance,
 ) -> Result<Answer, Dropped> {
     Ok(match fault {
         Fault::TokenError { status, error, code, description } => {
@@ -265,6 +270,16 @@ async fn faulty(
             answer
         }
         Fault::TokenDrop => return Err(Dropped),
+        Fault::TokenDrip => {
+            let (head, body) = ordinary(tenant, head, form, door, None).into_parts();
+            let octets = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            Response::from_parts(head, Drip { octets, pause: None }.boxed())
+        }
+        Fault::TokenTwice => {
+            let (head, body) = ordinary(tenant, head, form, door, None).into_parts();
+            let octets = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+            Response::from_parts(head, Full::new([&octets[..], &octets].concat().into()).boxed())
+        }
         Fault::TokenRedirect => {
             let mut answer = reply(302, "text/html", "");
             answer.headers_mut().insert(LOCATION, "/elsewhere/token".parse().expect("a header"));
@@ -273,6 +288,29 @@ async fn faulty(
         }
         broken => ordinary(tenant, head, form, door, Some(&broken)),
     })
+}
+
+/// A body that comes an octet at a time.
+struct Drip {
+    octets: Bytes,
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Body for Drip {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if let Some(pause) = &mut self.pause {
+            std::task::ready!(pause.as_mut().poll(context));
+        }
+        self.pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(100))));
+        let next = (!self.octets.is_empty()).then(|| self.octets.split_to(1));
+        Poll::Ready(next.map(|octet| Ok(Frame::data(octet))))
+    }
 }
 
 /// A JSON string that never ends.

@@ -1,7 +1,7 @@
 //! The commands of one connection and what they change.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -122,7 +122,9 @@ impl Session {
                 return Ok(Some(wording::send_as_denied(&mailbox, "someone.else@contoso.com")));
             }
             Fault::HalfReplyAt(_) => self.wire.shape = Shape::Half,
-            Fault::TrickleAt(_) => self.wire.shape = Shape::Trickle,
+            Fault::TrickleAt(_) => self.wire.shape = Shape::Trickle(Duration::from_millis(1)),
+            Fault::DripAt(_) => self.wire.shape = Shape::Trickle(Duration::from_millis(100)),
+            Fault::ExtraReplyAt(_) => self.wire.shape = Shape::Twice,
             Fault::GarbageAt(_) => {
                 self.wire.raw(b"\x00\xff\xfe certainly no reply\x1b[2J\r\n");
                 return Ok(Some(String::new()));
@@ -136,6 +138,7 @@ impl Session {
                 self.wire.flush().await?;
                 match fault {
                     Fault::DropAt(_) => return Err(self.wire.fin().await),
+                    Fault::HalfCloseAt(_) => return Err(self.wire.half_close().await),
                     Fault::ResetAt(_) => return Err(self.wire.reset()),
                     Fault::StallAt(Stage::Content) => return Err(self.wire.stall_deaf().await),
                     Fault::StallAt(_) => return Err(self.wire.stall().await),

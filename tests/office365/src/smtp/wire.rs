@@ -47,7 +47,10 @@ enum Transport {
 pub(crate) enum Shape {
     Whole,
     Half,
-    Trickle,
+    /// An octet at a time, so long apart.
+    Trickle(Duration),
+    /// The last reply once more behind it.
+    Twice,
 }
 
 /// A command line.
@@ -155,11 +158,15 @@ impl Wire {
                 self.write(&output[..half]).await?;
                 return Err(self.fin().await);
             }
-            Shape::Trickle => {
+            Shape::Trickle(pause) => {
                 for octet in &output {
                     self.write(std::slice::from_ref(octet)).await?;
-                    sleep(Duration::from_millis(1)).await;
+                    sleep(pause).await;
                 }
+            }
+            Shape::Twice => {
+                output.extend_from_within(self.last_reply..);
+                self.write(&output).await?;
             }
         }
         output.clear();
@@ -349,6 +356,16 @@ impl Wire {
         };
         let _ = timeout(Duration::from_millis(500), drain).await;
         End(how)
+    }
+
+    /// close_notify and FIN, and goes on reading until the client leaves.
+    pub(crate) async fn half_close(&mut self) -> End {
+        let _ = match &mut self.transport {
+            Transport::Plain(tcp) => tcp.shutdown().await,
+            Transport::Tls(tls) => tls.shutdown().await,
+            Transport::Gone => Ok(()),
+        };
+        self.stall().await
     }
 
     /// Reads and forgets until the client leaves; never answers.
