@@ -7,3 +7,4 @@ mod check;
 mod login;
 mod exec;
 mod sendmail;
+mod spool;

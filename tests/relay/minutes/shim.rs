@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use mailshim::config::Config;
 use mailshim::deadlines::Deadlines;
-use mailshim::delivery::Delivery;
 use mailshim::delivery::directory::{Accounts, Allowance};
+use mailshim::delivery::intake::Intake;
 use mailshim::delivery::relay::Relay;
+use mailshim::delivery::{Delivery, Worker};
+use mailshim::durable::System;
 use mailshim::identity::Identity;
 use mailshim::life::Life;
 use mailshim::message::Budget;
@@ -16,6 +18,7 @@ use mailshim::message::sender::{FromPolicy, Sender};
 use mailshim::session::Sessions;
 use mailshim::session::machine::Limits;
 use mailshim::smtp::path::Address;
+use mailshim::spool::{SpoolOptions, Store};
 use mailshim::transport::dial::Dialer;
 use mailshim::transport::http::Http;
 use mailshim::transport::tls;
@@ -32,6 +35,30 @@ pub struct Shim {
 
 impl Shim {
     pub fn new(upstream: &Upstream, messages_per_minute: usize, hold: Duration) -> Self {
+        Self::over(upstream, messages_per_minute, |accounts, life, _| {
+            Delivery::Direct(Relay::new(accounts, hold, life))
+        })
+    }
+
+    /// With a spool in this directory, which writes in place: the clock stands still for as long as a thread would.
+    pub async fn spooled(upstream: &Upstream, messages_per_minute: usize, directory: &str) -> Self {
+        let lifetime = Duration::from_secs(432_000);
+        let options = SpoolOptions { directory: directory.into(), max_bytes: 1_000_000_000, lifetime };
+        let store = Store::in_place(&options, Arc::new(System)).unwrap();
+        store.lock().await.unwrap();
+        store.read_directory().await.unwrap();
+        Self::over(upstream, messages_per_minute, |accounts, life, budget| {
+            let worker = Worker::new(store.clone(), Arc::clone(&accounts), lifetime, budget, life);
+            tokio::spawn(worker.run(3));
+            Delivery::Spooled(Intake::new(store, accounts))
+        })
+    }
+
+    fn over(
+        upstream: &Upstream,
+        messages_per_minute: usize,
+        delivery: impl FnOnce(Arc<Accounts>, watch::Receiver<Life>, Budget) -> Delivery,
+    ) -> Self {
         let vars = [("MAILSHIM_MAILBOX", "app@contoso.com"), ("MAILSHIM_PASSWORD", "x")];
         let vars = vars.map(|(name, value)| (name.into(), value.into()));
         let config = Config::from_env(vars).unwrap();
@@ -64,6 +91,7 @@ impl Shim {
             hostname: "contoso.com".into(),
             domain: "contoso.com".into(),
         };
+        let budget = Budget::default();
         let sessions = Sessions {
             limits: Limits {
                 hostname: "contoso.com".into(),
@@ -72,9 +100,9 @@ impl Shim {
                 login_required: false,
             },
             app_login: None,
-            delivery: Delivery::Direct(Relay::new(Arc::new(accounts), hold, seen.clone())),
+            delivery: delivery(Arc::new(accounts), seen.clone(), budget.clone()),
             policy: Arc::new(policy),
-            budget: Budget::default(),
+            budget,
             deadlines,
             life: seen,
         };
