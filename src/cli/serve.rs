@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::spooling::{Spool, tell_forgotten_mail};
+use super::spooling::{Spool, SpoolFailed, tell_forgotten_mail};
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
@@ -37,6 +37,15 @@ pub enum Failed {
     SetUp(String),
     /// A part that everything needs has panicked.
     Died(JoinError),
+}
+
+impl From<SpoolFailed> for Failed {
+    fn from(failed: SpoolFailed) -> Self {
+        match failed {
+            SpoolFailed::SetUp(problem) => Self::SetUp(problem),
+            SpoolFailed::Died(died) => Self::Died(died),
+        }
+    }
 }
 
 /// What the process listens on.
@@ -159,7 +168,7 @@ pub async fn run(
     tokio::select! {
         () = stop => {}
         Some(Err(died)) = vital.join_next() => return Err(Failed::Died(died)),
-        failed = Spool::failed(&mut spool) => return Err(failed),
+        failed = Spool::failed(&mut spool) => return Err(failed.into()),
     }
 
     // Dropping the tasks closes the listeners: a new connection is refused from here on.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::serve::Failed;
 use crate::config::Config;
 use crate::delivery::Worker;
 use crate::delivery::directory::Accounts;
@@ -28,6 +27,14 @@ pub(super) struct Spool {
     worker: Worker,
     running: JoinHandle<()>,
     failed: oneshot::Receiver<String>,
+}
+
+/// Why the spool is of no use any more.
+pub(super) enum SpoolFailed {
+    /// Its directory cannot be used.
+    SetUp(String),
+    /// The worker has panicked.
+    Died(JoinError),
 }
 
 impl Spool {
@@ -66,11 +73,11 @@ impl Spool {
     }
 
     /// Ends when the spool is of no use any more; never without one.
-    pub(super) async fn failed(spool: &mut Option<Self>) -> Failed {
+    pub(super) async fn failed(spool: &mut Option<Self>) -> SpoolFailed {
         let Some(spool) = spool else { return std::future::pending().await };
         tokio::select! {
-            Ok(problem) = &mut spool.failed => Failed::SetUp(problem),
-            Err(died) = &mut spool.running => Failed::Died(died),
+            Ok(problem) = &mut spool.failed => SpoolFailed::SetUp(problem),
+            Err(died) = &mut spool.running => SpoolFailed::Died(died),
             else => std::future::pending().await,
         }
     }
