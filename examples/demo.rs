@@ -38,7 +38,7 @@ and one that was nothing but a dot. Blanks at the end:   \r\n\
 
 fn main() -> ExitCode {
     if std::env::var_os(BE_MAILSHIM).is_some() {
-        return mailshim::cli::main();
+        return mailshim::main();
     }
     match demo() {
         Ok(()) => {

@@ -8,7 +8,7 @@ use clap_complete::{Shell, generate};
 
 /// Every generated file: its path below docs/, and its content.
 pub fn files() -> Vec<(String, Vec<u8>)> {
-    let mut program = mailshim::cli::arguments::command();
+    let mut program = mailshim::testing::cli::arguments::command();
     // No `help` pages and completions: `--help` says the same.
     program = program.disable_help_subcommand(true);
     let mut files = Vec::new();

@@ -32,11 +32,6 @@ pub enum Credential {
 }
 
 impl Credential {
-    /// Whether there is anything to sign in with.
-    pub const fn is_somebody(&self) -> bool {
-        !matches!(self, Self::Nobody)
-    }
-
     /// The same, once it has done its work: if it is refused later, another one may help.
     #[must_use]
     pub fn spent(mut self) -> Self {

@@ -34,6 +34,8 @@ pub struct Deadlines {
     /// Where all places are taken: the silence between two transactions after which a session makes room, and what a
     /// newcomer has for its first command.
     pub app_silence: Duration,
+    /// Between two looks at an app that has sent a FIN, and a fifth of the time between the later ones.
+    pub app_look: Duration,
     /// Writing a reply to the app: one that does not read must not keep a slot.
     pub app_write: Duration,
     /// The time that a streamed mail is waited for, as a whole: Exchange ends a session at 10 minutes even while it is
@@ -49,6 +51,8 @@ pub struct Deadlines {
     pub fresh: Duration,
     /// A courtesy when the verdict is known already: QUIT or RSET and its reply, a closing server's last words.
     pub quit: Duration,
+    /// How long freed memory is kept before it goes back to the system.
+    pub trim: Duration,
     /// `exec`: from the shim's start to its listening.
     pub shim_start: Duration,
     /// `exec`: the shim's reading of the configuration that it is handed.
@@ -80,6 +84,7 @@ impl Default for Deadlines {
             app_envelope: seconds(600),
             app_held: seconds(600),
             app_silence: seconds(10),
+            app_look: Duration::from_millis(200),
             app_write: seconds(60),
             stream: seconds(480),
             stream_window: seconds(30),
@@ -87,6 +92,7 @@ impl Default for Deadlines {
             age: seconds(540),
             fresh: seconds(10),
             quit: seconds(2),
+            trim: seconds(20),
             shim_start: seconds(30),
             shim_handover: seconds(2),
             shim_overtime: seconds(5),

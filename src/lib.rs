@@ -36,25 +36,31 @@
 //! may pass later is 4xx; nothing leaves but over verified TLS; every wait is in [`deadlines`], every buffer has a named
 //! limit; a [`secret`] is never printed.
 
-pub mod cli;
-pub mod config;
-pub mod session;
-pub mod delivery;
-pub mod upstream;
-pub mod identity;
-pub mod spool;
-pub mod telemetry;
-pub mod transport;
-pub mod outcome;
-pub mod queue;
-pub mod message;
-pub mod smtp;
-pub mod wire;
-pub mod secret;
-pub mod redact;
-pub mod credential;
-pub mod names;
-pub mod deadlines;
-pub mod life;
-pub mod durable;
-pub mod single_flight;
+#![allow(rustdoc::private_intra_doc_links, reason = "the documentation is made with private items")]
+
+#[doc(hidden)]
+pub mod testing;
+mod cli;
+mod config;
+mod session;
+mod delivery;
+mod upstream;
+mod identity;
+mod spool;
+mod telemetry;
+mod transport;
+mod outcome;
+mod queue;
+mod message;
+mod smtp;
+mod wire;
+mod secret;
+mod redact;
+mod credential;
+mod names;
+mod deadlines;
+mod life;
+mod durable;
+mod single_flight;
+
+pub use cli::main;

@@ -13,13 +13,6 @@ pub enum Life {
     Ending,
 }
 
-/// Ends when nothing new is taken any more.
-pub async fn draining(life: &watch::Receiver<Life>) {
-    if life.clone().wait_for(|life| *life != Life::Running).await.is_err() {
-        std::future::pending().await
-    }
-}
-
 /// Ends when nothing may wait any longer: an answer now is better than a connection that is cut.
 pub async fn ending(life: &watch::Receiver<Life>) {
     if life.clone().wait_for(|life| *life == Life::Ending).await.is_err() {

@@ -1,5 +1,5 @@
 //! Arguments and environment in, exit code out.
 
 fn main() -> std::process::ExitCode {
-    mailshim::cli::main()
+    mailshim::main()
 }

@@ -25,7 +25,8 @@ pub fn printable(text: &str) -> String {
         c.is_control()
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    without_secrets(text).chars().map(|c| if hostile(c) { ' ' } else { c }).collect()
+    let text = without_secrets(text);
+    if text.contains(hostile) { text.replace(hostile, " ") } else { text }
 }
 
 /// Printable ASCII of at most this many characters: for an SMTP reply, or a terminal that no escape sequence may reach.

@@ -40,6 +40,9 @@ _mailshim() {
             mailshim,sendmail)
                 cmd="mailshim__subcmd__sendmail"
                 ;;
+            mailshim,setup)
+                cmd="mailshim__subcmd__setup"
+                ;;
             mailshim,wait)
                 cmd="mailshim__subcmd__wait"
                 ;;
@@ -50,7 +53,7 @@ _mailshim() {
 
     case "${cmd}" in
         mailshim)
-            opts="-h -V --help --version run check send sendmail exec healthcheck wait login env"
+            opts="-h -V --help --version run check send sendmail exec healthcheck wait setup login env"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -220,6 +223,20 @@ _mailshim() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailshim__subcmd__setup)
+            opts="-h --undo --az --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

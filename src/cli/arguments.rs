@@ -48,6 +48,7 @@ pub fn command() -> Command {
                 .arg(ready())
                 .after_help(EXIT),
         )
+        .subcommand(setup())
         .subcommand(
             Command::new("login")
                 .about("Sign in as a person, with a code on any device; writes MAILSHIM_REFRESH_TOKEN_FILE")
@@ -61,6 +62,22 @@ pub fn command() -> Command {
                 .about("Every variable, its value in force (secrets redacted) and where it came from")
                 .after_help("Exit codes: 0; 64 for a bad configuration, whose mistakes are listed."),
         )
+}
+
+fn setup() -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    Command::new("setup")
+        .about("Print the PowerShell script for Microsoft's side, from the variables in force")
+        .arg(flag("undo", "Print the script that takes it back, and nothing else"))
+        .arg(flag("az", "In Entra use the Azure CLI instead of the Microsoft.Graph module"))
+        .after_help(format!(
+            "Needs MAILSHIM_MAILBOX alone (with MAILSHIM_AUTH=none MAILSHIM_FROM). Reads no\n\
+             secret, asks nobody, connects to nothing. Where nothing tells the sign-in, it is\n\
+             a client secret: MAILSHIM_AUTH names another. The script is standard output:\n  \
+             MAILSHIM_MAILBOX=noreply@contoso.com mailshim setup > setup.ps1\n\n{EXIT}"
+        ))
 }
 
 fn check() -> Command {

@@ -7,10 +7,12 @@ mod env;
 mod run;
 pub mod serve;
 mod spooling;
+mod trim;
 mod send;
 mod sendmail;
 mod client;
 mod login;
+pub mod setup;
 mod exec;
 mod wait;
 mod handover;
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
         Some(("check", given)) => check::check(given),
         Some(("send", given)) => send::send(given),
         Some(("env", _)) => env::env(),
+        Some(("setup", given)) => setup::setup(given),
         Some(("login", _)) => login::login(),
         Some(("exec", given)) => exec::exec(&arguments::app(given)),
         Some(("healthcheck", given)) => wait::healthcheck(given.get_flag("ready")),

@@ -11,6 +11,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::spooling::{Spool, SpoolFailed, tell_forgotten_mail};
+use super::trim;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
@@ -20,9 +21,9 @@ use crate::delivery::relay::Relay;
 use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
 use crate::message::Budget;
-use crate::session::Sessions;
 use crate::session::accept::{self, accept};
 use crate::session::places::Places;
+use crate::session::{Memory, Sessions};
 use crate::telemetry;
 use crate::transport::dial::Dialer;
 use crate::transport::http::Http;
@@ -140,6 +141,7 @@ pub async fn run(
         delivery,
         policy: Arc::new(config.policy.clone()),
         budget,
+        memory: Memory::default(),
         deadlines: Arc::clone(&deadlines),
         life: seen_life,
     };
@@ -157,6 +159,8 @@ pub async fn run(
     if first_sign_in == FirstSignIn::AtStart {
         vital.spawn(async move { account.keep_ready().await });
     }
+    let (small, every) = (Arc::clone(&places), deadlines.trim);
+    vital.spawn(async move { trim::keep_small(&small, every).await });
     for listener in sockets.smtp {
         vital.spawn(accept(listener, sessions.clone(), Arc::clone(&places)));
     }

@@ -15,7 +15,8 @@ pub(super) fn judged_alone(reader: &mut Reader) {
 /// Parses one value.
 type Rule = fn(&str) -> Result<String, String>;
 
-pub(super) fn app_only(reader: &mut Reader) -> Option<Application> {
+/// Personal accounts know no application that signs in by itself.
+pub(super) fn refuse_where_only_people_sign_in(reader: &mut Reader) {
     if reader.cloud.app_scope.is_none() {
         reader.refuse(
             "MAILSHIM_CLOUD",
@@ -25,6 +26,10 @@ pub(super) fn app_only(reader: &mut Reader) -> Option<Application> {
             ),
         );
     }
+}
+
+pub(super) fn app_only(reader: &mut Reader) -> Option<Application> {
+    refuse_where_only_people_sign_in(reader);
     require_application(reader);
     application(reader, tenant, reader.default_text(SCOPE), app_scope)
 }
@@ -74,14 +79,14 @@ fn tenant(text: &str) -> Result<String, String> {
 }
 
 /// A person's tenant can be left open.
-fn any_tenant(text: &str) -> Result<String, String> {
+pub(super) fn any_tenant(text: &str) -> Result<String, String> {
     match text.to_ascii_lowercase().as_str() {
         shared @ ("common" | "organizations" | "consumers") => Ok(shared.to_string()),
         _ => tenant(text),
     }
 }
 
-fn client_id(text: &str) -> Result<String, String> {
+pub(super) fn client_id(text: &str) -> Result<String, String> {
     if is_guid(text) {
         Ok(text.to_string())
     } else {

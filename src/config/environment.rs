@@ -35,6 +35,14 @@ impl Environment {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
+    /// The name under which a variable is set, found without reading the file that it may name.
+    pub fn set_as(&self, variable: &Variable) -> Option<String> {
+        let names = std::iter::once(variable.name).chain(variable.aliases.iter().copied());
+        let spellings = names.flat_map(|name| [Some(name.to_string()), file_form(name)]).flatten();
+        let mut spellings = spellings;
+        spellings.find(|name| self.get(name).is_some())
+    }
+
     /// Reads these variables, each under the first of its names that is set.
     pub fn read(&self, wanted: impl IntoIterator<Item = &'static Variable>) -> Reader {
         let mut reader = Reader::default();

@@ -25,13 +25,16 @@ mod policy;
 mod spool;
 mod whole;
 mod partial;
+mod setup;
 mod report;
 #[cfg(test)]
 mod tests;
 
-pub use cloud::{CLOUDS, Cloud};
-pub use error::{ConfigError, ConfigErrors};
+pub use cloud::CLOUDS;
+pub use error::ConfigErrors;
 pub use partial::{Client, Login, client, http_listen_only, listen_only, login, timeout};
-pub use report::{Report, Row, report};
-pub use variables::{DefaultValue, VARIABLES, Variable};
+pub use report::{Report, report};
+pub use setup::{SetUp, setup};
+pub use sign_in::Way;
+pub use variables::{DefaultValue, VARIABLES};
 pub use whole::{Config, OnFailure};

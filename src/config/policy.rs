@@ -2,9 +2,12 @@
 
 use super::environment::Reader;
 use crate::identity::sign_in::{SignIn, TokenSource};
-use crate::message::sender::{AddressList, FromPolicy, Sender, is_usable};
+use crate::message::sender::{AddressList, FromPolicy, Sender};
 use crate::names::Mailbox;
 use crate::smtp::path::Address;
+
+/// Why `MAILSHIM_MAILBOX` is needed.
+pub(super) const MAILBOX_WANTED: &str = "set it to the mailbox that sends, such as noreply@contoso.com";
 
 /// What the variables say; [`Policy`](crate::message::policy::Policy) has the names of the rest of the configuration
 /// too.
@@ -25,17 +28,9 @@ pub(super) fn read(reader: &mut Reader) -> Given {
         from_policy: reader.value("MAILSHIM_FROM_POLICY", FromPolicy::parse),
         allowed_senders: reader.value("MAILSHIM_ALLOWED_SENDERS", AddressList::parse),
         allowed_recipients: reader.value("MAILSHIM_ALLOWED_RECIPIENTS", AddressList::parse),
-        local_to: reader.value("MAILSHIM_LOCAL_TO", local_to),
+        local_to: reader.value("MAILSHIM_LOCAL_TO", Sender::parse_address),
         redirect_to: reader.value("MAILSHIM_REDIRECT_TO", redirect_to),
     }
-}
-
-/// Mail for a name that no world has must not go to another one.
-fn local_to(text: &str) -> Result<Address, String> {
-    redirect_to(text)
-        .ok()
-        .filter(is_usable)
-        .ok_or_else(|| "is not the plain address of a mailbox, such as admin@contoso.com".to_string())
 }
 
 fn redirect_to(text: &str) -> Result<Address, String> {
@@ -53,7 +48,7 @@ pub(super) fn mailbox(reader: &mut Reader, sign_in: Option<&SignIn>) -> Option<M
             "MAILSHIM_AUTH is none, so no mailbox says who sends: set it to the sender",
         );
     } else {
-        reader.require("MAILSHIM_MAILBOX", "set it to the mailbox that sends, such as noreply@contoso.com");
+        reader.require("MAILSHIM_MAILBOX", MAILBOX_WANTED);
     }
     reader.value("MAILSHIM_MAILBOX", Mailbox::parse)
 }

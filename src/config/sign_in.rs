@@ -15,14 +15,21 @@ use crate::identity::sign_in::{SignIn, TokenSource};
 use crate::secret::{bare, oddity, read_value_file};
 
 /// A way to sign in, before it is known to be complete.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Client credentials with a client secret.
     Secret,
+    /// Client credentials with a certificate.
     Certificate,
+    /// Client credentials with the platform's own token.
     Workload,
+    /// The platform's endpoint.
     Managed,
+    /// A person's sign-in, kept in a file.
     Refresh,
+    /// The mailbox's password.
     Password,
+    /// A connector knows us.
     None,
 }
 
@@ -57,25 +64,12 @@ pub(super) fn sign_in(reader: &mut Reader) -> Option<SignIn> {
 
 fn chosen(reader: &mut Reader) -> Option<Way> {
     if reader.is_set("MAILSHIM_AUTH") {
-        return reader.value("MAILSHIM_AUTH", |text| {
-            let way = WAYS.iter().find(|(name, ..)| *name == text);
-            way.map(|(_, way, _)| *way).ok_or_else(|| {
-                format!("is not a way to sign in: write {}", either(&WAYS.map(|(name, ..)| name)))
-            })
-        });
+        return named(reader);
     }
-    let possible: Vec<(&str, Way, String)> = WAYS
-        .iter()
-        .filter_map(|(name, way, variable)| Some((*name, *way, (*variable)?)))
-        .filter(|(.., variable)| reader.is_set(variable))
-        .map(|(name, way, variable)| (name, way, reader.set_as(variable).to_string()))
-        .collect();
-    let written = possible.iter().filter(|(.., set_as)| set_as.starts_with("MAILSHIM_"));
-    let written: Vec<_> = written.collect();
-    let candidates = if written.is_empty() { possible.iter().collect() } else { written };
-    match candidates[..] {
-        [(_, way, _)] => Some(*way),
-        [] => {
+    let set_as = |variable: &str| reader.is_set(variable).then(|| reader.set_as(variable).to_string());
+    match deduce(set_as) {
+        Ok(Some(way)) => Some(way),
+        Ok(None) => {
             reader.refuse(
                 "MAILSHIM_AUTH",
                 "cannot be deduced, since nothing to sign in with is set: set MAILSHIM_MAILBOX, MAILSHIM_TENANT_ID, \
@@ -84,16 +78,43 @@ fn chosen(reader: &mut Reader) -> Option<Way> {
             );
             None
         }
+        Err(problem) => {
+            reader.refuse("MAILSHIM_AUTH", problem);
+            None
+        }
+    }
+}
+
+/// What `MAILSHIM_AUTH` says.
+pub(super) fn named(reader: &mut Reader) -> Option<Way> {
+    reader.value("MAILSHIM_AUTH", |text| {
+        let way = WAYS.iter().find(|(name, ..)| *name == text);
+        way.map(|(_, way, _)| *way)
+            .ok_or_else(|| format!("is not a way to sign in: write {}", either(&WAYS.map(|(name, ..)| name))))
+    })
+}
+
+/// What follows from the variables that are set, given the name under which each one is.
+///
+/// # Errors
+/// The rest of a sentence that begins with `MAILSHIM_AUTH`: more than one way is possible.
+pub(super) fn deduce(set_as: impl Fn(&str) -> Option<String>) -> Result<Option<Way>, String> {
+    let possible: Vec<(&str, Way, String)> =
+        WAYS.iter().filter_map(|(name, way, variable)| Some((*name, *way, set_as((*variable)?)?))).collect();
+    let written = possible.iter().filter(|(.., set_as)| set_as.starts_with("MAILSHIM_"));
+    let written: Vec<_> = written.collect();
+    let candidates = if written.is_empty() { possible.iter().collect() } else { written };
+    match candidates[..] {
+        [] => Ok(None),
+        [(_, way, _)] => Ok(Some(*way)),
         _ => {
             let set: Vec<_> = candidates.iter().map(|(.., set_as)| set_as.as_str()).collect();
             let names: Vec<_> = candidates.iter().map(|(name, ..)| *name).collect();
-            let problem = format!(
+            Err(format!(
                 "cannot be deduced, since {} are set: unset what is not used, or set MAILSHIM_AUTH to {}",
                 set.join(" and "),
                 either(&names),
-            );
-            reader.refuse("MAILSHIM_AUTH", problem);
-            None
+            ))
         }
     }
 }

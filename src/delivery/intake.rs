@@ -4,7 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::directory::Accounts;
-use crate::message::{Abandoned, Envelope, HeldContent, Message, Prepared};
+use crate::message::prepare::Prepared;
+use crate::message::{Abandoned, Envelope, HeldContent, Message};
 use crate::outcome::{Cause, Fault, Outcome, SpoolFault, Stage};
 use crate::queue::entry::{Head, Sent, StoredEnvelope};
 use crate::smtp::reply::Reply;
@@ -77,14 +78,20 @@ fn disk_fault(error: &io::Error) -> SpoolFault {
 /// The first line of the message's file.
 fn head(given: &Envelope, prepared: &Prepared, now: u64) -> Head {
     let message = &prepared.message;
+    let mut app = StoredEnvelope::of(given);
+    let envelope = StoredEnvelope::of(&message.envelope);
+    if app.recipients.is_empty() {
+        // They were let go, since the message has the same.
+        app.recipients.clone_from(&envelope.recipients);
+    }
     Head {
         id: message.id.to_string(),
         created: now,
         message_id: prepared.message_id.clone(),
-        app: StoredEnvelope::of(given),
+        app,
         header: String::from_utf8_lossy(&prepared.header).into_owned(),
         sent: Sent {
-            envelope: StoredEnvelope::of(&message.envelope),
+            envelope,
             from_is_ours: message.from_is_ours,
             was_null_sender: message.was_null_sender,
             changes: prepared.changes.iter().map(|note| note.name().to_string()).collect(),

@@ -2,7 +2,8 @@
 
 use super::intake::Intake;
 use super::relay::Relay;
-use crate::message::{Abandoned, DeliveryRecord, Envelope, HeldContent, Message, Prepared};
+use crate::message::prepare::Prepared;
+use crate::message::{Abandoned, DeliveryRecord, Envelope, HeldContent, Message};
 use crate::outcome::{Context, Outcome};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;

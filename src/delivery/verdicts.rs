@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use crate::outcome::{Class, Context, Fault, Outcome, Pause, RecipientOutcome, judge};
-use crate::queue;
-use crate::queue::entry::{Attempt, Entry, Verdict};
+use crate::queue::entry::{self, Attempt, Entry, Verdict};
 use crate::queue::schedule::{self, Reason};
 use crate::spool::Then;
 
@@ -111,7 +110,7 @@ impl Verdicts {
     }
 
     fn attempt(&self, at: u64, lived: u64, next: u64) -> Attempt {
-        let results = self.groups.iter().map(|group| queue::Result {
+        let results = self.groups.iter().map(|group| entry::Result {
             verdict: group.verdict,
             recipients: group.places.clone(),
             reply: reply(&group.outcome),

@@ -19,7 +19,7 @@ pub mod token_file;
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::credential::Credential;
 use crate::identity::exchange::Exchange;
@@ -59,12 +59,6 @@ impl Identity {
             }
             SignIn::None => Self { user, method: Method::Nobody },
         }
-    }
-
-    /// How long the certificate that was used last is still valid; `None` where none was used yet.
-    pub fn certificate_expires_in(&self, now: SystemTime) -> Option<Duration> {
-        let Method::Token(tokens) = &self.method else { return None };
-        tokens.exchange.certificate_ends().map(|ends| ends.duration_since(now).unwrap_or_default())
     }
 
     fn tokens(user: String, margin: Duration, exchange: Exchange) -> Self {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, advance, sleep};
@@ -339,7 +340,11 @@ async fn it_tells_when_its_certificate_ends() {
     std::fs::write(&path, office365::AppCertificate::valid(-1, 40).pem()).unwrap();
     let file = CertificateFile { path: path.clone(), password: None };
     let identity = configured(SignIn::Token(TokenSource::Certificate(application(), file)));
-    let days = || identity.certificate_expires_in(SystemTime::now()).map(|left| left.as_secs() / 86_400);
+    let Method::Token(tokens) = &identity.method else { panic!("no tokens") };
+    let days = || {
+        let left = tokens.exchange.certificate_ends()?.duration_since(SystemTime::now()).unwrap();
+        Some(left.as_secs() / 86_400)
+    };
     assert_eq!(days(), None);
     let fault = identity.credential().await.unwrap_err();
     std::fs::remove_file(&path).unwrap();

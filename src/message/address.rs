@@ -215,6 +215,11 @@ impl<'a> Reading<'a> {
         // A route (RFC 5322 section 4.4) leads nowhere.
         let text =
             if text.starts_with('@') { text.split_once(':').map_or("", |(_, rest)| rest) } else { text };
+        // From a link.
+        let text = match text.get(..7) {
+            Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => &text[7..],
+            _ => text,
+        };
         // A character set that was guessed makes a name, and no address; and an encoded word is no local part.
         let is_readable = (self.is_utf8 || text.is_ascii()) && !is_encoded_word(text);
         Address::parse(text).filter(|_| is_readable)
@@ -360,6 +365,8 @@ impl<'a> Reading<'a> {
     ) -> Result<(), Option<String>> {
         let mut begin = 0;
         let mut has_one = false;
+        // Looked for once: an entry may have thousands of brackets.
+        let comment = entry.comment();
         for (at, token) in entry.tokens.iter().enumerate().filter(|(_, token)| token.kind == Kind::Angle) {
             let before = &entry.tokens[begin..at];
             begin = at + 1;
@@ -384,7 +391,7 @@ impl<'a> Reading<'a> {
                 continue;
             }
             let address = address.ok_or(None)?;
-            let phrase = phrase_of(before).or_else(|| entry.comment());
+            let phrase = phrase_of(before).or_else(|| comment.clone());
             found.push(Mailbox { phrase, address: Some(address) });
             has_one = true;
         }

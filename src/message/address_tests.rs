@@ -16,6 +16,50 @@ fn read(text: &str) -> (Vec<String>, Form) {
     (list.mailboxes.iter().map(shown).collect(), list.form)
 }
 
+/// What Postfix 3.7.11 makes of the same; where it differs, the test says so.
+#[test]
+fn shapes_of_a_list() {
+    for (text, expected) in [
+        ("undisclosed-recipients:;", ""),
+        ("undisclosed-recipients: ;", ""),
+        ("Team: Ann <a@f.g>, b@f.g;, c@f.g", "a@f.g b@f.g c@f.g"),
+        ("One: a@f.g;, Two: b@f.g;", "a@f.g b@f.g"),
+        ("One: a@f.g; Two: b@f.g;", "a@f.g b@f.g"),
+        ("a@f.g;b@f.g", "a@f.g b@f.g"),
+        ("a@f.g; b@f.g;", "a@f.g b@f.g"),
+        ("a@f.g (Ann), (Bob) b@f.g", "a@f.g b@f.g"),
+        ("(all of us) a@f.g", "a@f.g"),
+        ("<@x.y:a@f.g>", "a@f.g"),
+        ("<@x.y,@z.y:a@f.g>, b@f.g", "a@f.g b@f.g"),
+        ("\"a b\"@f.g", "\"a b\"@f.g"),
+        ("\"a,b\"@f.g, <\"c>d\"@f.g>", "\"a,b\"@f.g \"c>d\"@f.g"),
+        ("", ""),
+        (" , ,", ""),
+        ("a@f.g,b@f.g", "a@f.g b@f.g"),
+        ("a@f.g,,b@f.g,", "a@f.g b@f.g"),
+        ("mailto:a@f.g", "a@f.g"),
+        ("<mailto:a@f.g>", "a@f.g"),
+        ("a@f.g.", "a@f.g"),
+        ("<a@f.g.>", "a@f.g"),
+        // Postfix takes b alone of both: here nobody is lost.
+        ("<a <b@f.g>>", "b@f.g"),
+        ("<a@f.g <b@f.g>>", "a@f.g b@f.g"),
+    ] {
+        assert_eq!(to(text).map(|found| found.join(" ")).as_deref(), Ok(expected), "{text}");
+    }
+}
+
+#[test]
+fn a_from_with_a_group_names_its_members() {
+    for (text, mailboxes) in [
+        ("Managers: a@b.c;", vec!["<a@b.c>"]),
+        ("Managers: Ann <a@b.c>, Bob <d@e.f>;", vec!["Ann <a@b.c>", "Bob <d@e.f>"]),
+        ("Nobody:;", vec![]),
+    ] {
+        assert_eq!(read(text).0, mailboxes, "{text}");
+    }
+}
+
 /// The recipients, or why all is refused.
 fn to(text: &str) -> Result<Vec<String>, String> {
     let is_user = |name: &str| ["root", "www-data"].contains(&name);

@@ -132,23 +132,31 @@ struct Names {
 
 impl Names {
     fn meet(&mut self, name: &[u8]) {
-        const KNOWN: [&[u8]; 10] = [
-            b"From",
-            b"To",
-            b"Cc",
-            b"Bcc",
-            b"Reply-To",
-            b"Sender",
-            b"Subject",
-            b"Date",
-            b"Message-ID",
-            b"MIME-Version",
+        /// A name, whether it hides its addresses, and whether it has any that mail goes to.
+        const KNOWN: [(&[u8], bool, bool); 13] = [
+            (b"From", false, false),
+            (b"To", false, true),
+            (b"Cc", false, true),
+            (b"Bcc", true, true),
+            (b"Reply-To", false, false),
+            (b"Sender", false, false),
+            (b"Subject", false, false),
+            (b"Date", false, false),
+            (b"Message-ID", false, false),
+            (b"MIME-Version", false, false),
+            (b"Resent-To", false, true),
+            (b"Resent-Cc", false, true),
+            (b"Resent-Bcc", true, true),
         ];
         let begins = |with: &[u8]| name.get(..with.len()).is_some_and(|it| it.eq_ignore_ascii_case(with));
-        let is = |names: &[&[u8]]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
-        self.known |= is(&KNOWN) || begins(b"Content-") || begins(b"Resent-");
-        self.bcc |= is(&[b"Bcc", b"Resent-Bcc"]);
-        self.recipient |= is(&[b"To", b"Cc", b"Bcc", b"Resent-To", b"Resent-Cc", b"Resent-Bcc"]);
+        match KNOWN.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name)) {
+            Some((_, bcc, recipient)) => {
+                self.known = true;
+                self.bcc |= bcc;
+                self.recipient |= recipient;
+            }
+            None => self.known |= begins(b"Content-") || begins(b"Resent-"),
+        }
     }
 
     const fn and(self, other: Self) -> Self {

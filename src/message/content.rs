@@ -3,17 +3,14 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
+use super::budget::{Budget, Share};
 use super::{block, header};
 
 /// Content of one message that is held in memory, in octets; beyond it, content streams.
 pub const MAX_HELD: usize = 256 * 1024;
-/// Content of all messages together that is held in memory, in octets.
-pub const MAX_HELD_TOGETHER: usize = 8 * 1024 * 1024;
 
 /// Why content did not become whole, or why nobody waits for the verdict any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +27,8 @@ pub enum Abandoned {
     Unreadable,
     /// The shim is shutting down.
     ShuttingDown,
+    /// It was accepted before, and the app has not heard so: it is answered, not sent again.
+    Accepted,
 }
 
 /// The next piece of content.
@@ -54,9 +53,13 @@ pub trait Source: Send {
     /// Reads the next piece. Nothing is read unless it is awaited: not asking is the back-pressure.
     fn next(&mut self) -> Awaited<'_, Piece>;
 
-    /// Ends when nobody waits for the verdict any more; for ever pending where that cannot be known. It is asked once
-    /// all content has come: before that, [`Source::next`] tells of it.
+    /// Ends when nobody waits for the verdict any more; for ever pending where that cannot be known.
     fn gone(&mut self) -> Awaited<'_, Abandoned>;
+
+    /// Whether the verdict is still waited for. It is asked once, when all that is left to send is the end.
+    fn stays(&mut self) -> Awaited<'_, Result<(), Abandoned>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 impl<S: Source + ?Sized> Source for &mut S {
@@ -66,6 +69,10 @@ impl<S: Source + ?Sized> Source for &mut S {
 
     fn gone(&mut self) -> Awaited<'_, Abandoned> {
         (**self).gone()
+    }
+
+    fn stays(&mut self) -> Awaited<'_, Result<(), Abandoned>> {
+        (**self).stays()
     }
 }
 
@@ -82,27 +89,6 @@ impl Source for Memory {
     }
 }
 
-/// The memory that all sessions share for held content.
-#[derive(Clone, Debug, Default)]
-pub struct Budget(Arc<AtomicUsize>);
-
-impl Budget {
-    /// Takes `octets` if they are left.
-    fn take(&self, octets: usize) -> bool {
-        let take = |used: usize| (used + octets <= MAX_HELD_TOGETHER).then_some(used + octets);
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
-    }
-
-    fn give_back(&self, octets: usize) {
-        self.0.fetch_sub(octets, Ordering::Relaxed);
-    }
-
-    /// Octets in use.
-    pub fn used(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// A message's content: what is held of it, and the source of the rest.
 ///
 /// While all of it is held it can be sent again; once a chunk has been let go it cannot.
@@ -112,9 +98,13 @@ pub struct HeldContent<'a> {
     source: Box<dyn Source + 'a>,
     complete: bool,
     released: bool,
+    /// Nobody sends it any more.
+    draining: bool,
     octets: u64,
     reserved: usize,
     budget: Budget,
+    /// Where the header block is counted.
+    share: Option<Share>,
 }
 
 /// Octets of one chunk of a header block.
@@ -135,6 +125,21 @@ pub struct HeaderBlock {
     pub taken: usize,
 }
 
+/// Why a header block cannot be taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// The content will not become whole.
+    Abandoned(Abandoned),
+    /// There is no memory for it now.
+    NoRoom,
+}
+
+impl From<Abandoned> for Missing {
+    fn from(why: Abandoned) -> Self {
+        Self::Abandoned(why)
+    }
+}
+
 /// Content was let go: it cannot be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Released;
@@ -144,7 +149,15 @@ impl<'a> HeldContent<'a> {
     pub fn new(source: impl Source + 'a, budget: Budget) -> Self {
         let (kept, position, octets, reserved) = (VecDeque::new(), 0, 0, 0);
         let source = Box::new(source);
-        Self { kept, position, source, complete: false, released: false, octets, reserved, budget }
+        let (complete, released, draining, share) = (false, false, false, None);
+        Self { kept, position, source, complete, released, draining, octets, reserved, budget, share }
+    }
+
+    /// Counts its header block in this share; otherwise it is counted nowhere.
+    #[must_use]
+    pub fn within(mut self, share: Share) -> Self {
+        self.share = Some(share);
+        self
     }
 
     /// Content that is in memory as a whole.
@@ -158,9 +171,11 @@ impl<'a> HeldContent<'a> {
             source,
             complete: true,
             released: false,
+            draining: false,
             octets,
             reserved: 0,
             budget,
+            share: None,
         }
     }
 
@@ -189,17 +204,17 @@ impl<'a> HeldContent<'a> {
         Ok(())
     }
 
-    /// Takes the header block out; what is left begins with the body. Reads on where it has not yet come whole: it is
-    /// held in any case, whatever the budget says. Call it before anything is sent.
+    /// Takes the header block out; what is left begins with the body. Reads on where it has not yet come whole. Call it
+    /// before anything is sent.
     ///
     /// # Errors
-    /// The content will not become whole.
-    pub async fn take_header_block(&mut self) -> Result<Option<HeaderBlock>, Abandoned> {
-        let mut octets = BytesMut::new();
+    /// The content will not become whole, or there is no room for the block.
+    pub async fn take_header_block(&mut self) -> Result<Option<HeaderBlock>, Missing> {
+        let mut octets = Vec::new();
         let mut finder = block::EndFinder::default();
         loop {
             if let Some(end) = finder.find(&octets, self.complete && self.kept.is_empty()) {
-                let mut octets = octets.freeze();
+                let mut octets = Bytes::from(octets);
                 let body = octets.split_off(end.body);
                 self.octets -= octets.len() as u64;
                 let taken = HeaderBlock {
@@ -212,6 +227,10 @@ impl<'a> HeldContent<'a> {
                     shows_bcc: end.shows_bcc,
                     taken: octets.len(),
                 };
+                self.keep_header(octets.len());
+                if self.budget.take(body.len()) {
+                    self.reserved += body.len();
+                }
                 self.put_front(body);
                 return Ok(Some(taken).filter(|taken| taken.fields.len() <= header::MAX_HEADER_BLOCK));
             }
@@ -219,7 +238,10 @@ impl<'a> HeldContent<'a> {
                 return Ok(None);
             }
             let chunk = match self.kept.pop_front() {
-                Some(chunk) => chunk,
+                Some(chunk) => {
+                    self.unreserve(chunk.len());
+                    chunk
+                }
                 None => match self.source.next().await {
                     Piece::Chunk(chunk) => {
                         self.octets += chunk.len() as u64;
@@ -229,22 +251,41 @@ impl<'a> HeldContent<'a> {
                         self.complete = true;
                         continue;
                     }
-                    Piece::Abandoned(why) => return Err(why),
+                    Piece::Abandoned(why) => return Err(why.into()),
                 },
             };
+            if !self.keep_header(octets.len() + chunk.len()) {
+                return Err(Missing::NoRoom);
+            }
             if octets.is_empty() {
                 // Most header blocks end in the first chunk, which is not copied.
                 octets = chunk.into();
             } else {
+                // Never a doubling: 64 blocks at once would take twice what is counted.
+                octets.reserve_exact(chunk.len());
                 octets.extend_from_slice(&chunk);
             }
         }
     }
 
     /// Puts a header block before what is left.
-    pub fn put_header_block(&mut self, block: Vec<u8>) {
+    pub fn put_header_block(&mut self, mut block: Vec<u8>) {
         self.octets += block.len() as u64;
+        block.shrink_to_fit();
+        // Hardly longer than the one that came, for which there was room.
+        self.keep_header(block.len());
         self.put_front(block.into());
+    }
+
+    fn keep_header(&self, octets: usize) -> bool {
+        self.share.as_ref().is_none_or(|share| share.keep_header(octets))
+    }
+
+    /// A chunk of this size is held no longer, or is counted elsewhere.
+    fn unreserve(&mut self, octets: usize) {
+        let reserved = octets.min(self.reserved);
+        self.reserved -= reserved;
+        self.budget.give_back(reserved);
     }
 
     fn put_front(&mut self, octets: Bytes) {
@@ -276,9 +317,7 @@ impl<'a> HeldContent<'a> {
         }
         self.released = true;
         if let Some(chunk) = self.kept.pop_front() {
-            let reserved = chunk.len().min(self.reserved);
-            self.reserved -= reserved;
-            self.budget.give_back(reserved);
+            self.unreserve(chunk.len());
             return Piece::Chunk(chunk);
         }
         if self.complete {
@@ -287,10 +326,30 @@ impl<'a> HeldContent<'a> {
         let next = self.source.next().await;
         match &next {
             Piece::Chunk(chunk) => self.octets += chunk.len() as u64,
-            Piece::End => self.complete = true,
+            Piece::End => {
+                self.complete = true;
+                return self.end().await;
+            }
             Piece::Abandoned(_) => {}
         }
         next
+    }
+
+    /// The end of what streams, if it may still be sent.
+    async fn end(&mut self) -> Piece {
+        match self.stays().await {
+            Ok(()) => Piece::End,
+            Err(why) => Piece::Abandoned(why),
+        }
+    }
+
+    /// Whether the verdict is still waited for. Ask it before content that is held as a whole is sent; what streams asks it
+    /// at its end.
+    ///
+    /// # Errors
+    /// Nobody waits any more: the end must not be sent.
+    pub async fn stays(&mut self) -> Result<(), Abandoned> {
+        if self.draining { Ok(()) } else { self.source.stays().await }
     }
 
     /// Begins again from the first octet.
@@ -310,7 +369,7 @@ impl<'a> HeldContent<'a> {
     /// # Errors
     /// The content will not become whole.
     pub async fn drain(&mut self) -> Result<(), Abandoned> {
-        self.released = true;
+        (self.released, self.draining) = (true, true);
         self.kept.clear();
         self.budget.give_back(std::mem::take(&mut self.reserved));
         while !self.complete {
@@ -321,16 +380,16 @@ impl<'a> HeldContent<'a> {
         Ok(())
     }
 
-    /// Ends when nobody waits for the verdict any more, after the content was whole. While content is still to come the
-    /// source tells of it itself.
+    /// Ends when nobody waits for the verdict any more.
     pub async fn gone(&mut self) -> Abandoned {
-        if self.complete { self.source.gone().await } else { std::future::pending().await }
+        self.source.gone().await
     }
 }
 
 impl Drop for HeldContent<'_> {
     fn drop(&mut self) {
         self.budget.give_back(self.reserved);
+        self.keep_header(0);
     }
 }
 
@@ -378,16 +437,6 @@ mod tests {
         assert_eq!(all(&mut held).await, b"abc");
         held.drain().await.unwrap();
         assert_eq!(held.rewind(), Err(Released));
-    }
-
-    #[test]
-    fn the_budget_is_shared_and_bounded() {
-        let budget = Budget::default();
-        assert!(budget.take(MAX_HELD_TOGETHER));
-        assert!(!budget.take(1));
-        budget.give_back(10);
-        assert!(budget.take(10));
-        assert_eq!(budget.used(), MAX_HELD_TOGETHER);
     }
 
     #[test]

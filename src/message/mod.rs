@@ -3,6 +3,7 @@
 
 pub mod id;
 pub mod envelope;
+pub mod budget;
 pub mod content;
 pub mod header;
 pub mod block;
@@ -17,11 +18,9 @@ pub mod repair;
 pub mod prepare;
 pub mod record;
 
-pub use content::{
-    Abandoned, Awaited, Budget, HeaderBlock, HeldContent, MAX_HELD, MAX_HELD_TOGETHER, Piece, Released,
-    Source, header_field,
-};
+pub use budget::{Budget, Share};
+pub use content::{Abandoned, Awaited, HeaderBlock, HeldContent, Piece, Source};
 pub use envelope::Envelope;
 pub use id::MessageId;
-pub use prepare::{Message, NotPrepared, Prepared, prepare};
+pub use prepare::{Message, NotPrepared, prepare};
 pub use record::DeliveryRecord;

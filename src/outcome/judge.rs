@@ -59,7 +59,7 @@ pub fn judge(fault: &Fault, context: &Context<'_>) -> Judgement {
         Class::Permanent if ruling.kind == Kind::RecipientCount => 550,
         Class::Permanent => 554,
         Class::SetUp if matches!(fault.stage(), Stage::Auth | Stage::Token) => 454,
-        // RFC 5321 section 4.2.3: insufficient system storage, ours alone; of Office 365's it says nothing to the app.
+        // Our own memory or disk (RFC 5321 section 4.3.2): it says that the mail itself is good.
         Class::Transient if is_without_room(fault) => 452,
         // Never 421: that would announce that the app's connection ends (RFC 5321 section 3.8).
         Class::SetUp | Class::Transient | Class::Throttled(_) => 451,
@@ -209,6 +209,11 @@ fn rule_on(stage: Stage, cause: &Cause) -> Ruling {
             hint: "Send the content without pauses: Office 365 ends a connection after 10 minutes.",
             ..transient("app_too_slow", (4, 2))
         },
+        Cause::NoRoom => Ruling {
+            hint: "Send fewer mails with long lists of recipients or long header blocks at once.",
+            code: 452,
+            ..transient("no_room", (3, 1))
+        },
         Cause::Unsendable(refusal) => unsendable(refusal),
         Cause::Spool(fault) => spool(fault),
         Cause::ShuttingDown => transient("shutting_down", (3, 2)),
@@ -216,7 +221,7 @@ fn rule_on(stage: Stage, cause: &Cause) -> Ruling {
 }
 
 fn is_without_room(fault: &Fault) -> bool {
-    matches!(fault.cause(), Cause::Spool(SpoolFault::Full | SpoolFault::NoSpace(_)))
+    matches!(fault.cause(), Cause::NoRoom | Cause::Spool(SpoolFault::Full | SpoolFault::NoSpace(_)))
 }
 
 /// The app has the mail still, and tries again if it can.

@@ -92,7 +92,7 @@ impl Retry {
     }
 }
 
-/// Who is to blame, where that depends on the [`Context`].
+/// Who is to blame, where that depends on the [`Context`](super::Context).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Always this.

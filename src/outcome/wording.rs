@@ -283,6 +283,7 @@ impl fmt::Display for WithoutAdvice<'_> {
             Cause::AppTooSlow => {
                 f.write_str("the app sent its content slower than a connection can be kept for")
             }
+            Cause::NoRoom => f.write_str("no memory is left for another envelope or header block"),
             Cause::Unsendable(refusal) => write!(f, "{refusal}"),
             Cause::Spool(fault) => write!(f, "{fault}"),
             Cause::ShuttingDown => f.write_str("mailshim is shutting down"),

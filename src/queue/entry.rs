@@ -23,10 +23,7 @@ use crate::message::Envelope;
 use crate::smtp::command::{Body, Mail, Recipient};
 use crate::smtp::path::Address;
 
-/// The format that is written, and the only one that is read.
-pub const VERSION: u32 = 1;
-
-/// Before the length.
+/// Before the length: the format's version 1, the only one that is written and read.
 const BEFORE_LENGTH: &str = "{\"mailshim\":1,\"length\":\"";
 /// Digits of the length.
 const LENGTH_DIGITS: usize = 12;

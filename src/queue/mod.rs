@@ -4,5 +4,3 @@
 pub mod entry;
 pub mod schedule;
 pub mod lifetime;
-
-pub use entry::{Attempt, Damage, Entry, Head, Result, State, StoredEnvelope, StoredRecipient, Verdict};

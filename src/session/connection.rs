@@ -1,37 +1,47 @@
-//! One connection of the app: the socket and the deadlines around the pure [`machine`](super::machine).
+//! One session: the pure [`machine`](super::machine) asked for its steps, and one message after the other from its first
+//! octet to its answer.
 
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
-use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
-use super::machine::{Ending, Guard, Limits, Machine, Notice, Step};
+use super::app::{AppConnection, FLUSH, tell};
+use super::machine::{Ending, Guard, Limits, Machine, Step};
+use super::patience::Patience;
+use super::peer::BoxedAppWire;
 use super::places::Place;
+use super::repeats::{OneMail, Repeats, Told};
 use crate::credential::AppLogin;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
-use crate::life::Life;
+use crate::life::{Life, ending};
 use crate::message::policy::Policy;
+use crate::message::repair::Note;
 use crate::message::{
-    Abandoned, Awaited, Budget, DeliveryRecord, Envelope, HeldContent, MessageId, NotPrepared, Piece, Source,
-    prepare,
+    Abandoned, Budget, DeliveryRecord, Envelope, HeldContent, MessageId, NotPrepared, Share, prepare,
 };
 use crate::outcome::{Cause, Context, Fault, Outcome, Stage};
 use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 use crate::smtp::sasl::Login;
 use crate::telemetry;
-use crate::wire::BoxedWire;
 
-/// Octets of one read of the socket.
-const READ: usize = 16 * 1024;
-/// Replies that are written at the latest when they have grown to this.
-const FLUSH: usize = 8 * 1024;
-/// What is read ahead while the app waits for its verdict, to notice that it hung up.
-const READ_AHEAD: usize = 64 * 1024;
+/// What is remembered from one session to the next.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    repeats: Repeats,
+    patience: Arc<Mutex<Patience>>,
+}
+
+impl Memory {
+    /// An app hung up after its mail had waited for this long.
+    fn hung_up(&self, after: Duration) {
+        let time_out = self.patience.lock().unwrap_or_else(PoisonError::into_inner).hung_up(after);
+        time_out.into_iter().for_each(telemetry::apps_are_impatient);
+    }
+}
 
 /// What all sessions share.
 #[derive(Clone)]
@@ -46,17 +56,20 @@ pub struct Sessions {
     pub policy: Arc<Policy>,
     /// Memory for held content.
     pub budget: Budget,
+    /// What is remembered from one session to the next.
+    pub memory: Memory,
     /// Every wait.
     pub deadlines: Arc<Deadlines>,
     /// Whether new mail is still taken.
     pub life: watch::Receiver<Life>,
 }
 
-/// The policy, and what is left of today's recipients.
+/// The policy, what is left of today's recipients, and the session's share of memory.
 #[derive(Debug)]
 struct SenderGuard {
     policy: Arc<Policy>,
     delivery: Delivery,
+    share: Share,
 }
 
 impl Guard for SenderGuard {
@@ -68,193 +81,15 @@ impl Guard for SenderGuard {
     fn refuse_recipient(&self, recipient: &Address) -> Option<Reply> {
         self.policy.refuse_recipient(recipient)
     }
-}
 
-/// The app's socket with its machine.
-pub struct AppConnection {
-    wire: BoxedWire,
-    machine: Machine,
-    out: BytesMut,
-    input: Box<[u8]>,
-    /// When it was greeted.
-    begun: Instant,
-    /// The command line that has begun, and when.
-    line: Option<(u64, Instant)>,
-    envelope_since: Option<Instant>,
-    dropping_since: Option<Instant>,
-    deadlines: Arc<Deadlines>,
-}
-
-impl AppConnection {
-    /// A connection that is about to be greeted.
-    pub fn new(wire: BoxedWire, machine: Machine, deadlines: Arc<Deadlines>) -> Self {
-        Self {
-            wire,
-            machine,
-            out: BytesMut::new(),
-            input: vec![0; READ].into_boxed_slice(),
-            begun: Instant::now(),
-            line: None,
-            envelope_since: None,
-            dropping_since: None,
-            deadlines,
-        }
-    }
-
-    /// The next piece of the content that [`Step::Begin`] announced; the socket is read only here.
-    async fn next_content(&mut self) -> Piece {
-        loop {
-            match self.machine.step() {
-                Step::Content(chunk) => return Piece::Chunk(chunk),
-                Step::End => return Piece::End,
-                Step::Abandoned(why) => return Piece::Abandoned(why),
-                Step::Reply(reply) => self.out.extend_from_slice(&reply),
-                Step::Notice(notice) => tell(notice),
-                Step::NeedInput => self.read().await,
-                // The machine lets neither happen inside a message.
-                Step::Begin(_) | Step::TakePlace | Step::SignIn(_) | Step::Close(_) => {
-                    return Piece::Abandoned(Abandoned::HungUp);
-                }
-            }
-        }
-    }
-
-    /// Ends when the app has hung up without having said QUIT.
-    async fn hung_up(&mut self) -> Abandoned {
-        while !self.machine.has_quit() && self.machine.unread() < READ_AHEAD {
-            match self.wire.read(&mut self.input).await {
-                Ok(0) | Err(_) => {
-                    self.machine.eof();
-                    return Abandoned::HungUp;
-                }
-                Ok(octets) => self.machine.received(&self.input[..octets]),
-            }
-        }
-        std::future::pending().await
-    }
-
-    /// When the app must have sent more: what it has begun has an end too, or an octet now and then would keep its place
-    /// for ever.
-    fn patience_ends(&mut self) -> Instant {
-        let (now, deadlines) = (Instant::now(), &self.deadlines);
-        let mut ends = now + deadlines.app_idle;
-        let line = self.machine.unfinished_line();
-        self.line = line.map(|number| match self.line {
-            Some(begun @ (same, _)) if same == number => begun,
-            _ => (number, now),
-        });
-        if let Some((_, since)) = self.line {
-            ends = ends.min(since + deadlines.app_line);
-        }
-        for (is_so, since, within) in [
-            (self.machine.is_in_envelope(), &mut self.envelope_since, deadlines.app_envelope),
-            // As long as any mail may take: the end of refused content may never come.
-            (self.machine.is_dropping(), &mut self.dropping_since, deadlines.stream),
-        ] {
-            *since = is_so.then(|| since.unwrap_or(now));
-            if let Some(since) = *since {
-                ends = ends.min(since + within);
-            }
-        }
-        if self.machine.is_newcomer() {
-            ends = ends.min(self.begun + deadlines.app_silence);
-        }
-        ends
-    }
-
-    /// Writes what is owed, then reads once.
-    async fn read(&mut self) {
-        if self.flush().await {
-            self.read_once().await;
-        } else {
-            self.machine.eof();
-        }
-    }
-
-    /// Reads once. An app that is silent for too long ends its session.
-    async fn read_once(&mut self) {
-        let ends = self.patience_ends();
-        if ends <= Instant::now() {
-            // Looked at first: octets that are there already would be read however late they are.
-            return self.machine.idle();
-        }
-        match timeout_at(ends, self.wire.read(&mut self.input)).await {
-            Ok(Ok(0) | Err(_)) => self.machine.eof(),
-            Ok(Ok(octets)) => self.machine.received(&self.input[..octets]),
-            Err(_) => self.machine.idle(),
-        }
-    }
-
-    /// Writes the verdict that the machine was just given; whether the app has taken it, as far as one can see from here.
-    async fn give_verdict(&mut self) -> bool {
-        // The reply alone: what the app has sent behind its content is not looked at here.
-        if let Step::Reply(reply) = self.machine.step() {
-            self.out.extend_from_slice(&reply);
-        }
-        let taken = self.flush().await;
-        if !taken {
-            self.machine.eof();
-        }
-        taken
-    }
-
-    /// Writes the replies that are owed; false if the app does not take them. Dropped in the middle it has kept what
-    /// is not yet written, so that no reply is written twice.
-    async fn flush(&mut self) -> bool {
-        if self.out.is_empty() {
-            return true;
-        }
-        let written = timeout(self.deadlines.app_write, self.wire.write_all_buf(&mut self.out)).await;
-        // A long list of replies must not stay as memory.
-        if self.out.is_empty() && self.out.capacity() > FLUSH {
-            self.out = BytesMut::new();
-        }
-        matches!(written, Ok(Ok(())))
-    }
-}
-
-impl Source for AppConnection {
-    fn next(&mut self) -> Awaited<'_, Piece> {
-        Box::pin(self.next_content())
-    }
-
-    fn gone(&mut self) -> Awaited<'_, Abandoned> {
-        Box::pin(self.hung_up())
-    }
-}
-
-impl AppConnection {
-    /// Says the last words so that they arrive: closed with octets unread, the kernel sends a reset, which can destroy a
-    /// reply that the app has not read yet.
-    async fn close(&mut self, ending: Ending) {
-        if ending == Ending::MadeRoom {
-            // It has no place any more, and one that does not read must not stay for long without one.
-            let _ = timeout(self.deadlines.quit, self.flush()).await;
-        } else {
-            self.flush().await;
-        }
-        // These ended between two commands: nothing is unread, or the app is gone.
-        let ended_in_step = matches!(
-            ending,
-            Ending::Quit | Ending::HungUp | Ending::Idle | Ending::MadeRoom | Ending::ShuttingDown
-        );
-        let parting = async {
-            let _ = self.wire.shutdown().await;
-            let mut unread = 0;
-            while !ended_in_step && unread < READ_AHEAD {
-                match self.wire.read(&mut self.input).await {
-                    Ok(0) | Err(_) => break,
-                    Ok(octets) => unread += octets,
-                }
-            }
-        };
-        let _ = timeout(self.deadlines.quit, parting).await;
+    fn keep_envelope(&self, octets: usize) -> bool {
+        self.share.keep_envelope(octets)
     }
 }
 
 impl Sessions {
     /// Serves one connection until it ends, whose place nobody else wants.
-    pub async fn serve(&self, wire: BoxedWire) -> Ending {
+    pub async fn serve(&self, wire: BoxedAppWire) -> Ending {
         match Place::alone() {
             Some(place) => self.serve_at(wire, place).await,
             None => Ending::NoPlace,
@@ -262,14 +97,16 @@ impl Sessions {
     }
 
     /// Serves one connection until it ends.
-    pub async fn serve_at(&self, wire: BoxedWire, mut place: Place) -> Ending {
+    pub async fn serve_at(&self, wire: BoxedAppWire, mut place: Place) -> Ending {
         let limits = self.limits.clone();
         let machine = if place.is_newcomers() { Machine::newcomer(limits) } else { Machine::new(limits) };
         let mut connection = AppConnection::new(wire, machine, Arc::clone(&self.deadlines));
         let _open = telemetry::session_open();
+        let share = self.budget.share();
         connection.machine.guard(Arc::new(SenderGuard {
             policy: Arc::clone(&self.policy),
             delivery: self.delivery.clone(),
+            share: share.clone(),
         }));
         let mut life = self.life.clone();
         loop {
@@ -306,7 +143,10 @@ impl Sessions {
                     let accepted = self.accepts(&login);
                     connection.machine.signed_in(accepted);
                 }
-                Step::Begin(envelope) => self.message(&mut connection, envelope).await,
+                Step::Begin(envelope) => {
+                    self.message(&mut connection, envelope, &share).await;
+                    share.keep_envelope(0);
+                }
                 Step::Notice(notice) => tell(notice),
                 Step::Close(ending) => {
                     connection.close(ending).await;
@@ -319,10 +159,12 @@ impl Sessions {
     }
 
     /// One message, from the first octet of its content to the answer.
-    async fn message(&self, connection: &mut AppConnection, given: Envelope) {
+    async fn message(&self, connection: &mut AppConnection, mut given: Envelope, share: &Share) {
         let id = MessageId::next(SystemTime::now());
         let begun = Instant::now();
-        let mut content = HeldContent::new(&mut *connection, self.budget.clone());
+        let coming = self.memory.repeats.begin(&given);
+        connection.mail = Some(Arc::clone(&coming));
+        let mut content = HeldContent::new(&mut *connection, self.budget.clone()).within(share.clone());
         let mut received = None;
         let prepared = timeout(self.deadlines.app_held, async {
             content.fill().await?;
@@ -337,12 +179,26 @@ impl Sessions {
                 (Ok(Outcome::Failed(fault)), DeliveryRecord::default(), None)
             }
             Ok(Ok(prepared)) => {
-                let (verdict, record) = self.delivery.deliver(&given, &prepared, &mut content).await;
+                if !prepared.changes.contains(&Note::Redirected) {
+                    // The same stand in the message, and 500 with an ORCPT each are some hundred kilobytes.
+                    given.recipients = Vec::new();
+                }
+                if ![Note::MessageId, Note::Date].iter().all(|note| prepared.changes.contains(note)) {
+                    coming.is_its_own();
+                }
+                let (verdict, record) = match self.came_before(&coming, &mut content).await {
+                    Err(why) => (Err(why), DeliveryRecord::default()),
+                    Ok(()) => self.delivery.deliver(&given, &prepared, &mut content).await,
+                };
                 (verdict, record, Some(prepared))
             }
             Ok(Err(NotPrepared::Unsendable(refusal))) => {
                 let cause = Cause::Unsendable(refusal);
                 (Ok(Outcome::Failed(Fault::new(Stage::Content, cause))), DeliveryRecord::default(), None)
+            }
+            Ok(Err(NotPrepared::NoRoom)) => {
+                let fault = Fault::new(Stage::Content, Cause::NoRoom);
+                (Ok(Outcome::Failed(fault)), DeliveryRecord::default(), None)
             }
             Ok(Err(NotPrepared::Abandoned(why))) => (Err(why), DeliveryRecord::default(), None),
         };
@@ -377,12 +233,49 @@ impl Sessions {
                     connection.machine.cut(&reply);
                 }
                 let app_heard = connection.give_verdict().await;
+                match outcome {
+                    Outcome::Accepted(_) | Outcome::Queued(_) if !app_heard => {
+                        coming.was_not_heard(Told { reply: reply.clone(), id })
+                    }
+                    _ => coming.was_heard(),
+                }
                 telemetry::message(mail, &outcome, outcome.name(&context), &reply, app_heard);
             }
-            Err(why) => {
-                telemetry::abandoned(mail, why);
-                connection.machine.forgo_answer();
+            Err(why) => match coming.told().filter(|_| why == Abandoned::Accepted) {
+                Some(told) => {
+                    connection.machine.answer(&told.reply);
+                    let app_heard = connection.give_verdict().await;
+                    telemetry::repeated(mail, told.id, &told.reply, app_heard);
+                    if app_heard {
+                        coming.was_heard();
+                    }
+                }
+                None => {
+                    if why == Abandoned::HungUp && is_complete {
+                        self.memory.hung_up(total.saturating_sub(received));
+                    }
+                    telemetry::abandoned(mail, why);
+                    connection.machine.forgo_answer();
+                }
+            },
+        }
+        connection.mail = None;
+    }
+
+    /// Whether a mail that is here as a whole was accepted before, which it waits for where the same is under way. What
+    /// streams is asked at its end.
+    async fn came_before(&self, coming: &OneMail, content: &mut HeldContent<'_>) -> Result<(), Abandoned> {
+        if !content.is_complete() {
+            return Ok(());
+        }
+        tokio::select! {
+            biased;
+            was_accepted = coming.was_accepted() => {
+                if was_accepted { Err(Abandoned::Accepted) } else { Ok(()) }
             }
+            why = content.gone() => Err(why),
+            // The delivery has the answer for that.
+            () = ending(&self.life) => Ok(()),
         }
     }
 
@@ -399,13 +292,6 @@ impl Sessions {
         let username_is_right = equal(login.username.expose(), expected.username.as_bytes());
         let password_is_right = equal(login.password.expose(), password.expose().as_bytes());
         username_is_right & password_is_right
-    }
-}
-
-fn tell(notice: Notice) {
-    match notice {
-        Notice::StartTlsAsked => telemetry::starttls_asked(),
-        Notice::EndNotSeen => telemetry::end_not_seen(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::message::budget::memory_of;
 use crate::message::{Abandoned, Envelope};
 use crate::smtp::command::{self, Command, Mail, Recipient, Refusal};
 use crate::smtp::data::ContentReader;
@@ -24,6 +25,10 @@ const MAX_LINE: usize = 12_288 + 2;
 /// Refused commands in one session before it is ended: a client that talks nonsense (or another protocol) must not
 /// keep a slot.
 const MAX_ERRORS: u32 = 20;
+
+/// The memory that one transaction's recipients may take, in octets: room for 500 addresses of the usual length, and for
+/// none of the longest with an ORCPT as long.
+const MAX_RECIPIENTS: usize = 160 * 1024;
 
 /// What the machine needs to know of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub trait Guard: std::fmt::Debug + Send + Sync {
     fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply>;
     /// The reply to a RCPT of this recipient, if it may not be sent to.
     fn refuse_recipient(&self, recipient: &Address) -> Option<Reply>;
+    /// Room for an envelope of so many octets in place of what there was; false, and nothing changes, if there is none.
+    fn keep_envelope(&self, octets: usize) -> bool;
 }
 
 /// What the driver does next.
@@ -152,6 +159,9 @@ enum State {
 enum Transaction {
     /// MAIL was accepted.
     Open(Envelope),
+    /// There is no room for its envelope, which is forgotten. The app hears so at its content: a RCPT that is refused is
+    /// one recipient less for most of them, and the others would get the mail.
+    NoRoom,
     /// The first BDAT has come: no more recipients, only chunks.
     Chunked(Incoming),
 }
@@ -163,6 +173,8 @@ pub struct Machine {
     guard: Option<Arc<dyn Guard>>,
     state: State,
     transaction: Option<Transaction>,
+    /// What its recipients take, in octets.
+    recipient_octets: usize,
     signed_in: bool,
     /// Credentials that nobody needs were just accepted: what comes next may be the rest of them.
     behind_auth: bool,
@@ -185,6 +197,7 @@ impl Machine {
             guard: None,
             state: State::Greeting,
             transaction: None,
+            recipient_octets: 0,
             signed_in: false,
             behind_auth: false,
             is_newcomer: false,
@@ -226,6 +239,10 @@ impl Machine {
 
     /// Octets from the app.
     pub fn received(&mut self, octets: &[u8]) {
+        if self.input.is_empty() {
+            // What a burst has left of it must not stay with an idle session.
+            self.input = BytesMut::new();
+        }
         self.input.extend_from_slice(octets);
     }
 
@@ -247,6 +264,18 @@ impl Machine {
         lines.find(|line| !idle(line)).is_some_and(|line| line.eq_ignore_ascii_case(b"QUIT"))
     }
 
+    /// Whether all content has come and its verdict has not been given.
+    pub const fn owes_verdict(&self) -> bool {
+        matches!(self.state, State::Verdict)
+    }
+
+    /// The app is gone, and what is left of its octets is of no use.
+    pub fn gone(&mut self) {
+        self.transaction = None;
+        self.steps.clear();
+        self.close(Ending::HungUp);
+    }
+
     /// Whether content that was refused is being read to its end.
     pub const fn is_dropping(&self) -> bool {
         matches!(self.state, State::DropData(..) | State::DropChunk(..))
@@ -260,7 +289,7 @@ impl Machine {
 
     /// Whether MAIL was accepted and no content has begun.
     pub const fn is_in_envelope(&self) -> bool {
-        matches!(self.transaction, Some(Transaction::Open(_)))
+        matches!(self.transaction, Some(Transaction::Open(_) | Transaction::NoRoom))
     }
 
     /// Whether a command is waited for, and no mail has begun.
@@ -550,6 +579,7 @@ impl Machine {
             return self.decline(&reply);
         }
         self.transaction = Some(Transaction::Open(Envelope { mail, recipients: Vec::new() }));
+        self.recipient_octets = 0;
         self.reply(250, "2.1.0 Sender OK");
     }
 
@@ -559,9 +589,11 @@ impl Machine {
             Some(Transaction::Chunked(_)) => {
                 return self.refuse(Reply::new(503, "5.5.1 RCPT cannot follow BDAT"));
             }
+            Some(Transaction::NoRoom) => return self.reply(250, RECIPIENT_OK),
             None => return self.refuse(Reply::new(503, "5.5.1 Need MAIL before RCPT")),
         };
-        if recipients.len() >= self.limits.max_recipients {
+        let octets = self.recipient_octets + memory_of(&recipient);
+        if recipients.len() >= self.limits.max_recipients || octets > MAX_RECIPIENTS {
             // RFC 5321 section 4.5.3.1.10: the client sends the others in another transaction.
             return self.reply(452, "4.5.3 Too many recipients");
         }
@@ -569,8 +601,14 @@ impl Machine {
         if let Some(reply) = judged {
             return self.decline(&reply);
         }
+        if self.guard.as_ref().is_some_and(|guard| !guard.keep_envelope(octets)) {
+            self.forget_envelope();
+            self.transaction = Some(Transaction::NoRoom);
+            return self.reply(250, RECIPIENT_OK);
+        }
         recipients.push(recipient);
-        self.reply(250, "2.1.5 Recipient OK");
+        self.recipient_octets = octets;
+        self.reply(250, RECIPIENT_OK);
     }
 
     fn data(&mut self) {
@@ -581,10 +619,11 @@ impl Machine {
                 self.state = State::Data(Incoming::data());
             }
             None => self.refuse(Reply::new(503, "5.5.1 Need MAIL before DATA")),
+            Some(Transaction::NoRoom) => self.steps.push_back(Step::Reply(no_room().encode())),
             Some(wrong) => {
                 let text = match wrong {
                     Transaction::Open(_) => "5.5.1 Need RCPT before DATA",
-                    Transaction::Chunked(_) => "5.5.1 DATA cannot follow BDAT",
+                    Transaction::Chunked(_) | Transaction::NoRoom => "5.5.1 DATA cannot follow BDAT",
                 };
                 self.transaction = Some(wrong);
                 self.refuse(Reply::new(503, text));
@@ -599,6 +638,10 @@ impl Machine {
                 self.transaction = Some(Transaction::Chunked(Incoming::bdat()));
             }
             chunked @ Some(Transaction::Chunked(_)) => self.transaction = chunked,
+            Some(Transaction::NoRoom) => {
+                self.state = State::DropChunk(size, no_room());
+                return;
+            }
             other => {
                 self.transaction = other;
                 // The octets come whatever we say (RFC 3030 section 2): read as commands they would be a disaster.
@@ -696,8 +739,16 @@ impl Machine {
         }
         if self.is_receiving() {
             self.steps.push_back(Step::Abandoned(why));
+        } else {
+            self.forget_envelope();
         }
         self.transaction = None;
+    }
+
+    fn forget_envelope(&self) {
+        if let Some(guard) = &self.guard {
+            guard.keep_envelope(0);
+        }
     }
 
     fn end(&mut self, why: Abandoned, reply: Reply, ending: Ending) {
@@ -734,6 +785,13 @@ impl Machine {
             self.close(Ending::TooManyErrors);
         }
     }
+}
+
+const RECIPIENT_OK: &str = "2.1.5 Recipient OK";
+
+/// RFC 5321 section 4.3.2 has 452 for the content.
+fn no_room() -> Reply {
+    Reply::new(452, "4.3.1 No memory is left for so many recipients, try again")
 }
 
 /// RFC 5321 section 3.1 knows 554 here; 421 says that it may pass later.

@@ -5,7 +5,12 @@ pub mod connection;
 pub mod machine;
 pub mod options;
 pub mod places;
+pub mod peer;
+pub mod repeats;
+mod patience;
+mod sock_diag;
+mod app;
 mod auth;
 mod incoming;
 
-pub use connection::{AppConnection, Sessions};
+pub use connection::{Memory, Sessions};

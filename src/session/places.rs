@@ -4,6 +4,7 @@
 //! that has begun a mail, or waits for its verdict, never does. The newcomer's place keeps a probe from costing anybody
 //! their connection: whoever says QUIT there needs no other.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub struct Places {
     newcomers: Arc<Semaphore>,
     silence: Duration,
     seats: Mutex<Vec<Arc<Seat>>>,
+    active: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,14 @@ impl Places {
     /// So many places; who is silent for this long may have to make room.
     pub fn new(size: usize, silence: Duration) -> Arc<Self> {
         let (free, newcomers) = (Arc::new(Semaphore::new(size)), Arc::new(Semaphore::new(1)));
-        Arc::new(Self { size, free, newcomers, silence, seats: Mutex::default() })
+        Arc::new(Self {
+            size,
+            free,
+            newcomers,
+            silence,
+            seats: Mutex::default(),
+            active: AtomicBool::default(),
+        })
     }
 
     /// A place, or that of the newcomer; none if both are taken.
@@ -75,6 +84,11 @@ impl Places {
     /// Places that are taken.
     pub fn taken(&self) -> usize {
         self.size - self.free.available_permits()
+    }
+
+    /// Whether a session was active since this was asked last.
+    pub fn were_active(&self) -> bool {
+        self.active.swap(false, Ordering::Relaxed)
     }
 
     /// Tells the session that has been silent for longest to go; false if none has been silent for long enough.
@@ -129,6 +143,7 @@ impl Place {
 
     /// Something came, or may have: false where it has to go nevertheless, and its place is given up already.
     pub fn goes_on(&mut self) -> bool {
+        self.places.active.store(true, Ordering::Relaxed);
         let stays = {
             let mut state = lock(&self.seat.state);
             let stays = *state != State::Told;

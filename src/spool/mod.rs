@@ -23,4 +23,4 @@ mod claim;
 
 pub use claim::{Claimed, Then};
 pub use put::PutFault;
-pub use store::{Phase, SpoolOptions, Store, Waiting, left_in};
+pub use store::{Phase, SpoolOptions, Store, left_in};

@@ -202,19 +202,22 @@ pub(super) fn shortened(text: &str, most: usize) -> std::borrow::Cow<'_, str> {
 /// A string as JSON has it (RFC 8259 section 7).
 fn quoted(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if c < ' ' => {
-                let _ = write!(out, "\\u{:04x}", u32::from(c));
+    let mut rest = text;
+    // Runs without anything to escape are nearly all there is: they are copied whole.
+    while let Some(at) = rest.bytes().position(|octet| matches!(octet, b'"' | b'\\' | ..b' ')) {
+        out.push_str(&rest[..at]);
+        match rest.as_bytes()[at] {
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            octet @ (b'"' | b'\\') => out.extend(['\\', char::from(octet)]),
+            octet => {
+                let _ = write!(out, "\\u{octet:04x}");
             }
-            c => out.push(c),
         }
+        rest = &rest[at + 1..];
     }
+    out.push_str(rest);
     out.push('"');
 }
 

@@ -90,6 +90,31 @@ pub(super) fn tell(mail: Mail<'_>, outcome: &Outcome, name: &'static str, reply:
     setup::write(&line);
 }
 
+/// What is said of a mail that came again.
+const ALREADY_ACCEPTED: &str = "already accepted, the app had gone";
+
+/// A message that was accepted before, while its app had gone: it was answered with that acceptance, and not sent.
+pub fn repeated(mail: Mail<'_>, first: MessageId, reply: &Reply, app_heard: bool) {
+    metrics().repeat_answered();
+    if !setup::lets_through(Level::INFO) {
+        return;
+    }
+    let mut line = Line::new(Level::INFO, ALREADY_ACCEPTED);
+    line.text("id", mail.id.to_string());
+    line.text("first_id", first.to_string());
+    describe(&mut line, mail);
+    line.plain("octets", mail.record.octets);
+    line.plain("total_ms", milliseconds(mail.record.total));
+    let reply = what_was_said(&reply.to_string(), mail.envelope);
+    line.text("reply", reply.clone());
+    if !app_heard {
+        line.plain("app_heard", false);
+    }
+    let said = format!("{ALREADY_ACCEPTED} ({first}): {reply}");
+    line.words = Some(words("repeated", mail, Some(&said), app_heard));
+    setup::write(&line);
+}
+
 /// A message that nobody waits for any more: no part of it was delivered.
 pub fn abandoned(mail: Mail<'_>, why: Abandoned) {
     let record = mail.record;
@@ -104,6 +129,7 @@ pub fn abandoned(mail: Mail<'_>, why: Abandoned) {
         Abandoned::Reset => "the app took it back",
         Abandoned::Unreadable => "its file in the spool cannot be read",
         Abandoned::ShuttingDown => "mailshim is shutting down",
+        Abandoned::Accepted => ALREADY_ACCEPTED,
     };
     let mut line = begun(Level::WARN, mail.id, "abandoned");
     describe(&mut line, mail);

@@ -43,6 +43,7 @@ pub struct Metrics {
     pub sessions: Gauge,
     sessions_ended: Family<Labels<1>, Counter>,
     sessions_refused: Counter,
+    repeats_answered: Counter,
     /// Connections to Office 365 that carry a mail, or wait for one.
     pub connections_in_use: Gauge,
     /// Connections to Office 365 that are open and unused.
@@ -85,6 +86,7 @@ impl Metrics {
             sessions: Gauge::default(),
             sessions_ended: Family::default(),
             sessions_refused: Counter::default(),
+            repeats_answered: Counter::default(),
             connections_in_use: Gauge::default(),
             connections_idle: Gauge::default(),
             connections_opened: Counter::default(),
@@ -158,6 +160,11 @@ impl Metrics {
             "app_sessions_refused",
             "Connections of the app beyond MAILSHIM_MAX_SESSIONS",
             self.sessions_refused.clone(),
+        );
+        registry.register(
+            "repeats_answered",
+            "Messages that had been accepted while their app had gone, and were answered when they came again",
+            self.repeats_answered.clone(),
         );
         registry.register(
             "upstream_connections_in_use",
@@ -248,6 +255,11 @@ impl Metrics {
     /// A connection of the app was one too many.
     pub fn session_refused(&self) {
         self.sessions_refused.inc();
+    }
+
+    /// A message that came again was answered, not sent.
+    pub fn repeat_answered(&self) {
+        self.repeats_answered.inc();
     }
 
     /// A connection to Office 365 was opened and signed in, or not.

@@ -43,9 +43,9 @@ use crate::redact::printable;
 
 pub use addresses::AddressDetail;
 pub use filter::LogFilter;
-pub use mail::{Mail, abandoned, message};
-pub use readiness::{NotReady, readiness};
-pub use setup::{Log, LogConfig, LogFormat, before_the_log, init, raise_level};
+pub use mail::{Mail, abandoned, message, repeated};
+pub use readiness::readiness;
+pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use spool::{
     spool_delivery_not_recorded, spool_disk_failed, spool_file_damaged, spool_file_of_another_version,
     spool_file_unreadable, spool_full, spool_holds, spool_not_recorded, spool_not_used, spool_opened,
@@ -216,6 +216,16 @@ pub fn too_many_refused_commands() {
 /// A BDAT command was lost, and with it where its content ends.
 pub fn bdat_unreadable() {
     once_a_minute!("a session was ended: its BDAT command could not be read");
+}
+
+/// Apps hang up after the same time, again and again, while their mail waits.
+pub fn apps_are_impatient(time_out: Duration) {
+    let seconds = time_out.as_secs().max(2);
+    warn!(
+        "apps keep hanging up after about {seconds} s while their mail waits: raise their time-out (to 60 s or more), or set \
+         MAILSHIM_HOLD={}s, so that they hear 451 before and try again",
+        seconds - 1
+    );
 }
 
 // --- a message ---

@@ -268,6 +268,7 @@ impl Connection {
         transaction: &mut Transaction<'_>,
     ) -> Result<(), Stopped> {
         if content.is_complete() {
+            content.stays().await.map_err(Stopped::Abandoned)?;
             self.whole_content(framing, content).await?;
         } else {
             let mut pace = Pace::new(&self.link.deadlines);

@@ -12,6 +12,7 @@ use tokio::io::{
 
 use super::*;
 use crate::deadlines::Deadlines;
+use crate::outcome::Retry;
 use crate::secret::Secret;
 use crate::smtp::command::{Body, Mail, Recipient};
 use crate::smtp::path::Address;
@@ -175,7 +176,9 @@ async fn only_an_end_that_has_left_leaves_a_doubt() {
         connection.link.wire = Box::new(Breaks { replies, owed: 0, takes, broken: false });
         match connection.send(&envelope(), &mut content()).await.unwrap() {
             Outcome::Unknown(_) => assert_eq!(takes, whole),
-            Outcome::Failed(fault) => assert!(takes < whole && fault.may_retry_now(), "{takes}: {fault:?}"),
+            Outcome::Failed(fault) => {
+                assert!(takes < whole && fault.retry() != Retry::Never, "{takes}: {fault:?}")
+            }
             Outcome::Accepted(reply) | Outcome::Queued(reply) => panic!("{takes}: {reply}"),
         }
         assert!(!connection.is_reusable());

@@ -35,7 +35,7 @@ fn end(mut shim: Program) -> String {
 }
 
 fn base64(octets: &[u8]) -> String {
-    mailshim::smtp::sasl::encode(octets)
+    mailshim::testing::smtp::sasl::encode(octets)
 }
 
 /// The text as it is, and every way that part of it shows in base64, whatever stands before it.

@@ -3,8 +3,10 @@
 mod process;
 mod telemetry;
 mod canary;
+mod memory;
 mod check;
 mod login;
 mod exec;
 mod sendmail;
 mod spool;
+mod soak;

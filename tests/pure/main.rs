@@ -6,3 +6,5 @@ mod dialogue;
 mod headers;
 mod replies;
 mod spool;
+mod fuzz;
+mod setup;

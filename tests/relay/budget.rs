@@ -3,22 +3,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailshim::config::Config;
-use mailshim::delivery::Delivery;
-use mailshim::delivery::directory::{Accounts, Allowance};
-use mailshim::delivery::relay::Relay;
-use mailshim::identity::Identity;
-use mailshim::life::Life;
-use mailshim::message::Budget;
-use mailshim::message::policy::Policy;
-use mailshim::message::sender::{FromPolicy, Sender};
-use mailshim::session::Sessions;
-use mailshim::session::machine::Limits;
-use mailshim::smtp::path::Address;
-use mailshim::transport::dial::Dialer;
-use mailshim::transport::http::Http;
-use mailshim::transport::tls;
-use mailshim::upstream::connector::Connector;
+use mailshim::testing::config::Config;
+use mailshim::testing::delivery::Delivery;
+use mailshim::testing::delivery::directory::{Accounts, Allowance};
+use mailshim::testing::delivery::relay::Relay;
+use mailshim::testing::identity::Identity;
+use mailshim::testing::life::Life;
+use mailshim::testing::message::Budget;
+use mailshim::testing::message::budget::{CERTAIN_SHARE, MAX_COMMON_SHARE};
+use mailshim::testing::message::policy::Policy;
+use mailshim::testing::message::sender::{FromPolicy, Sender};
+use mailshim::testing::session::machine::Limits;
+use mailshim::testing::session::{Memory, Sessions};
+use mailshim::testing::smtp::path::Address;
+use mailshim::testing::transport::dial::Dialer;
+use mailshim::testing::transport::http::Http;
+use mailshim::testing::transport::tls;
+use mailshim::testing::upstream::connector::Connector;
 use support::PATIENCE;
 use support::mails::{large, stuffed};
 use support::thread::deadlines;
@@ -70,7 +71,7 @@ fn sessions(budget: &Budget) -> (Sessions, watch::Sender<Life>) {
     let limits = Limits {
         hostname: "contoso.com".into(),
         max_message_size: 10_000_000,
-        max_recipients: 10,
+        max_recipients: 500,
         login_required: false,
     };
     let sessions = Sessions {
@@ -79,6 +80,7 @@ fn sessions(budget: &Budget) -> (Sessions, watch::Sender<Life>) {
         delivery: Delivery::Direct(relay),
         policy: Arc::new(policy()),
         budget: budget.clone(),
+        memory: Memory::default(),
         deadlines,
         life: seen,
     };
@@ -132,4 +134,43 @@ async fn what_was_held_is_given_back() {
             assert_eq!(budget.used(), 0, "{octets} {hangs_up}");
         }
     }
+}
+
+/// A header block of this length, without its end.
+fn header_block(octets: usize) -> Vec<u8> {
+    let line = format!("X-Long: {}\r\n", "v".repeat(990));
+    [&b"From: app@contoso.com\r\n"[..], &line.repeat(octets.div_ceil(1000)).into_bytes()].concat()
+}
+
+#[tokio::test]
+async fn header_blocks_share_their_room_and_give_it_back() {
+    let budget = Budget::default();
+    let (sessions, _life) = sessions(&budget);
+    let mut apps = Vec::new();
+    for _ in 0..20 {
+        let (mut app, wire) = duplex(1024 * 1024);
+        let sessions = sessions.clone();
+        let session = tokio::spawn(async move { sessions.serve(Box::new(wire)).await });
+        app.write_all(b"MAIL FROM:<app@contoso.com>\r\nRCPT TO:<x@example.com>\r\nDATA\r\n").await.unwrap();
+        until_reply(&mut app, "354").await;
+        // More than is held: it is read on, and counted.
+        app.write_all(&header_block(250_000)).await.unwrap();
+        app.write_all(b"\r\n").await.unwrap();
+        app.write_all(&b"text\r\n".repeat(5_000)).await.unwrap();
+        apps.push((app, session));
+    }
+    let mut refused = 0;
+    for (app, _) in &mut apps {
+        app.write_all(b".\r\n").await.unwrap();
+        let said = until_reply(app, "45").await;
+        refused += usize::from(said.contains("452 4.3.1 "));
+        assert!(said.contains("452 4.3.1 ") || said.contains("451 "), "{said}");
+    }
+    let fit = MAX_COMMON_SHARE / (256 * 1024 - CERTAIN_SHARE);
+    assert!(refused > 0 && refused <= 20 - fit, "{refused} of 20 were refused, where {fit} fit");
+    for (app, session) in apps {
+        drop(app);
+        timeout(PATIENCE, session).await.expect("its end").unwrap();
+    }
+    assert_eq!((budget.used(), budget.common_used()), (0, 0));
 }

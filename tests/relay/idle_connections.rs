@@ -68,8 +68,8 @@ fn swallowed_without_a_word() {
 #[test]
 fn idle_and_age_have_their_ends() {
     for change in [
-        |deadlines: &mut mailshim::deadlines::Deadlines| deadlines.idle = Duration::from_millis(50),
-        |deadlines: &mut mailshim::deadlines::Deadlines| deadlines.age = Duration::from_millis(150),
+        |deadlines: &mut mailshim::testing::deadlines::Deadlines| deadlines.idle = Duration::from_millis(50),
+        |deadlines: &mut mailshim::testing::deadlines::Deadlines| deadlines.age = Duration::from_millis(150),
     ] {
         let setup = plan().deadlines(change).start();
         setup.send(&small(1)).is(250);

@@ -12,6 +12,7 @@ mod token_service;
 mod sign_in;
 mod refused_recipient;
 mod app_goes_away;
+mod told_once;
 mod slow_app;
 mod slow_lines;
 mod places;

@@ -114,7 +114,7 @@ fn an_app_that_goes_in_the_middle_leaves_nothing() {
     let setup = spool(&directory).start();
     let mut app = setup.client();
     app.begin(&["x@example.com"]);
-    app.send(&large(1, 600_000));
+    app.send(large(1, 600_000));
     wait_for("it streams to the disk", || !files(&directory, "queue").is_empty());
     drop(app);
     wait_until_empty(&directory);

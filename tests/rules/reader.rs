@@ -240,6 +240,7 @@ impl<'ast> Visit<'ast> for Visitor<'_, '_> {
             syn::Item::Const(item) => (&item.attrs, Some(&item.ident)),
             syn::Item::Enum(item) => (&item.attrs, Some(&item.ident)),
             syn::Item::Fn(item) => (&item.attrs, Some(&item.sig.ident)),
+            syn::Item::ForeignMod(item) => (&item.attrs, None),
             syn::Item::Impl(item) => (&item.attrs, None),
             syn::Item::Macro(item) => (&item.attrs, item.ident.as_ref()),
             syn::Item::Static(item) => (&item.attrs, Some(&item.ident)),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mailshim::cli::arguments;
-use mailshim::config::{CLOUDS, DefaultValue, VARIABLES};
-use mailshim::deadlines::Deadlines;
-use mailshim::telemetry::metrics::metrics;
+use mailshim::testing::cli::arguments;
+use mailshim::testing::config::{CLOUDS, DefaultValue, VARIABLES};
+use mailshim::testing::deadlines::Deadlines;
+use mailshim::testing::telemetry::metrics::metrics;
 
 const README: &str = include_str!("../../README.md");
 const REFERENCE: &str = include_str!("../../docs/reference.md");

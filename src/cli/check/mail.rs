@@ -43,6 +43,6 @@ pub(super) async fn test_mail(config: &Config, send_to: Option<&Address>) -> Res
         Ok(prepared) => Ok(TestMail { envelope: prepared.message.envelope, content }),
         Err(NotPrepared::Unsendable(refusal)) => Err(refusal.to_string()),
         // It is in memory: nothing can be missing.
-        Err(NotPrepared::Abandoned(_)) => Err("the test mail is not whole".to_string()),
+        Err(NotPrepared::Abandoned(_) | NotPrepared::NoRoom) => Err("the test mail is not whole".to_string()),
     }
 }

@@ -66,7 +66,8 @@ impl Sorted {
             }
             sorted.has_from |= field.is("From");
             // Whoever stands there is a recipient now; the shim drops what another caller leaves in.
-            if !is_broken && !(reads_recipients && is_any(field, &["Bcc", "Resent-Bcc"])) {
+            let is_dropped = reads_recipients && is_any(field, &["Bcc", "Resent-Bcc"]);
+            if !is_broken && !is_dropped {
                 sorted.header.extend_from_slice(field.raw());
             }
         }

@@ -12,8 +12,8 @@ mod device;
 
 pub use answer::Token;
 pub use assertion::{Assertion, client_assertion, signed_assertion};
-pub use device::{DeviceCode, Polled, device_code, device_token};
-pub use managed::{LocalRequest, app_service, imds};
+pub use device::{Polled, device_code, device_token};
+pub use managed::{app_service, imds};
 pub use refresh::refresh_token;
 pub use request::{TokenRequest, token_path};
 pub use secret::client_secret;

@@ -15,7 +15,7 @@ import unittest
 from running import MAILBOX, PATIENCE, Mailshim, Office365
 
 LETTER = (
-    f"From: {MAILBOX}\r\nTo: ann@fabrikam.com\r\nSubject: real clients\r\nDate: Tue, 24 Nov 2026 09:00:00 +0000\r\n"
+    f"From: <{MAILBOX}>\r\nTo: ann@fabrikam.com\r\nSubject: real clients\r\nDate: Tue, 24 Nov 2026 09:00:00 +0000\r\n"
     "Message-ID: <1@erp.contoso.com>\r\nMIME-Version: 1.0\r\n\r\n"
     ".a dot\r\n..two\r\n.\r\nthe last line\r\n"
 ).encode()
@@ -175,7 +175,8 @@ class WithoutLogin(Case):
 
     def test_smtplib_smtputf8(self):
         message = email.message.EmailMessage(policy=email.policy.SMTPUTF8)
-        message["From"], message["To"], message["Subject"] = MAILBOX, "jörg@fabrikam.com", "Grüße"
+        message["From"] = f"Büro <{MAILBOX}>"
+        message["To"], message["Subject"] = "jörg@fabrikam.com", "Grüße"
         message["Message-ID"], message["Date"] = "<2@erp.contoso.com>", "Tue, 24 Nov 2026 09:00:00 +0000"
         message.set_content("für Jörg\n", cte="8bit")
         with self.client() as client:
@@ -304,7 +305,7 @@ class Refusals(Case):
             self.assertEqual(refused.exception.smtp_code, 550)
             self.assertIn(b"5.1.10 Office 365 about <ann@fabrikam.com>: ", refused.exception.smtp_error)
             with self.assertRaises(smtplib.SMTPDataError) as refused:
-                client.sendmail("boss@contoso.com", "ann@fabrikam.com", LETTER.replace(b"From: app", b"From: boss"))
+                client.sendmail("boss@contoso.com", "ann@fabrikam.com", LETTER.replace(b"From: <app", b"From: <boss"))
             self.assertEqual(refused.exception.smtp_code, 554)
             self.assertIn(b"SendAsDenied", refused.exception.smtp_error)
             client.sendmail(MAILBOX, "ann@fabrikam.com", LETTER)

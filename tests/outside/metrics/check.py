@@ -31,7 +31,7 @@ MOST_SERIES_OF_A_COUNTER = 64 * 5 + 5
 
 # The base units of prometheus.io/docs/practices/naming that occur here.
 UNITS = {"seconds", "bytes"}
-LABELS = {"outcome", "code", "stage", "phase", "ending", "result", "version", "le"}
+LABELS = {"level", "outcome", "code", "stage", "phase", "ending", "result", "version", "le"}
 
 
 class Shim(Mailshim):

@@ -12,7 +12,7 @@ from running import MAILBOX, PATIENCE, Mailshim, Office365, Program
 
 USERNAME, PASSWORD = "egress", "p4ss-c4n4ry"
 
-LETTER = f"From: {MAILBOX}\r\nTo: ann@fabrikam.com\r\nSubject: by proxy\r\n\r\n.a dot\r\nthe last line\r\n".encode()
+LETTER = f"From: <{MAILBOX}>\r\nTo: ann@fabrikam.com\r\nSubject: by proxy\r\n\r\n.a dot\r\nthe last line\r\n".encode()
 
 # The simulator's, for a sign-in without a token.
 MAILBOX_PASSWORD = "correct horse battery staple"

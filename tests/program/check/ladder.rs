@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use mailshim::cli::check::{End, Rung, State, climb};
-use mailshim::deadlines::Deadlines;
-use mailshim::smtp::path::Address;
+use mailshim::testing::cli::check::{End, Rung, State, climb};
+use mailshim::testing::deadlines::Deadlines;
+use mailshim::testing::smtp::path::Address;
 use office365::{Office365, Settings};
 
 use super::golden;

@@ -78,9 +78,8 @@ fn what_stands_in_the_token_services_place() {
         let office365 = Office365::start(settings());
         office365.fault(fault.clone(), Times::Always);
         // Only the token's deadline is short: what comes before it must hold.
-        let deadlines = deadlines.map_or_else(Default::default, |short| mailshim::deadlines::Deadlines {
-            token: short.token,
-            ..Default::default()
+        let deadlines = deadlines.map_or_else(Default::default, |short| {
+            mailshim::testing::deadlines::Deadlines { token: short.token, ..Default::default() }
         });
         let climb = Climb::as_it_is(&office365, &[], None, deadlines);
         all.push_str(&format!("{fault:?}\n{}\n", climb.failure("token")));

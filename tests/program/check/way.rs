@@ -5,7 +5,7 @@ use office365::{Fault, Office365, Settings, Stage, Times};
 use super::golden::compare;
 use super::ladder::{Climb, PASSWORD, settings, short};
 use super::peers;
-use mailshim::cli::check::End;
+use mailshim::testing::cli::check::End;
 
 #[test]
 fn all_holds_and_no_mail_is_sent() {
@@ -148,7 +148,7 @@ fn a_port_that_begins_with_tls() {
         &[("MAILSHIM_UPSTREAM", &upstream)],
         None,
         // The handshake is to succeed, however slow this machine is.
-        mailshim::deadlines::Deadlines { tls: std::time::Duration::from_secs(60), ..short() },
+        mailshim::testing::deadlines::Deadlines { tls: std::time::Duration::from_secs(60), ..short() },
     );
     compare("tls_at_once", &climb.text());
 }

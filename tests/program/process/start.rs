@@ -141,7 +141,9 @@ fn few_descriptors_are_not_all_given_to_sessions() {
     command.args(["-c", "ulimit -n 40 && exec \"$0\"", program()]);
     let mut shim = Program::start_by(command, &office365, &[]);
     let mut apps: Vec<Client> = (0..8).map(|_| shim.client()).collect();
-    Client::dial(shim.address).reply().begins("421 4.3.2 ", &[]);
+    // The one beyond them is greeted, so that a probe sees a listener, and hears it with its first command.
+    let mut newcomer = shim.client();
+    newcomer.command("EHLO late").begins("421 4.3.2 ", &[]);
     apps[0].command("EHLO app").is(250);
     apps[0].mail(b"From: app@contoso.com\r\nSubject: few\r\n\r\n").is(250);
     shim.signal("TERM");

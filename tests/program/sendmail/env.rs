@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use mailshim::config::VARIABLES;
+use mailshim::testing::config::VARIABLES;
 
 use super::shim::{Ended, program, run};
 

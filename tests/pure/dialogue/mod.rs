@@ -7,8 +7,8 @@ mod transaction;
 mod recipients;
 mod out_of_step;
 
-use mailshim::outcome::{Cause, Fault};
-use mailshim::smtp::reply::{Reply, ReplyReader};
+use mailshim::testing::outcome::{Cause, Fault};
+use mailshim::testing::smtp::reply::{Reply, ReplyReader};
 
 fn reply(line: &str) -> Reply {
     let (code, text) = line.split_once(' ').unwrap_or((line, ""));

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use mailshim::credential::Credential;
-use mailshim::secret::Secret;
-use mailshim::upstream::opening::{Opening, OpeningStep};
+use mailshim::testing::credential::Credential;
+use mailshim::testing::secret::Secret;
+use mailshim::testing::upstream::opening::{Opening, OpeningStep};
 use tokio::time::Instant;
 
 use super::{reply, shown};

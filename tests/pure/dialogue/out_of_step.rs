@@ -1,7 +1,7 @@
 //! A server that gives a reply too many, or one in the wrong place.
 
-use mailshim::outcome::{Cause, Fault, Stage};
-use mailshim::upstream::transaction::Verdict;
+use mailshim::testing::outcome::{Cause, Fault, Stage};
+use mailshim::testing::upstream::transaction::Verdict;
 
 use super::reply;
 use super::transaction::{SMALL, envelope, extensions, transaction};

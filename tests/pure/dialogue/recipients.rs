@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use mailshim::outcome::{Cause, Outcome, RecipientOutcome};
-use mailshim::smtp::reply::Reply;
-use mailshim::upstream::transaction::{Framing, Plan, Recipients, Step, Transaction, Verdict};
+use mailshim::testing::outcome::{Cause, Outcome, RecipientOutcome};
+use mailshim::testing::smtp::reply::Reply;
+use mailshim::testing::upstream::transaction::{Framing, Plan, Recipients, Step, Transaction, Verdict};
 
 use super::reply;
 use super::transaction::{SMALL, envelope, extensions, transaction};

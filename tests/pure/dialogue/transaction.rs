@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use mailshim::message::Envelope;
-use mailshim::outcome::{Cause, Fault, Outcome, RecipientOutcome, Stage};
-use mailshim::smtp::command::{Body, Mail, Recipient};
-use mailshim::smtp::extension::Extensions;
-use mailshim::smtp::path::Address;
-use mailshim::smtp::reply::Reply;
-use mailshim::upstream::transaction::{Framing, Plan, Recipients, Step, Transaction, Verdict};
+use mailshim::testing::message::Envelope;
+use mailshim::testing::outcome::{Cause, Fault, Outcome, RecipientOutcome, Stage};
+use mailshim::testing::smtp::command::{Body, Mail, Recipient};
+use mailshim::testing::smtp::extension::Extensions;
+use mailshim::testing::smtp::path::Address;
+use mailshim::testing::smtp::reply::Reply;
+use mailshim::testing::upstream::transaction::{Framing, Plan, Recipients, Step, Transaction, Verdict};
 
 use super::{PIECES, Replies, reply, shown};
 
@@ -488,7 +488,7 @@ fn content_that_was_cut_gets_no_verdict() {
             Step::Read(_) => transaction.reply(&reply(left.next().unwrap())),
             Step::Done(verdict, after) => {
                 assert!(matches!(verdict, Verdict::Refused(_)), "{verdict:?}");
-                assert_eq!(after, mailshim::upstream::transaction::After::Reset);
+                assert_eq!(after, mailshim::testing::upstream::transaction::After::Reset);
                 break;
             }
         }

@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
-use mailshim::message::refusal::Refusal;
-use mailshim::message::repair::Note;
-use mailshim::smtp::data::{ContentReader, DotStuffer};
+use mailshim::testing::message::refusal::Refusal;
+use mailshim::testing::message::repair::Note;
+use mailshim::testing::smtp::data::{ContentReader, DotStuffer};
 
 use super::{envelope, policy, rule, send};
 

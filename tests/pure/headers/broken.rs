@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use mailshim::message::refusal::Refusal;
-use mailshim::message::repair::Note;
+use mailshim::testing::message::refusal::Refusal;
+use mailshim::testing::message::repair::Note;
 
 use super::anything::{Random, canonical, split};
 use super::{envelope, policy, rule, send};

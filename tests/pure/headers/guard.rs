@@ -3,13 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use mailshim::message::refusal::Refusal;
+use mailshim::testing::message::refusal::Refusal;
 
 use super::anything::{Random, canonical, split};
 use super::{envelope, policy, send};
 
 const ALLOWED: &str = "app@contoso.com";
-const FORBIDDEN: &str = "ceo@contoso.com";
 
 const FIELDS: [&[u8]; 6] = [b"From", b"From", b"from ", b"Sender", b"Resent-From", b"Resent-Sender"];
 const PIECES: [&[u8]; 34] = [

@@ -14,14 +14,14 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use mailshim::config::Config;
-use mailshim::message::policy::Policy;
-use mailshim::message::refusal::Refusal;
-use mailshim::message::repair::{self, Original, Rewritten, Stamp};
-use mailshim::message::sender::{AddressList, FromPolicy};
-use mailshim::message::{Envelope, HeldContent, Piece};
-use mailshim::smtp::command::{Body, Mail, Recipient};
-use mailshim::smtp::path::Address;
+use mailshim::testing::config::Config;
+use mailshim::testing::message::policy::Policy;
+use mailshim::testing::message::refusal::Refusal;
+use mailshim::testing::message::repair::{self, Original, Rewritten, Stamp};
+use mailshim::testing::message::sender::{AddressList, FromPolicy};
+use mailshim::testing::message::{Envelope, HeldContent, Piece};
+use mailshim::testing::smtp::command::{Body, Mail, Recipient};
+use mailshim::testing::smtp::path::Address;
 
 /// Tue, 24 Nov 2026 08:00:00 UTC.
 const NOW: Duration = Duration::from_secs(1_795_507_200);

@@ -1,6 +1,6 @@
 //! Every reply of OFFICE365.md section 4, as it comes, with the suffixes that section leaves out; every token code of 6.5.
 
-use mailshim::outcome::Stage::{self, Auth, Content, Ehlo, Greeting, Mail, Rcpt, StartTls, Verdict};
+use mailshim::testing::outcome::Stage::{self, Auth, Content, Ehlo, Greeting, Mail, Rcpt, StartTls, Verdict};
 
 /// A heading, or where replies come and what they are.
 pub type Case = (&'static [Stage], &'static str);

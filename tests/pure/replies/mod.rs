@@ -8,13 +8,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailshim::message::refusal::Refusal;
-use mailshim::outcome::{
+use mailshim::testing::message::refusal::Refusal;
+use mailshim::testing::outcome::{
     Alert, Cause, Class, Context, Fault, Judgement, Outcome, ProxyFault, ProxyReason, Retry, Scope,
     SpoolFault, Stage, TlsFault, TlsReason, TokenFault, judge,
 };
-use mailshim::secret::Looks;
-use mailshim::smtp::reply::Reply;
+use mailshim::testing::secret::Looks;
+use mailshim::testing::smtp::reply::Reply;
 
 const APP: Context<'_> = Context { from_is_ours: false, mailbox: "app@contoso.com", spool: false };
 const OURS: Context<'_> = Context { from_is_ours: true, ..APP };
@@ -149,6 +149,7 @@ fn others() -> Vec<Fault> {
         all.push(fault(cause.stage(), Cause::Remembered(Arc::new(cause), second(59))));
     }
     all.push(fault(Stage::Content, Cause::AppTooSlow));
+    all.push(fault(Stage::Content, Cause::NoRoom));
     for spool in [
         SpoolFault::Full,
         SpoolFault::NoSpace("No space left on device (os error 28)".into()),
@@ -333,8 +334,11 @@ fn only_what_will_never_pass_is_5xx_and_the_hint_survives() {
         let is = judge(fault, context);
         assert_eq!(is.code / 100 == 5, is.class == Class::Permanent, "{reply}");
         assert!(matches!(reply.code, 451 | 452 | 454 | 550..=554), "{reply}");
-        // The app's mail finds no room on our disk; of Office 365's it hears 451.
-        assert!(reply.code != 452 || matches!(is.rule, "spool_full" | "spool_no_space"), "{reply}");
+        // The mail finds no room here: of what Office 365 has no room for the app hears 451.
+        assert!(
+            reply.code != 452 || matches!(is.rule, "no_room" | "spool_full" | "spool_no_space"),
+            "{reply}"
+        );
         assert!(reply.code < 500 || is.class == Class::Permanent, "{reply}");
         assert!(reply.code < 500 || !matches!(fault.cause(), Cause::Remembered(..)), "from memory: {reply}");
         let definite = matches!(fault.cause(), Cause::Refused(reply) if reply.code >= 500)

@@ -4,12 +4,13 @@
 
 mod transcript;
 mod properties;
+mod repeats;
 
 use std::sync::Arc;
 
-use mailshim::session::machine::{Guard, Limits, Machine, Step};
-use mailshim::smtp::path::Address;
-use mailshim::smtp::reply::Reply;
+use mailshim::testing::session::machine::{Guard, Limits, Machine, Step};
+use mailshim::testing::smtp::path::Address;
+use mailshim::testing::smtp::reply::Reply;
 
 /// Sections of each file; a file that is lost, or read as empty, must not pass.
 const FILES: [(&str, usize); 10] = [
@@ -83,6 +84,72 @@ fn between_transactions_is_neither_in_an_envelope_nor_in_content_nor_before_the_
     assert_eq!(seen, [(true, false), (false, true), (false, false), (false, false)]);
     machine.answer(&Reply::new(250, "2.0.0 OK"));
     assert!(machine.is_between_transactions());
+}
+
+/// A guard that lets everything pass, with room for so many octets of an envelope.
+#[derive(Debug)]
+struct Room(usize);
+
+impl Guard for Room {
+    fn refuse_sender(&self, _sender: Option<&Address>) -> Option<Reply> {
+        None
+    }
+
+    fn refuse_recipient(&self, _recipient: &Address) -> Option<Reply> {
+        None
+    }
+
+    fn keep_envelope(&self, octets: usize) -> bool {
+        octets <= self.0
+    }
+}
+
+/// The codes of the replies to this, and whether content was announced.
+fn dialogue(room: usize, octets: &str) -> (Vec<String>, bool) {
+    let mut machine = Machine::new(Limits { max_recipients: 500, ..limits() });
+    machine.guard(Arc::new(Room(room)));
+    machine.received(octets.as_bytes());
+    let (mut replies, mut begun) = (Vec::new(), false);
+    loop {
+        match machine.step() {
+            Step::NeedInput => return (replies, begun),
+            Step::Reply(reply) => replies.push(String::from_utf8_lossy(&reply[..9]).into_owned()),
+            Step::Begin(_) => begun = true,
+            Step::End => machine.answer(&Reply::new(250, "2.0.0 OK")),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn without_room_the_content_is_refused_and_never_a_recipient() {
+    let envelope = "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<e@f>\r\n";
+    for (content, replies) in [
+        ("DATA\r\nRSET\r\n", ["452 4.3.1", "250 2.0.0"]),
+        ("BDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", ["452 4.3.1", "250 2.0.0"]),
+        ("RSET\r\nNOOP\r\n", ["250 2.0.0", "250 2.0.0"]),
+    ] {
+        let (said, begun) = dialogue(250, &format!("{envelope}{content}"));
+        assert_eq!(said[1..4], ["250 2.1.0", "250 2.1.5", "250 2.1.5"], "{content:?}");
+        assert_eq!(said[4..], replies, "{content:?}");
+        assert!(!begun);
+    }
+    let (said, begun) = dialogue(10_000, &format!("{envelope}DATA\r\n.\r\n"));
+    assert_eq!(said[4..], ["354 Start", "250 2.0.0"]);
+    assert!(begun);
+}
+
+#[test]
+fn the_recipients_of_one_transaction_are_bounded_in_octets() {
+    let recipient = format!("RCPT TO:<c@d> ORCPT=rfc822;{}\r\n", "x".repeat(480));
+    let (said, _) = dialogue(usize::MAX, &format!("MAIL FROM:<a@b>\r\n{}DATA\r\n", recipient.repeat(400)));
+    let taken = said.iter().filter(|reply| *reply == "250 2.1.5").count();
+    assert!((150..300).contains(&taken), "{taken}");
+    assert_eq!(said.iter().filter(|reply| *reply == "452 4.5.3").count(), 400 - taken);
+    assert_eq!(said.last().unwrap(), "354 Start", "those that were taken get their mail");
+    let usual = "RCPT TO:<somebody.with-a-long-name@department.example.com>\r\n".repeat(500);
+    let (said, _) = dialogue(usize::MAX, &format!("MAIL FROM:<a@b>\r\n{usual}"));
+    assert_eq!(said.iter().filter(|reply| *reply == "250 2.1.5").count(), 500);
 }
 
 /// A machine that owes its verdict.
@@ -164,6 +231,10 @@ fn nothing_of_a_sign_in_is_printed() {
 struct OnlyAllowed;
 
 impl Guard for OnlyAllowed {
+    fn keep_envelope(&self, _octets: usize) -> bool {
+        true
+    }
+
     fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply> {
         sender.filter(|sender| sender.as_str() != "app@b").map(|_| Reply::new(550, "5.7.1 not this sender"))
     }

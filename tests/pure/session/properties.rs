@@ -2,9 +2,9 @@
 //! The inputs come from a small generator with a fixed seed, so that a failure is the same on every machine.
 
 use bytes::BytesMut;
-use mailshim::session::machine::{Limits, Machine, Step};
-use mailshim::smtp::data::{ContentReader, DotStuffer};
-use mailshim::smtp::reply::Reply;
+use mailshim::testing::session::machine::{Limits, Machine, Step};
+use mailshim::testing::smtp::data::{ContentReader, DotStuffer};
+use mailshim::testing::smtp::reply::Reply;
 
 /// xorshift64*: no quality is asked of it but to be the same everywhere.
 struct Random(u64);

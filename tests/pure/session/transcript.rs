@@ -23,9 +23,9 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
-use mailshim::message::Envelope;
-use mailshim::session::machine::{Limits, Machine, Step};
-use mailshim::smtp::reply::Reply;
+use mailshim::testing::message::Envelope;
+use mailshim::testing::session::machine::{Limits, Machine, Step};
+use mailshim::testing::smtp::reply::Reply;
 
 /// One line of a transcript.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use mailshim::durable::{Disk, DiskFile, Free, directory_of};
+use mailshim::testing::durable::{Disk, DiskFile, Free, directory_of};
 
 /// What a call meets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mailshim::durable::Disk;
-use mailshim::message::{Budget, HeldContent, Piece};
-use mailshim::queue::entry::{
+use mailshim::testing::durable::Disk;
+use mailshim::testing::message::{Budget, HeldContent, Piece};
+use mailshim::testing::queue::entry::{
     Attempt, Head, Result as Verdicts, Sent, StoredEnvelope, StoredRecipient, Verdict,
 };
-use mailshim::spool::{Claimed, PutFault, SpoolOptions, Store, Then};
+use mailshim::testing::spool::{Claimed, PutFault, SpoolOptions, Store, Then};
 use tokio::time::timeout;
 
 use self::memory::{Memory, Trouble, Unsynced};
@@ -105,13 +105,13 @@ async fn put_stream(store: &Store, id: u64) -> Result<(), PutFault> {
 
 struct Chunks(std::vec::IntoIter<Bytes>);
 
-impl mailshim::message::Source for Chunks {
-    fn next(&mut self) -> mailshim::message::Awaited<'_, Piece> {
+impl mailshim::testing::message::Source for Chunks {
+    fn next(&mut self) -> mailshim::testing::message::Awaited<'_, Piece> {
         let piece = self.0.next().map_or(Piece::End, Piece::Chunk);
         Box::pin(std::future::ready(piece))
     }
 
-    fn gone(&mut self) -> mailshim::message::Awaited<'_, mailshim::message::Abandoned> {
+    fn gone(&mut self) -> mailshim::testing::message::Awaited<'_, mailshim::testing::message::Abandoned> {
         Box::pin(std::future::pending())
     }
 }

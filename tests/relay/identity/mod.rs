@@ -4,7 +4,7 @@ mod ways;
 mod rotation;
 mod trouble;
 
-use mailshim::config::{Config, ConfigErrors};
+use mailshim::testing::config::{Config, ConfigErrors};
 use office365::Office365;
 use support::thread::{self, Shim};
 

@@ -3,26 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailshim::config::Config;
-use mailshim::deadlines::Deadlines;
-use mailshim::delivery::directory::{Accounts, Allowance};
-use mailshim::delivery::intake::Intake;
-use mailshim::delivery::relay::Relay;
-use mailshim::delivery::{Delivery, Worker};
-use mailshim::durable::System;
-use mailshim::identity::Identity;
-use mailshim::life::Life;
-use mailshim::message::Budget;
-use mailshim::message::policy::Policy;
-use mailshim::message::sender::{FromPolicy, Sender};
-use mailshim::session::Sessions;
-use mailshim::session::machine::Limits;
-use mailshim::smtp::path::Address;
-use mailshim::spool::{SpoolOptions, Store};
-use mailshim::transport::dial::Dialer;
-use mailshim::transport::http::Http;
-use mailshim::transport::tls;
-use mailshim::upstream::connector::Connector;
+use mailshim::testing::config::Config;
+use mailshim::testing::deadlines::Deadlines;
+use mailshim::testing::delivery::directory::{Accounts, Allowance};
+use mailshim::testing::delivery::intake::Intake;
+use mailshim::testing::delivery::relay::Relay;
+use mailshim::testing::delivery::{Delivery, Worker};
+use mailshim::testing::durable::System;
+use mailshim::testing::identity::Identity;
+use mailshim::testing::life::Life;
+use mailshim::testing::message::Budget;
+use mailshim::testing::message::policy::Policy;
+use mailshim::testing::message::sender::{FromPolicy, Sender};
+use mailshim::testing::session::machine::Limits;
+use mailshim::testing::session::{Memory, Sessions};
+use mailshim::testing::smtp::path::Address;
+use mailshim::testing::spool::{SpoolOptions, Store};
+use mailshim::testing::transport::dial::Dialer;
+use mailshim::testing::transport::http::Http;
+use mailshim::testing::transport::tls;
+use mailshim::testing::upstream::connector::Connector;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
 use tokio::sync::watch;
 
@@ -103,6 +103,7 @@ impl Shim {
             delivery: delivery(Arc::new(accounts), seen.clone(), budget.clone()),
             policy: Arc::new(policy),
             budget,
+            memory: Memory::default(),
             deadlines,
             life: seen,
         };

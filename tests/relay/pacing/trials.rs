@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use mailshim::delivery::limits::Event;
-use mailshim::outcome::{Cause, Stage};
+use mailshim::testing::delivery::limits::Event;
+use mailshim::testing::outcome::{Cause, Stage};
 use tokio::time::{Instant, sleep};
 
 use super::turns::{HOLD, fails, gate, refused};

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mailshim::delivery::gate::Gate;
-use mailshim::delivery::limits::{Event, Limits};
-use mailshim::outcome::{Cause, Fault, Stage};
-use mailshim::smtp::reply::Reply;
+use mailshim::testing::delivery::gate::Gate;
+use mailshim::testing::delivery::limits::{Event, Limits};
+use mailshim::testing::outcome::{Cause, Fault, Stage};
+use mailshim::testing::smtp::reply::Reply;
 use office365::wording;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};

@@ -4,9 +4,9 @@
 use std::net::SocketAddr;
 use std::sync::{Mutex, mpsc};
 
-use mailshim::cli::serve::{self, FirstSignIn};
-use mailshim::config::{Config, ConfigErrors};
-use mailshim::deadlines::Deadlines;
+use mailshim::testing::cli::serve::{self, FirstSignIn};
+use mailshim::testing::config::{Config, ConfigErrors};
+use mailshim::testing::deadlines::Deadlines;
 use office365::{Fault, Office365, Settings, Side, Stats, Taken, Times, without_first_received};
 use tokio::sync::oneshot;
 

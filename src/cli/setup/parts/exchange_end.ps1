@@ -1,0 +1,1 @@
+Disconnect-ExchangeOnline -Confirm:$false -ErrorAction Stop
