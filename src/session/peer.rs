@@ -161,6 +161,13 @@ mod tests {
                 assert!(matches!(found, Answer::Socket { state: ESTABLISHED, inode: 1.. }), "{found:?}");
             }
             app.shutdown(Shutdown::Write).unwrap();
+            // FIN_WAIT1 until our side has acknowledged it.
+            let fin_wait_2 = |found| matches!(found, Answer::Socket { state: FIN_WAIT2, .. });
+            let acknowledged = (0..1000).any(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                fin_wait_2(ask(theirs, here))
+            });
+            assert!(acknowledged, "{address}");
             for found in both(theirs, here) {
                 assert!(matches!(found, Answer::Socket { state: FIN_WAIT2, inode: 1.. }), "{found:?}");
             }

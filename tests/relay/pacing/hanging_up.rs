@@ -12,8 +12,7 @@ fn while_it_waits_for_its_turn_frees_its_place_and_sends_nothing() {
     gone.submit(&["x@example.com"], &small(1));
     let mut waits = setup.client();
     waits.submit(&["x@example.com"], &small(2));
-    gone.shutdown();
-    assert_eq!(gone.rest(), "", "no answer, and the session ends");
+    drop(gone);
     // At the end of its hold it goes, over the connection that is there.
     waits.reply().is(250);
     setup.took(&[&small(0), &small(2)]);
