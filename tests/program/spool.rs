@@ -1,6 +1,7 @@
 //! The real binary, killed at any moment while mail comes and goes: what was acknowledged arrives, whole.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use support::PATIENCE;
 use support::client::Client;
 use support::files::Directory;
 use support::mails::{large, small, stuffed};
-use support::program::Program;
+use support::program::{Program, program};
 
 /// Apps that send at once.
 const APPS: usize = 4;
@@ -118,4 +119,66 @@ fn what_stays_is_named_at_the_end() {
     assert!(log.contains("MAILSHIM_HOLD has no effect"), "{log}");
     let line = shim.log.iter().find(|line| line.contains("mail stays in the spool")).expect("the last line");
     assert!(line.contains("<7@contoso.com>") && line.contains("\"messages\":1"), "{line}");
+}
+
+/// The program in a mount namespace of its own, with a file system of this size over the directory.
+fn in_small_file_system(directory: &str, size: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let script = format!("mount -t tmpfs -o {size} tmpfs {directory} && exec {}", program());
+    command.args(["--map-root-user", "--mount", "sh", "-c", &script]);
+    command
+}
+
+fn fills_up_and_recovers(size: &str) {
+    let can = Command::new("unshare").args(["--map-root-user", "--mount", "true"]).output();
+    if !can.is_ok_and(|ended| ended.status.success()) {
+        eprintln!("not tried: this machine gives no mount namespace");
+        return;
+    }
+    let (directory, office365) = (Directory::new(), Office365::start(Settings::default()));
+    office365.fault(
+        office365::Fault::ReplyAt(office365::Stage::Mail, "451 4.7.0 Temporary server error".into()),
+        office365::Times::Once,
+    );
+    office365.fault(
+        office365::Fault::DelayAt(office365::Stage::Dot, Duration::from_secs(1)),
+        office365::Times::Times(3),
+    );
+    let path = directory.path("");
+    let variables = [("MAILSHIM_SPOOL_DIR", path.as_str()), ("MAILSHIM_MESSAGES_PER_MINUTE", "0")];
+    let shim = Program::start_by(in_small_file_system(&path, size), &office365, &variables);
+    let mut app = shim.client();
+    let (mut number, mut taken) = (0, Vec::new());
+    // In the middle of a burst.
+    loop {
+        number += 1;
+        let reply = app.mail(&large(number, 20_000));
+        if reply.code != 250 {
+            reply.is(452).says("4.3.1");
+            break;
+        }
+        taken.push(number);
+        assert!(number < 1000, "it is never full");
+    }
+    // What was acknowledged leaves, and there is room again.
+    let until = Instant::now() + PATIENCE;
+    while app.mail(&small(5000)).code != 250 {
+        assert!(Instant::now() < until, "no room again:\n{}", shim.printed());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    taken.push(5000);
+    assert!(office365.wait(PATIENCE, |stats| stats.messages >= taken.len() as u64), "{}", shim.printed());
+    let mut arrived: Vec<usize> = office365.taken().iter().map(|taken| number_of(&taken.content)).collect();
+    arrived.sort_unstable();
+    assert_eq!(arrived, taken, "each once, and nothing that was refused");
+}
+
+#[test]
+fn a_full_disk_refuses_and_loses_nothing() {
+    fills_up_and_recovers("size=400k");
+}
+
+#[test]
+fn a_disk_without_another_file_refuses_and_loses_nothing() {
+    fills_up_and_recovers("nr_inodes=24");
 }
