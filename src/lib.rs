@@ -11,7 +11,8 @@
 //!    can double.
 //! 5. [`upstream`]: the connections of one mailbox, each a pure dialogue with a socket around it that [`transport`]
 //!    made, signed in by [`identity`].
-//! 6. [`outcome`]: what became of it, and the only place where that turns into a reply to the app.
+//! 6. [`spool`]: with a spool 4 and 5 come after the app's answer; what waits is a record of [`queue`] on a disk.
+//! 7. [`outcome`]: what became of it, and the only place where that turns into a reply to the app.
 //!
 //! The floors. A room imports what its line says, and itself; a room beside it only where the line names that floor.
 //! `config` takes nothing of a room but the options that it fills, a command of `cli` nothing of another command. No
@@ -23,16 +24,17 @@
 //! | 8.5 | `config` | floors up to 8 |
 //! | 8 | `session` | floors up to 4, `telemetry`, `delivery` |
 //! | 7 | `delivery` | floors up to 6 |
-//! | 6 | `upstream` `identity` | floors up to 5 |
+//! | 6 | `upstream` `identity` `spool` | floors up to 5 |
 //! | 5 | `telemetry` `transport` | floors up to 4 |
-//! | 4 | `outcome` | floors up to 3 |
+//! | 4 | `outcome` `queue` | floors up to 3 |
 //! | 3 | `message` | floors up to 2 |
 //! | 2 | `smtp` | `secret` |
 //! | 1 | `wire` `secret` `redact` `names` `deadlines` `life` `durable` `single_flight` | nothing of ours |
 //! | 1 | `credential` | `secret` |
 //!
-//! Invariants: a 2xx to the end of the content is Office 365's own; what may pass later is 4xx; nothing leaves but over
-//! verified TLS; every wait is in [`deadlines`], every buffer has a named limit; a [`secret`] is never printed.
+//! Invariants: a 2xx to the end of the content is Office 365's own, or with a spool says that the mail is durable; what
+//! may pass later is 4xx; nothing leaves but over verified TLS; every wait is in [`deadlines`], every buffer has a named
+//! limit; a [`secret`] is never printed.
 
 #![allow(rustdoc::private_intra_doc_links, reason = "the documentation is made with private items")]
 
@@ -44,9 +46,11 @@ mod session;
 mod delivery;
 mod upstream;
 mod identity;
+mod spool;
 mod telemetry;
 mod transport;
 mod outcome;
+mod queue;
 mod message;
 mod smtp;
 mod wire;

@@ -34,7 +34,10 @@ pub mod session {
 }
 
 pub mod delivery {
-    pub use crate::delivery::Delivery;
+    pub use crate::delivery::{Delivery, Worker};
+    pub mod intake {
+        pub use crate::delivery::intake::Intake;
+    }
     pub mod relay {
         pub use crate::delivery::relay::Relay;
     }
@@ -73,6 +76,18 @@ pub mod identity {
     }
 }
 
+pub mod spool {
+    pub use crate::spool::{Claimed, PutFault, SpoolOptions, Store, Then};
+}
+
+pub mod queue {
+    pub mod entry {
+        pub use crate::queue::entry::{
+            Attempt, Head, Result, Sent, StoredEnvelope, StoredRecipient, Verdict,
+        };
+    }
+}
+
 pub mod telemetry {
     pub mod metrics {
         pub use crate::telemetry::metrics::metrics;
@@ -95,12 +110,12 @@ pub mod transport {
 pub mod outcome {
     pub use crate::outcome::{
         Alert, Cause, Class, Context, Fault, Judgement, Outcome, ProxyFault, ProxyReason, RecipientOutcome,
-        Retry, Scope, Stage, TlsFault, TlsReason, TokenFault, judge,
+        Retry, Scope, SpoolFault, Stage, TlsFault, TlsReason, TokenFault, judge,
     };
 }
 
 pub mod message {
-    pub use crate::message::{Budget, Envelope, HeldContent, MessageId, Piece};
+    pub use crate::message::{Abandoned, Awaited, Budget, Envelope, HeldContent, MessageId, Piece, Source};
     pub mod budget {
         pub use crate::message::budget::{CERTAIN_SHARE, MAX_COMMON_SHARE};
     }
@@ -155,6 +170,10 @@ pub mod secret {
 
 pub mod credential {
     pub use crate::credential::Credential;
+}
+
+pub mod durable {
+    pub use crate::durable::{Disk, DiskFile, Free, System, directory_of};
 }
 
 pub mod deadlines {

@@ -6,6 +6,7 @@ pub mod check;
 mod env;
 mod run;
 pub mod serve;
+mod spooling;
 mod trim;
 mod send;
 mod sendmail;

@@ -8,13 +8,15 @@ use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::spooling::{Spool, SpoolFailed, tell_forgotten_mail};
 use super::trim;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
 use crate::delivery::directory::Accounts;
+use crate::delivery::intake::Intake;
 use crate::delivery::relay::Relay;
 use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
@@ -37,6 +39,15 @@ pub enum Failed {
     SetUp(String),
     /// A part that everything needs has panicked.
     Died(JoinError),
+}
+
+impl From<SpoolFailed> for Failed {
+    fn from(failed: SpoolFailed) -> Self {
+        match failed {
+            SpoolFailed::SetUp(problem) => Self::SetUp(problem),
+            SpoolFailed::Died(died) => Self::Died(died),
+        }
+    }
 }
 
 /// What the process listens on.
@@ -109,20 +120,34 @@ pub async fn run(
         seen_life.clone(),
     ));
     let account = Arc::clone(accounts.main());
-    let relay = Relay::new(Arc::clone(&accounts), config.hold, seen_life.clone());
+    let budget = Budget::default();
+    // Each of these runs for as long as mail is taken; one that ends before has panicked.
+    let mut vital: JoinSet<()> = JoinSet::new();
+    let mut spool = match &config.spool {
+        Some(options) => {
+            let spool = Spool::start(options, config, &accounts, &budget, &seen_life, &mut vital);
+            Some(spool.map_err(Failed::SetUp)?)
+        }
+        None => {
+            tell_forgotten_mail();
+            None
+        }
+    };
+    let delivery = match &spool {
+        Some(spool) => Delivery::Spooled(Intake::new(spool.store.clone(), Arc::clone(&accounts))),
+        None => Delivery::Direct(Relay::new(Arc::clone(&accounts), config.hold, seen_life.clone())),
+    };
     let sessions = Sessions {
         limits: config.session.limits.clone(),
         app_login: config.session.app_login.clone(),
-        delivery: Delivery::Direct(relay),
+        delivery,
         policy: Arc::new(config.policy.clone()),
-        budget: Budget::default(),
+        budget,
         memory: Memory::default(),
         deadlines: Arc::clone(&deadlines),
         life: seen_life,
     };
 
-    // Each of these runs for as long as mail is taken; one that ends before has panicked.
-    let mut vital: JoinSet<()> = JoinSet::new();
     vital.spawn(async move { identity.keep_fresh(tell_renewal).await });
     let max_sessions = sessions_that_fit(config.session.max_sessions, getrlimit(Resource::Nofile).current);
     if max_sessions < config.session.max_sessions {
@@ -149,17 +174,23 @@ pub async fn run(
     tokio::select! {
         () = stop => {}
         Some(Err(died)) = vital.join_next() => return Err(Failed::Died(died)),
+        failed = Spool::failed(&mut spool) => return Err(failed.into()),
     }
 
     // Dropping the tasks closes the listeners: a new connection is refused from here on.
     vital.shutdown().await;
     life.send_replace(Life::Draining);
     let last_words = (config.shutdown_grace / 10).min(Duration::from_secs(1));
-    if timeout(config.shutdown_grace - last_words, places.all_free()).await.is_err() {
+    let ends = Instant::now() + config.shutdown_grace - last_words;
+    if timeout_at(ends, places.all_free()).await.is_err() {
         // What still waits is answered now.
         life.send_replace(Life::Ending);
         let left = timeout(last_words, places.all_free()).await.is_err();
         telemetry::grace_ended(left.then(|| places.taken()));
+    }
+    if let Some(spool) = spool {
+        // No more mail comes from here on.
+        spool.end(ends, config.shutdown_grace, last_words, &life).await;
     }
     let _ = timeout(last_words, accounts.close()).await;
     telemetry::stopped();

@@ -6,7 +6,7 @@
 //!    `unknown.rs` judges the names that are not in the table.
 //! 2. `whole.rs`, and for the single commands `partial.rs`: each variable is visited once, with its parser, and fills
 //!    the options of the room that uses it. What takes more than a line stands in `app.rs`, `application.rs`, `sign_in.rs`, `managed.rs`,
-//!    `network.rs` and `policy.rs`; plain values are parsed by `value.rs`, the others by their own types.
+//!    `network.rs`, `policy.rs` and `spool.rs`; plain values are parsed by `value.rs`, the others by their own types.
 //!
 //! A value is repeated in an error only where it cannot be a secret.
 
@@ -22,6 +22,7 @@ mod managed;
 mod sign_in;
 mod network;
 mod policy;
+mod spool;
 mod whole;
 mod partial;
 mod setup;

@@ -286,6 +286,23 @@ pub const VARIABLES: &[Variable] = &[
         ..ECHOED
     },
     Variable {
+        name: "MAILSHIM_SPOOL_DIR",
+        summary: "a directory on a disk of its own: mail is answered once it is durable there, and delivered behind it",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_SPOOL_LIFETIME",
+        default: Text("5d"),
+        summary: "how long the spool tries to deliver a mail; set-up faults do not count",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_SPOOL_MAX_BYTES",
+        default: Text("1GB"),
+        summary: "the most that waits in the spool; beyond it mail is refused with 452",
+        ..ECHOED
+    },
+    Variable {
         name: "MAILSHIM_HTTP_LISTEN",
         default: Text("127.0.0.1:9025"),
         summary: "address of /livez, /readyz and /metrics; off turns it off",

@@ -10,7 +10,7 @@ use super::environment::{Environment, Reader};
 use super::error::ConfigErrors;
 use super::value::{duration, number, size};
 use super::variables::VARIABLES;
-use super::{app, network, policy, sign_in};
+use super::{app, network, policy, sign_in, spool};
 use crate::delivery::directory::Allowance;
 use crate::identity::sign_in::{IdentityOptions, SignIn};
 use crate::message::policy::Policy;
@@ -18,6 +18,7 @@ use crate::message::sender::Sender;
 use crate::names::{self, HostPort, Listen, Mailbox};
 use crate::session::machine::Limits;
 use crate::session::options::SessionOptions;
+use crate::spool::SpoolOptions;
 use crate::telemetry::{AddressDetail, LogConfig, LogFilter, LogFormat};
 use crate::transport::proxy::EgressProxy;
 use crate::transport::tls::ConnectorCertificate;
@@ -33,6 +34,8 @@ pub struct Config {
     pub policy: Policy,
     /// The longest one mail waits before its answer.
     pub hold: Duration,
+    /// Where mail waits on a disk; `None` where the app waits for Office 365's answer.
+    pub spool: Option<SpoolOptions>,
     /// What one mailbox may use.
     pub allowance: Allowance,
     /// The mailbox that signs in and sends, and how.
@@ -112,12 +115,13 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
     let messages_per_minute = reader.value("MAILSHIM_MESSAGES_PER_MINUTE", number(0, 100_000));
     let recipients_per_day = reader.value("MAILSHIM_RECIPIENTS_PER_DAY", number(0, 10_000_000));
     let hold = reader.value("MAILSHIM_HOLD", duration("1s", "10m"));
+    let spool = spool::options(reader);
     let filter = reader.value("MAILSHIM_LOG", LogFilter::parse);
     let format = reader.value("MAILSHIM_LOG_FORMAT", LogFormat::parse);
     let http_listen = network::http_listen(reader);
     let addresses = reader.value("MAILSHIM_LOG_ADDRESSES", AddressDetail::parse);
     let shutdown_delay = reader.value("MAILSHIM_SHUTDOWN_DELAY", duration("0s", "1h"));
-    let shutdown_grace = reader.value("MAILSHIM_SHUTDOWN_GRACE", duration("0s", "1h"));
+    let shutdown_grace = reader.value("MAILSHIM_SHUTDOWN_GRACE", duration("0s", "24h"));
     let exec_on_failure = reader.value("MAILSHIM_EXEC_ON_FAILURE", on_failure);
 
     let sign_in = sign_in?;
@@ -156,6 +160,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
             domain: mailbox.domain().to_string(),
         },
         hold: hold?,
+        spool: spool?,
         allowance: Allowance {
             connections: connections?,
             messages_per_minute: messages_per_minute?,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::gate::{Gate, Probe, UnderWay};
 use super::limits::{Breaker, Event, Limits};
@@ -12,7 +12,7 @@ use crate::credential::Credential;
 use crate::identity::Identity;
 use crate::life::{Life, ending};
 use crate::message::{Abandoned, DeliveryRecord, HeldContent, Message};
-use crate::outcome::{Cause, Fault, Outcome, Retry, Stage};
+use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Retry, Stage};
 use crate::telemetry;
 use crate::upstream::connection::Connection;
 use crate::upstream::connector::Connector;
@@ -38,6 +38,8 @@ pub struct Hold {
     /// Its end.
     pub until: Instant,
     turn_until: Instant,
+    /// At the end of its hold it does not go where our own pace says no.
+    pace_binds: bool,
     renewed: bool,
 }
 
@@ -49,8 +51,34 @@ impl Hold {
     /// would never get one.
     pub fn begin(length: Duration) -> Self {
         let until = Instant::now() + length;
-        Self { until, turn_until: until - (length / 4).min(MOST_TO_CONNECT), renewed: false }
+        let turn_until = until - (length / 4).min(MOST_TO_CONNECT);
+        Self { until, turn_until, pace_binds: false, renewed: false }
     }
+
+    /// For a message of the spool: nobody waits for it but the others behind it.
+    fn of_the_spool() -> Self {
+        Self { pace_binds: true, ..Self::begin(SPOOL_HOLD) }
+    }
+}
+
+/// The hold of a message of the spool; then it waits in its file.
+const SPOOL_HOLD: Duration = Duration::from_secs(180);
+/// How long a message of the spool waits that found no connection within its hold.
+const NO_CONNECTION: Duration = Duration::from_secs(30);
+/// How often a changed secret is looked for while mail is kept back.
+const LOOK_AT_SECRET: Duration = Duration::from_secs(5);
+
+/// How one attempt of a message of the spool ended, whose recipients are each for itself.
+#[derive(Debug)]
+pub enum Each {
+    /// With what became of each, in the envelope's order.
+    Done(Vec<RecipientOutcome>),
+    /// Office 365 was not asked: it may be in this time.
+    NotTried(Duration),
+    /// The process ends.
+    ShuttingDown,
+    /// Its content did not become whole: nothing was sent.
+    Abandoned,
 }
 
 /// How one attempt ended.
@@ -142,11 +170,132 @@ impl Account {
         hold: &mut Hold,
         record: &mut DeliveryRecord,
     ) -> Result<Attempt, Attempt> {
-        let begun = Instant::now();
         let recipients = message.envelope.recipients.len();
+        let (mut under_way, mut lease) = self.leased(sender, recipients, content, hold, record).await?;
+        let connection = self.connected(&mut lease, content, hold, record).await?;
+        let connected = Instant::now();
+        under_way.submitting();
+        let outcome = connection.send(&message.envelope, content).await.map_err(Attempt::Abandoned)?;
+        record.sent = connected.elapsed();
+        let fault = match outcome {
+            Outcome::Accepted(_) | Outcome::Queued(_) => {
+                self.gate.learn(Event::Accepted { sender, recipients });
+                return Ok(Attempt::Done(outcome));
+            }
+            Outcome::Failed(ref fault) | Outcome::Unknown(ref fault) => fault,
+        };
+        self.submission_failed(sender, fault).await;
+        let Outcome::Failed(fault) = outcome else { return Ok(Attempt::Done(outcome)) };
+        if self.once_more(connection, &fault, hold) {
+            return Ok(Attempt::Again { fault, paused_for: None });
+        }
+        Ok(fault.into())
+    }
+
+    /// Waits until a mail may go, whoever its sender is.
+    pub async fn opened(&self) {
+        loop {
+            self.forget_refusal_if_secret_changed();
+            if timeout(LOOK_AT_SECRET, self.gate.open()).await.is_ok() {
+                return;
+            }
+        }
+    }
+
+    /// One attempt of a message of the spool. Its turn, a connection and the message, as in [`Account::attempt`]; once
+    /// more, at once, where an idle connection turns out to be none or a token to be old.
+    pub async fn attempt_each(
+        &self,
+        message: &Message,
+        content: &mut HeldContent<'_>,
+        record: &mut DeliveryRecord,
+    ) -> Each {
+        let sender = message.sender.as_str();
+        if let Some(wait) = self.gate.kept_back(sender) {
+            return Each::NotTried(wait);
+        }
+        let mut hold = Hold::of_the_spool();
+        let mut is_first = true;
+        loop {
+            let submitted = self.submit_to_each(sender, message, content, &mut hold, record).await;
+            let (outcomes, passes) = match submitted {
+                Ok(submitted) => submitted,
+                Err(Attempt::Again { fault, .. } | Attempt::Done(Outcome::Failed(fault))) => {
+                    if let Some(wait) = fault.opens_in() {
+                        return Each::NotTried(wait);
+                    }
+                    let each = RecipientOutcome::Settled(Outcome::Failed(fault));
+                    return Each::Done(vec![each; message.envelope.recipients.len()]);
+                }
+                Err(Attempt::HoldEnded) => return Each::NotTried(NO_CONNECTION),
+                Err(Attempt::ShuttingDown) => return Each::ShuttingDown,
+                Err(Attempt::Abandoned(_) | Attempt::Done(_)) => return Each::Abandoned,
+            };
+            if !(passes && std::mem::take(&mut is_first) && content.rewind().is_ok()) {
+                return Each::Done(outcomes);
+            }
+        }
+    }
+
+    /// What became of each recipient, and whether another attempt at once may fare better.
+    async fn submit_to_each(
+        &self,
+        sender: &str,
+        message: &Message,
+        content: &mut HeldContent<'_>,
+        hold: &mut Hold,
+        record: &mut DeliveryRecord,
+    ) -> Result<(Vec<RecipientOutcome>, bool), Attempt> {
+        let recipients = message.envelope.recipients.len();
+        let (mut under_way, mut lease) = self.leased(sender, recipients, content, hold, record).await?;
+        let connection = self.connected(&mut lease, content, hold, record).await?;
+        let was_idle = !connection.is_new();
+        let connected = Instant::now();
+        under_way.submitting();
+        let outcomes =
+            connection.send_to_each(&message.envelope, content).await.map_err(Attempt::Abandoned)?;
+        record.sent = connected.elapsed();
+        let settled = || {
+            outcomes.iter().filter_map(|outcome| match outcome {
+                RecipientOutcome::Settled(outcome) => Some(outcome),
+                RecipientOutcome::NotTried => None,
+            })
+        };
+        let accepted = settled().filter(|outcome| matches!(outcome, Outcome::Accepted(_))).count();
+        if accepted > 0 {
+            self.gate.learn(Event::Accepted { sender, recipients: accepted });
+        }
+        let mut last: Option<&Fault> = None;
+        for outcome in settled() {
+            // What is said of all at once is one refusal, not one a recipient.
+            if let Outcome::Failed(fault) | Outcome::Unknown(fault) = outcome
+                && last != Some(fault)
+            {
+                self.submission_failed(sender, fault).await;
+                last = Some(fault);
+            }
+        }
+        // Where nobody can have it, and it was the connection or the token that failed.
+        let nobody_has_it = settled().all(|outcome| matches!(outcome, Outcome::Failed(_)));
+        let last = last.filter(|_| nobody_has_it).cloned();
+        let passes = last
+            .is_some_and(|fault| (was_idle && is_closed(&fault)) || self.once_more(connection, &fault, hold));
+        Ok((outcomes, passes))
+    }
+
+    /// Its turn, and permission to use a connection.
+    async fn leased(
+        &self,
+        sender: &str,
+        recipients: usize,
+        content: &mut HeldContent<'_>,
+        hold: &Hold,
+        record: &mut DeliveryRecord,
+    ) -> Result<(UnderWay<'_>, Lease), Attempt> {
+        let begun = Instant::now();
         let streamed = !content.is_complete();
-        let (mut under_way, mut lease) = loop {
-            let turn = self.turn(sender, recipients, hold.turn_until);
+        loop {
+            let turn = self.turn(sender, recipients, hold);
             let under_way = self.unless_ended(content, turn).await?.inspect_err(|_| {
                 record.waited += begun.elapsed();
             })?;
@@ -155,44 +304,47 @@ impl Account {
             // Of many that wait for a connection the first may have been refused for what concerns them all: each more
             // try counts against the mailbox, and wrong passwords lock it.
             if !self.gate.is_held_up(sender, &under_way) {
-                break (under_way, lease);
+                record.waited += begun.elapsed();
+                return Ok((under_way, lease));
             }
-        };
+        }
+    }
+
+    /// A connection of this lease that is signed in.
+    async fn connected<'lease>(
+        &self,
+        lease: &'lease mut Lease,
+        content: &mut HeldContent<'_>,
+        hold: &Hold,
+        record: &mut DeliveryRecord,
+    ) -> Result<&'lease mut Connection, Attempt> {
         let granted = Instant::now();
-        record.waited += granted - begun;
-        let connection = timeout_at(hold.until, self.connect(&mut lease));
+        let connection = timeout_at(hold.until, self.connect(lease));
         let connection = self.unless_ended(content, connection).await?.map_err(|_| Attempt::HoldEnded)?;
         record.connected += granted.elapsed();
         let connection = connection.inspect_err(|fault| self.sign_in_failed(fault, FIRST_PAUSE))?;
         if connection.is_new() {
             self.signed_in();
         }
-        let connected = Instant::now();
-        under_way.submitting();
-        let outcome = connection.send(&message.envelope, content).await.map_err(Attempt::Abandoned)?;
-        record.sent = connected.elapsed();
-        let fault = match outcome {
-            Outcome::Accepted(_) => {
-                self.gate.learn(Event::Accepted { sender, recipients });
-                return Ok(Attempt::Done(outcome));
-            }
-            Outcome::Failed(ref fault) | Outcome::Unknown(ref fault) => fault,
-        };
+        Ok(connection)
+    }
+
+    async fn submission_failed(&self, sender: &str, fault: &Fault) {
         self.failed(sender, fault);
         if matches!(fault.cause(), Cause::TimedOut(_)) {
             // What swallowed this connection without a word has swallowed the idle ones too: another attempt on one of
             // them would only use up the hold.
             self.pool.drop_idle().await;
         }
-        let Outcome::Failed(fault) = outcome else { return Ok(Attempt::Done(outcome)) };
+    }
+
+    /// Whether this fault may pass with a fresh token.
+    fn once_more(&self, connection: &mut Connection, fault: &Fault, hold: &mut Hold) -> bool {
         if fault.retry() == Retry::OnceWithFreshToken && connection.credential().is_token() {
             // The connection is signed in with the old token: neither may serve the next attempt.
             connection.retire();
         }
-        if once_more(&self.identity, &fault, connection.credential(), &mut hold.renewed) {
-            return Ok(Attempt::Again { fault, paused_for: None });
-        }
-        Ok(fault.into())
+        once_more(&self.identity, fault, connection.credential(), &mut hold.renewed)
     }
 
     /// Waits, unless the app goes or the process ends meanwhile.
@@ -208,9 +360,12 @@ impl Account {
         }
     }
 
-    async fn turn(&self, sender: &str, recipients: usize, until: Instant) -> Result<UnderWay<'_>, Fault> {
+    async fn turn(&self, sender: &str, recipients: usize, hold: &Hold) -> Result<UnderWay<'_>, Fault> {
         self.forget_refusal_if_secret_changed();
-        let under_way = self.gate.turn(sender, recipients, until).await?;
+        let under_way = match hold.pace_binds {
+            true => self.gate.turn_in_pace(sender, recipients, hold.turn_until).await?,
+            false => self.gate.turn(sender, recipients, hold.turn_until).await?,
+        };
         self.pool.allow(under_way.connections());
         Ok(under_way)
     }
@@ -314,6 +469,16 @@ pub async fn open(connector: &Connector, identity: &Identity) -> Result<Connecti
             opened => return opened,
         }
     }
+}
+
+/// The connection was closed, maybe long before the message.
+fn is_closed(fault: &Fault) -> bool {
+    let closed = match fault.cause() {
+        Cause::Closed | Cause::Io(_) => true,
+        Cause::Refused(reply) => reply.code == 421,
+        _ => false,
+    };
+    closed && fault.retry() == Retry::Again
 }
 
 /// Whether to try once more, with a fresh token, what was refused with this credential: the old token is thrown away.

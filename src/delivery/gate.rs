@@ -10,12 +10,16 @@ use super::limits::{Breaker, Event, Limits, Question, Standing, Turn};
 use crate::outcome::{Cause, Fault, Stage};
 use crate::telemetry::{self, Counted};
 
+/// What keeps mail back is looked at as often as this, whatever was known.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+
 /// Where mails wait for their turn.
 pub struct Gate {
     limits: Mutex<Limits>,
     /// The place at the front: one mail waits for the next turn, the others behind it in the order they came.
     front: Semaphore,
-    /// Wakes every waiting mail: Office 365 throttled us, a breaker opened, or a place in the minute is free again.
+    /// Wakes every waiting mail: Office 365 throttled us, a breaker opened or closed, or a place in the minute is free
+    /// again.
     wake: Notify,
     /// There while the breaker is open.
     open_breaker: Mutex<Option<Counted>>,
@@ -75,6 +79,29 @@ impl Gate {
     /// # Errors
     /// Why it may not, at once where waiting has no use.
     pub async fn turn(&self, sender: &str, recipients: usize, until: Instant) -> Result<UnderWay<'_>, Fault> {
+        self.turn_of(sender, recipients, until, false).await
+    }
+
+    /// The same for a mail that can wait for longer than it does here: our own pace binds it.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub async fn turn_in_pace(
+        &self,
+        sender: &str,
+        recipients: usize,
+        until: Instant,
+    ) -> Result<UnderWay<'_>, Fault> {
+        self.turn_of(sender, recipients, until, true).await
+    }
+
+    async fn turn_of(
+        &self,
+        sender: &str,
+        recipients: usize,
+        until: Instant,
+        pace_binds: bool,
+    ) -> Result<UnderWay<'_>, Fault> {
         let place = self.front.acquire();
         tokio::pin!(place);
         let mut front = None;
@@ -91,7 +118,7 @@ impl Gate {
                 }
                 Turn::Paused(again, _) if front.is_some() => again.into(),
                 Turn::Paced { until: again, .. } if in_time && front.is_some() => until.min(again.into()),
-                Turn::Paced { until: again, believed: true } if !in_time => {
+                Turn::Paced { until: again, believed } if !in_time && (believed || pace_binds) => {
                     return Err(waiting(Cause::Paced(left(again, now))));
                 }
                 Turn::Now if front.is_some() => break,
@@ -143,6 +170,34 @@ impl Gate {
         under_way.probe.is_none() && matches!(turn, Turn::Refused(..) | Turn::Paused(..))
     }
 
+    /// Waits until a mail may go, whoever its sender is: nothing is taken out of a spool to find that it may not.
+    pub async fn open(&self) {
+        loop {
+            // Before the look, so that nothing that is learned after it is missed.
+            let woken = self.wake.notified();
+            let now = Instant::now();
+            let again = match self.ask(now, Question::Mail("")) {
+                Turn::Now => return,
+                Turn::Refused(again, _) | Turn::Paused(again, _) | Turn::UsedUp(again) => again,
+                Turn::Paced { until, .. } => until,
+            };
+            tokio::select! {
+                () = woken => {}
+                // Looked at again now and then: a day opens bit by bit.
+                () = sleep_until((now + LOOK_AGAIN).min(again.into())) => {}
+            }
+        }
+    }
+
+    /// How long a mail of this sender is kept back by more than our own pace, if it is.
+    pub fn kept_back(&self, sender: &str) -> Option<Duration> {
+        let now = Instant::now();
+        match self.ask(now, Question::Mail(sender)) {
+            Turn::Refused(again, _) | Turn::Paused(again, _) | Turn::UsedUp(again) => Some(left(again, now)),
+            Turn::Now | Turn::Paced { .. } => None,
+        }
+    }
+
     /// How long Office 365 has paused the mailbox for, if it has.
     pub fn paused_for(&self, sender: &str) -> Option<Duration> {
         let now = Instant::now();
@@ -168,7 +223,12 @@ impl Gate {
 
     fn learn_at(&self, now: std::time::Instant, event: Event<'_>) -> Standing {
         let standing = lock(&self.limits).learn(now, event);
-        if let Event::Failed { .. } | Event::Withdrawn { .. } = event {
+        if let Event::Failed { .. }
+        | Event::Withdrawn { .. }
+        | Event::SignedIn
+        | Event::SecretChanged
+        | Event::ProbeEnded = event
+        {
             self.wake.notify_waiters();
         }
         let mut counted = lock(&self.open_breaker);

@@ -1,8 +1,11 @@
-//! Who answers for a message from here, and its way out: attempts within its hold, each a turn and a connection of one
-//! mailbox.
+//! Who answers for a message from here, and its way out: attempts within its hold, or from the spool, each a turn and a
+//! connection of one mailbox.
 
 pub mod mode;
 pub mod relay;
+pub mod intake;
+pub mod worker;
+mod verdicts;
 pub mod account;
 pub mod gate;
 pub mod limits;
@@ -10,3 +13,4 @@ pub mod directory;
 
 pub use account::open;
 pub use mode::Delivery;
+pub use worker::Worker;

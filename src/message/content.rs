@@ -23,6 +23,8 @@ pub enum Abandoned {
     TooBig,
     /// RSET, EHLO or QUIT between chunks.
     Reset,
+    /// The disk that it was kept on does not give it back.
+    Unreadable,
     /// The shim is shutting down.
     ShuttingDown,
     /// It was accepted before, and the app has not heard so: it is answered, not sent again.

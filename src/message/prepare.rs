@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::SystemTime;
 
+use bytes::Bytes;
+
 use super::content::{Abandoned, HeldContent, Missing, header_field};
 use super::envelope::Envelope;
 use super::id::MessageId;
@@ -31,6 +33,8 @@ pub struct Message {
 pub struct Prepared {
     /// The message; its content stands in the content that was given.
     pub message: Message,
+    /// The header block that the app gave, mended where it could not be read otherwise.
+    pub header: Bytes,
     /// What was changed.
     pub changes: Vec<Note>,
     /// The Message-ID: the app's, or the one that was added.
@@ -99,7 +103,7 @@ pub async fn prepare(
         was_null_sender: rewritten.was_null_sender,
     };
     let message_id = header_field(content.kept(), "Message-ID");
-    Ok(Prepared { message, changes: rewritten.notes, message_id })
+    Ok(Prepared { message, header: block.fields, changes: rewritten.notes, message_id })
 }
 
 /// A name that no other message in the world has. The log's would not do: two replicas that start in the same second

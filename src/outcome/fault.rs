@@ -38,6 +38,8 @@ pub enum Stage {
     Content,
     /// The answer to the end of the content.
     Verdict,
+    /// Taking it into the spool.
+    Spool,
 }
 
 impl Stage {
@@ -57,6 +59,7 @@ impl Stage {
             Self::Rcpt => "rcpt",
             Self::Content => "content",
             Self::Verdict => "verdict",
+            Self::Spool => "spool",
         }
     }
 }
@@ -106,8 +109,23 @@ pub enum Cause {
     NoRoom,
     /// What the app sent will never pass: Office 365 was not asked.
     Unsendable(Refusal),
+    /// The spool did not take it.
+    Spool(SpoolFault),
     /// The shim is shutting down.
     ShuttingDown,
+}
+
+/// Why the spool did not take a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SpoolFault {
+    /// Another mailshim still has the directory.
+    Waiting,
+    /// MAILSHIM_SPOOL_MAX_BYTES is reached.
+    Full,
+    /// The file system has no room or no more files: the system's words.
+    NoSpace(String),
+    /// The disk would not, or did not say whether it did: the system's words.
+    Disk(String),
 }
 
 /// Why no token could be had.
@@ -336,6 +354,14 @@ impl Fault {
         }
     }
 
+    /// How long nothing of the kind is tried, where it was not tried now.
+    pub const fn opens_in(&self) -> Option<Duration> {
+        match &self.0.cause {
+            Cause::Remembered(_, time) | Cause::Paced(time) | Cause::UsedUp(time) => Some(*time),
+            _ => None,
+        }
+    }
+
     /// What the token service's Retry-After asks for.
     pub const fn retry_after(&self) -> Option<Duration> {
         match &self.0.cause {
@@ -350,6 +376,8 @@ impl Fault {
 pub enum Outcome {
     /// Office 365 has it: its reply.
     Accepted(Reply),
+    /// The spool has it, durable: our reply. Delivery comes after it.
+    Queued(Reply),
     /// Office 365 does not have it, for certain.
     Failed(Fault),
     /// The content went out whole and no reply came: Office 365 may have it.

@@ -1,6 +1,6 @@
 //! What kind of trouble a fault is. Pure: a fault and what was sent in, a judgement out.
 
-use super::fault::{Cause, Fault, Outcome, Stage, TokenFault};
+use super::fault::{Cause, Fault, Outcome, SpoolFault, Stage, TokenFault};
 use super::ruling::{Class, Kind, Pause, Retry, Ruling, Scope, set_up, transient};
 use super::{entra, network, rules};
 use crate::message::refusal::Refusal;
@@ -59,8 +59,8 @@ pub fn judge(fault: &Fault, context: &Context<'_>) -> Judgement {
         Class::Permanent if ruling.kind == Kind::RecipientCount => 550,
         Class::Permanent => 554,
         Class::SetUp if matches!(fault.stage(), Stage::Auth | Stage::Token) => 454,
-        // Our own memory (RFC 5321 section 4.3.2): it says that the mail itself is good.
-        Class::Transient if matches!(fault.cause(), Cause::NoRoom) => 452,
+        // Our own memory or disk (RFC 5321 section 4.3.2): it says that the mail itself is good.
+        Class::Transient if is_without_room(fault) => 452,
         // Never 421: that would announce that the app's connection ends (RFC 5321 section 3.8).
         Class::SetUp | Class::Transient | Class::Throttled(_) => 451,
     };
@@ -138,6 +138,7 @@ impl Outcome {
     pub fn name(&self, context: &Context<'_>) -> &'static str {
         match self {
             Self::Accepted(_) => "accepted",
+            Self::Queued(_) => "queued",
             Self::Failed(fault) if judge(fault, context).class == Class::Permanent => "refused",
             Self::Failed(_) => "deferred",
             Self::Unknown(_) => "unknown",
@@ -214,8 +215,38 @@ fn rule_on(stage: Stage, cause: &Cause) -> Ruling {
             ..transient("no_room", (3, 1))
         },
         Cause::Unsendable(refusal) => unsendable(refusal),
+        Cause::Spool(fault) => spool(fault),
         Cause::ShuttingDown => transient("shutting_down", (3, 2)),
     }
+}
+
+fn is_without_room(fault: &Fault) -> bool {
+    matches!(fault.cause(), Cause::NoRoom | Cause::Spool(SpoolFault::Full | SpoolFault::NoSpace(_)))
+}
+
+/// The app has the mail still, and tries again if it can.
+const fn spool(fault: &SpoolFault) -> Ruling {
+    let (name, enhanced, hint) = match fault {
+        SpoolFault::Waiting => (
+            "spool_waits",
+            (3, 2),
+            "Let the other mailshim end: two of them never use one MAILSHIM_SPOOL_DIR at once.",
+        ),
+        SpoolFault::Full => (
+            "spool_full",
+            (3, 1),
+            "Find out why mail does not leave (the log, /readyz), or raise MAILSHIM_SPOOL_MAX_BYTES.",
+        ),
+        SpoolFault::NoSpace(_) => {
+            ("spool_no_space", (3, 1), "Give the file system of MAILSHIM_SPOOL_DIR more room, or clear it.")
+        }
+        SpoolFault::Disk(_) => (
+            "spool_disk",
+            (3, 0),
+            "Look at the file system of MAILSHIM_SPOOL_DIR: `mailshim check` tries it.",
+        ),
+    };
+    Ruling { scope: Scope::Service, hint, ..transient(name, enhanced) }
 }
 
 /// What Exchange would say, where it would say something; RFC 3463 where the refusal is ours alone.

@@ -16,7 +16,7 @@ mod wording;
 mod recipient;
 
 pub use fault::{
-    Alert, Cause, Fault, Outcome, ProxyFault, ProxyReason, Stage, TlsFault, TlsReason, TokenFault,
+    Alert, Cause, Fault, Outcome, ProxyFault, ProxyReason, SpoolFault, Stage, TlsFault, TlsReason, TokenFault,
 };
 pub use judge::{Context, Judgement, judge};
 pub use recipient::RecipientOutcome;

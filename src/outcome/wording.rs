@@ -3,7 +3,9 @@
 use std::fmt::{self, Write as _};
 use std::time::Duration;
 
-use super::fault::{Cause, Fault, Outcome, ProxyFault, ProxyReason, Stage, TlsFault, TlsReason, TokenFault};
+use super::fault::{
+    Cause, Fault, Outcome, ProxyFault, ProxyReason, SpoolFault, Stage, TlsFault, TlsReason, TokenFault,
+};
 use super::judge::{Context, judge};
 use crate::redact::{printable, without_secrets};
 use crate::smtp::reply::{EnhancedCode, Reply};
@@ -19,6 +21,7 @@ impl Outcome {
     /// One line of ASCII: Office 365's own words without its diagnostics, then one hint, which is never what is cut off.
     pub fn to_reply(&self, context: &Context<'_>) -> Reply {
         match self {
+            Self::Queued(reply) => reply.clone(),
             Self::Accepted(reply) => Reply::new(reply.code, shorten(&plain(&reply.text()), LONGEST_TEXT)),
             Self::Unknown(fault) => {
                 let text = format!(
@@ -159,7 +162,7 @@ const fn request(stage: Stage) -> &'static str {
         Stage::Mail => "the sender",
         Stage::Rcpt => "the recipient",
         Stage::Content => "the content",
-        Stage::Verdict => "the message",
+        Stage::Verdict | Stage::Spool => "the message",
     }
 }
 
@@ -179,6 +182,7 @@ const fn doing(stage: Stage) -> &'static str {
         Stage::Rcpt => "waiting for the reply to RCPT",
         Stage::Content => "sending the content",
         Stage::Verdict => "waiting for the answer to the whole message",
+        Stage::Spool => "writing to the spool",
     }
 }
 
@@ -281,7 +285,21 @@ impl fmt::Display for WithoutAdvice<'_> {
             }
             Cause::NoRoom => f.write_str("no memory is left for another envelope or header block"),
             Cause::Unsendable(refusal) => write!(f, "{refusal}"),
+            Cause::Spool(fault) => write!(f, "{fault}"),
             Cause::ShuttingDown => f.write_str("mailshim is shutting down"),
+        }
+    }
+}
+
+impl fmt::Display for SpoolFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waiting => f.write_str("another mailshim still has the spool"),
+            Self::Full => f.write_str("the spool is full (MAILSHIM_SPOOL_MAX_BYTES)"),
+            Self::NoSpace(words) => {
+                write!(f, "the spool's file system has no more room: {}", printable(words))
+            }
+            Self::Disk(words) => write!(f, "the spool's disk does not take the mail: {}", printable(words)),
         }
     }
 }

@@ -13,6 +13,7 @@ use super::machine::{Ending, too_many};
 use super::places::{Place, Places};
 use crate::names::{Listen, LoopbackAddr};
 use crate::redact::without_error_numbers;
+use crate::smtp::reply::Reply;
 use crate::telemetry;
 
 /// Binds every address that the app may use.
@@ -63,6 +64,8 @@ pub async fn accept(listener: TcpListener, sessions: Sessions, places: Arc<Place
             Ok((socket, peer)) => match places.enter() {
                 // The listener is bound to loopback; this holds even if that were ever to break.
                 _ if LoopbackAddr::new(peer).is_none() => telemetry::peer_refused(peer),
+                // Without a task: nothing more is said to it.
+                _ if !sessions.delivery.is_open() => not_yet(&socket),
                 // A panic ends this one task: it must not cost the other sessions their mail.
                 Some(place) => drop(tokio::spawn(serve(sessions.clone(), socket, place))),
                 None => refuse(&socket),
@@ -98,6 +101,15 @@ fn tell(ending: Ending) {
         | Ending::MadeRoom
         | Ending::ShuttingDown => {}
     }
+}
+
+/// Another process still has the spool, as in a rolling update: an app that tries again in a moment is served then.
+fn not_yet(socket: &TcpStream) {
+    let reply = Reply::new(
+        421,
+        "4.3.2 Another mailshim still has the spool (MAILSHIM_SPOOL_DIR), try again in a moment",
+    );
+    let _ = socket.try_write(&reply.encode());
 }
 
 /// The newcomer's place is taken too.

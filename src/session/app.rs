@@ -1,6 +1,7 @@
 //! The app's socket with its machine: what is read and when, what is written, and whether the app is still there.
 
 use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -158,8 +159,9 @@ impl AppConnection {
     async fn receive(&mut self) -> bool {
         let (wire, machine, seen) = (&mut self.wire, &mut self.machine, &mut self.end);
         poll_fn(|context| {
-            let mut octets = [0; READ];
-            let mut buffer = ReadBuf::new(&mut octets);
+            // Not zeroed: that would be half of what a mail costs.
+            let mut octets = [const { MaybeUninit::uninit() }; READ];
+            let mut buffer = ReadBuf::uninit(&mut octets);
             let read = ready!(Pin::new(&mut *wire).poll_read(context, &mut buffer));
             let end = match read {
                 Ok(()) if buffer.filled().is_empty() => Some(End::Fin),

@@ -188,7 +188,7 @@ impl Sessions {
                 }
                 let (verdict, record) = match self.came_before(&coming, &mut content).await {
                     Err(why) => (Err(why), DeliveryRecord::default()),
-                    Ok(()) => self.delivery.deliver(&prepared.message, &mut content).await,
+                    Ok(()) => self.delivery.deliver(&given, &prepared, &mut content).await,
                 };
                 (verdict, record, Some(prepared))
             }
@@ -234,7 +234,7 @@ impl Sessions {
                 }
                 let app_heard = connection.give_verdict().await;
                 match outcome {
-                    Outcome::Accepted(_) if !app_heard => {
+                    Outcome::Accepted(_) | Outcome::Queued(_) if !app_heard => {
                         coming.was_not_heard(Told { reply: reply.clone(), id })
                     }
                     _ => coming.was_heard(),

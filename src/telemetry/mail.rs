@@ -35,14 +35,21 @@ pub struct Mail<'a> {
 
 /// The one line of a message that was answered, and whether the app took the answer.
 pub fn message(mail: Mail<'_>, outcome: &Outcome, name: &'static str, reply: &Reply, app_heard: bool) {
+    count(mail.envelope, mail.record, outcome, name, reply);
+    tell(mail, outcome, name, reply, app_heard);
+}
+
+/// Writes the line.
+pub(super) fn tell(mail: Mail<'_>, outcome: &Outcome, name: &'static str, reply: &Reply, app_heard: bool) {
     let Mail { envelope, record, .. } = mail;
-    count(envelope, record, outcome, name, reply);
-    let level = if matches!(outcome, Outcome::Accepted(_)) { Level::INFO } else { Level::WARN };
+    let is_well = matches!(outcome, Outcome::Accepted(_) | Outcome::Queued(_));
+    let level = if is_well { Level::INFO } else { Level::WARN };
     if !setup::lets_through(level) {
         return;
     }
     let (stage, upstream) = match outcome {
         Outcome::Accepted(theirs) => ("verdict", theirs.to_string()),
+        Outcome::Queued(ours) => ("spool", ours.to_string()),
         Outcome::Failed(fault) | Outcome::Unknown(fault) => (fault.stage().name(), fault.to_string()),
     };
     let about = match outcome {
@@ -120,6 +127,7 @@ pub fn abandoned(mail: Mail<'_>, why: Abandoned) {
         Abandoned::Idle => "the app stopped in the middle of its mail",
         Abandoned::TooBig => "larger than MAILSHIM_MAX_MESSAGE_SIZE",
         Abandoned::Reset => "the app took it back",
+        Abandoned::Unreadable => "its file in the spool cannot be read",
         Abandoned::ShuttingDown => "mailshim is shutting down",
         Abandoned::Accepted => ALREADY_ACCEPTED,
     };
@@ -133,7 +141,13 @@ pub fn abandoned(mail: Mail<'_>, why: Abandoned) {
     setup::write(&line);
 }
 
-fn count(envelope: &Envelope, record: &DeliveryRecord, outcome: &Outcome, name: &'static str, reply: &Reply) {
+pub(super) fn count(
+    envelope: &Envelope,
+    record: &DeliveryRecord,
+    outcome: &Outcome,
+    name: &'static str,
+    reply: &Reply,
+) {
     let metrics = metrics();
     metrics.message(name, reply.enhanced().map(|code| code.to_string()));
     if let Outcome::Accepted(_) = outcome {

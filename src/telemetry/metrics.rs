@@ -14,10 +14,11 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::line::LEVELS;
+use super::spool_metrics::SpoolMetrics;
 
 /// What becomes of a message. A counter that is born with its first event has not risen, for whoever looks at how it
 /// rises: each is there from the start.
-const OUTCOMES: [&str; 5] = ["accepted", "refused", "deferred", "unknown", "abandoned"];
+const OUTCOMES: [&str; 7] = ["accepted", "queued", "refused", "deferred", "unknown", "expired", "abandoned"];
 /// How a sign-in ends.
 const SIGN_INS: [&str; 2] = ["accepted", "failed"];
 
@@ -60,6 +61,8 @@ pub struct Metrics {
     panics: Counter,
     log_lines_dropped: Family<Labels<1>, Counter>,
     held: Gauge,
+    /// The spool's.
+    pub spool: SpoolMetrics,
     codes: Mutex<HashSet<String>>,
 }
 
@@ -96,6 +99,7 @@ impl Metrics {
             panics: Counter::default(),
             log_lines_dropped: Family::default(),
             held: Gauge::default(),
+            spool: SpoolMetrics::default(),
             codes: Mutex::default(),
         };
         metrics.register();
@@ -218,6 +222,7 @@ impl Metrics {
             Unit::Bytes,
             self.held.clone(),
         );
+        self.spool.register(registry);
     }
 
     /// A message was answered, or abandoned.

@@ -1,6 +1,16 @@
 //! Everything the program tells: each event is one function here, so that its words, its level and its fields have
 //! one place. Nothing here may hold a secret, content or a subject.
 
+/// A warning of which identical ones are counted, not repeated.
+macro_rules! once_a_minute {
+    ($($line:tt)+) => {{
+        let line = format!($($line)+);
+        if let Some(repeated) = $crate::telemetry::repeats::due(&line) {
+            tracing::warn!(repeated = $crate::telemetry::some(repeated), "{line}");
+        }
+    }};
+}
+
 mod addresses;
 mod exposition;
 mod filter;
@@ -10,6 +20,8 @@ mod readiness;
 mod repeats;
 mod setup;
 mod mail;
+mod spool;
+mod spool_metrics;
 mod line;
 mod writer;
 
@@ -34,17 +46,12 @@ pub use filter::LogFilter;
 pub use mail::{Mail, abandoned, message, repeated};
 pub use readiness::readiness;
 pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};
+pub use spool::{
+    spool_delivery_not_recorded, spool_disk_failed, spool_file_damaged, spool_file_of_another_version,
+    spool_file_unreadable, spool_full, spool_holds, spool_not_recorded, spool_not_used, spool_opened,
+    spool_stays, spool_synced, spool_tried, spool_waits_for_lock,
+};
 pub use writer::flush;
-
-/// A warning of which identical ones are counted, not repeated.
-macro_rules! once_a_minute {
-    ($($line:tt)+) => {{
-        let line = format!($($line)+);
-        if let Some(repeated) = repeats::due(&line) {
-            warn!(repeated = some(repeated), "{line}");
-        }
-    }};
-}
 
 /// Counted in a gauge for as long as it lives.
 pub struct Counted(&'static Gauge);

@@ -179,7 +179,7 @@ async fn only_an_end_that_has_left_leaves_a_doubt() {
             Outcome::Failed(fault) => {
                 assert!(takes < whole && fault.retry() != Retry::Never, "{takes}: {fault:?}")
             }
-            Outcome::Accepted(reply) => panic!("{takes}: {reply}"),
+            Outcome::Accepted(reply) | Outcome::Queued(reply) => panic!("{takes}: {reply}"),
         }
         assert!(!connection.is_reusable());
     }

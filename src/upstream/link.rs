@@ -5,6 +5,7 @@
 //! what it says of itself is looked at in [`transaction`](super::transaction).
 
 use std::future::poll_fn;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -122,22 +123,22 @@ impl Link {
     pub(super) async fn unasked(&mut self) -> Option<Cause> {
         // What the runtime knows of its sockets is as old as its last look at them.
         yield_now().await;
-        let mut octets = [0; 2048];
+        let (wire, replies) = (&mut self.wire, &mut self.replies);
         let arrived = unconstrained(poll_fn(|context| {
-            let mut buffer = ReadBuf::new(&mut octets);
-            Poll::Ready(match Pin::new(&mut self.wire).poll_read(context, &mut buffer) {
-                Poll::Ready(read) => Some(read.map(|()| buffer.filled().len())),
+            let mut octets = [const { MaybeUninit::uninit() }; 2048];
+            let mut buffer = ReadBuf::uninit(&mut octets);
+            Poll::Ready(match Pin::new(&mut *wire).poll_read(context, &mut buffer) {
+                Poll::Ready(read) => Some(read.map(|()| {
+                    replies.received(buffer.filled());
+                    buffer.filled().len()
+                })),
                 Poll::Pending => None,
             })
         }));
         let ended = match arrived.await {
             Some(Ok(0)) => Some(Cause::Closed),
-            Some(Ok(count)) => {
-                self.replies.received(&octets[..count]);
-                None
-            }
             Some(Err(error)) => Some(broken(&error)),
-            None => None,
+            Some(Ok(_)) | None => None,
         };
         if !self.replies.has_unread() {
             return ended;

@@ -8,4 +8,5 @@ mod check;
 mod login;
 mod exec;
 mod sendmail;
+mod spool;
 mod soak;

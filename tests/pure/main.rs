@@ -6,5 +6,6 @@ mod dialogue;
 mod headers;
 mod replies;
 mod linear;
+mod spool;
 mod fuzz;
 mod setup;

@@ -25,3 +25,4 @@ mod identity;
 mod ways;
 mod policy;
 mod minutes;
+mod spool;

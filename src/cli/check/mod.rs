@@ -422,7 +422,7 @@ impl Climber {
     ) -> Result<(), Fallen> {
         let mut rung = Rung::new(RUNGS[8]);
         let fault = match connection.send(&mail.envelope, &mut mail.content).await {
-            Ok(Outcome::Accepted(reply)) => {
+            Ok(Outcome::Accepted(reply) | Outcome::Queued(reply)) => {
                 rung.see(format!("Office 365 has the test mail: {reply}"));
                 rung.fact("reply", reply.to_string());
                 ladder.tell(&rung);

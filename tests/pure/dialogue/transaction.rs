@@ -116,7 +116,7 @@ fn run(envelope: &Envelope, extensions: &Extensions, plan: Plan, mut replies: Re
 
 fn told(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Accepted(reply) => format!("accepted, {reply}"),
+        Outcome::Accepted(reply) | Outcome::Queued(reply) => format!("accepted, {reply}"),
         Outcome::Failed(fault) => format!("refused, {}", shown(fault)),
         Outcome::Unknown(fault) => format!("unknown, {}", shown(fault)),
     }

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use mailshim::testing::message::refusal::Refusal;
 use mailshim::testing::outcome::{
-    Alert, Cause, Class, Context, Fault, Judgement, Outcome, ProxyFault, ProxyReason, Retry, Scope, Stage,
-    TlsFault, TlsReason, TokenFault, judge,
+    Alert, Cause, Class, Context, Fault, Judgement, Outcome, ProxyFault, ProxyReason, Retry, Scope,
+    SpoolFault, Stage, TlsFault, TlsReason, TokenFault, judge,
 };
 use mailshim::testing::secret::Looks;
 use mailshim::testing::smtp::reply::{BrokenReply, Flaw, Reply};
@@ -154,6 +154,14 @@ fn others() -> Vec<Fault> {
     }
     all.push(fault(Stage::Content, Cause::AppTooSlow));
     all.push(fault(Stage::Content, Cause::NoRoom));
+    for spool in [
+        SpoolFault::Full,
+        SpoolFault::NoSpace("No space left on device (os error 28)".into()),
+        SpoolFault::Disk("Input/output error (os error 5)".into()),
+        SpoolFault::Waiting,
+    ] {
+        all.push(fault(Stage::Spool, Cause::Spool(spool)));
+    }
     all.push(fault(Stage::Wait, Cause::ShuttingDown));
     for refusal in [
         Refusal::HeaderTooLong,
@@ -250,7 +258,8 @@ fn document() -> String {
     document.push_str("\nAccepted, and not known\n=======================\n\n");
     let accepted =
         "250 2.0.0 OK <20261123080000.1@contoso.com> [Hostname=SYBP282MB2635.AUSP282.PROD.OUTLOOK.COM]";
-    let mut outcomes = vec![Outcome::Accepted(reply(accepted))];
+    let queued = Outcome::Queued(reply("250 2.0.0 queued as 692600000000a"));
+    let mut outcomes = vec![Outcome::Accepted(reply(accepted)), queued];
     for cause in [
         Cause::Closed,
         Cause::TimedOut(Duration::from_secs(300)),
@@ -331,6 +340,11 @@ fn only_what_will_never_pass_is_5xx_and_the_hint_survives() {
         let is = judge(fault, context);
         assert_eq!(is.code / 100 == 5, is.class == Class::Permanent, "{reply}");
         assert!(matches!(reply.code, 451 | 452 | 454 | 550..=554), "{reply}");
+        // The mail finds no room here: of what Office 365 has no room for the app hears 451.
+        assert!(
+            reply.code != 452 || matches!(is.rule, "no_room" | "spool_full" | "spool_no_space"),
+            "{reply}"
+        );
         assert!(reply.code < 500 || is.class == Class::Permanent, "{reply}");
         assert!(reply.code < 500 || !matches!(fault.cause(), Cause::Remembered(..)), "from memory: {reply}");
         let definite = matches!(fault.cause(), Cause::Refused(reply) if reply.code >= 500)

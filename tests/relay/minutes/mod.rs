@@ -1,6 +1,7 @@
 //! The pace that Exchange Online accepts, on a paused clock: everything runs in one runtime over pipes, so that minutes
 //! pass at once and to the millisecond.
 
+mod outage;
 mod upstream;
 mod shim;
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use mailshim::testing::config::Config;
 use mailshim::testing::deadlines::Deadlines;
-use mailshim::testing::delivery::Delivery;
 use mailshim::testing::delivery::directory::{Accounts, Allowance};
+use mailshim::testing::delivery::intake::Intake;
 use mailshim::testing::delivery::relay::Relay;
+use mailshim::testing::delivery::{Delivery, Worker};
+use mailshim::testing::durable::System;
 use mailshim::testing::identity::Identity;
 use mailshim::testing::life::Life;
 use mailshim::testing::message::Budget;
@@ -16,6 +18,7 @@ use mailshim::testing::message::sender::{FromPolicy, Sender};
 use mailshim::testing::session::machine::Limits;
 use mailshim::testing::session::{Memory, Sessions};
 use mailshim::testing::smtp::path::Address;
+use mailshim::testing::spool::{SpoolOptions, Store};
 use mailshim::testing::transport::dial::Dialer;
 use mailshim::testing::transport::http::Http;
 use mailshim::testing::transport::tls;
@@ -32,6 +35,30 @@ pub struct Shim {
 
 impl Shim {
     pub fn new(upstream: &Upstream, messages_per_minute: usize, hold: Duration) -> Self {
+        Self::over(upstream, messages_per_minute, |accounts, life, _| {
+            Delivery::Direct(Relay::new(accounts, hold, life))
+        })
+    }
+
+    /// With a spool in this directory, which writes in place: the clock stands still for as long as a thread would.
+    pub async fn spooled(upstream: &Upstream, messages_per_minute: usize, directory: &str) -> Self {
+        let lifetime = Duration::from_secs(432_000);
+        let options = SpoolOptions { directory: directory.into(), max_bytes: 1_000_000_000, lifetime };
+        let store = Store::in_place(&options, Arc::new(System)).unwrap();
+        store.lock().await.unwrap();
+        store.read_directory().await.unwrap();
+        Self::over(upstream, messages_per_minute, |accounts, life, budget| {
+            let worker = Worker::new(store.clone(), Arc::clone(&accounts), lifetime, budget, life);
+            tokio::spawn(worker.run(3));
+            Delivery::Spooled(Intake::new(store, accounts))
+        })
+    }
+
+    fn over(
+        upstream: &Upstream,
+        messages_per_minute: usize,
+        delivery: impl FnOnce(Arc<Accounts>, watch::Receiver<Life>, Budget) -> Delivery,
+    ) -> Self {
         let vars = [("MAILSHIM_MAILBOX", "app@contoso.com"), ("MAILSHIM_PASSWORD", "x")];
         let vars = vars.map(|(name, value)| (name.into(), value.into()));
         let config = Config::from_env(vars).unwrap();
@@ -64,6 +91,7 @@ impl Shim {
             hostname: "contoso.com".into(),
             domain: "contoso.com".into(),
         };
+        let budget = Budget::default();
         let sessions = Sessions {
             limits: Limits {
                 hostname: "contoso.com".into(),
@@ -72,9 +100,9 @@ impl Shim {
                 login_required: false,
             },
             app_login: None,
-            delivery: Delivery::Direct(Relay::new(Arc::new(accounts), hold, seen.clone())),
+            delivery: delivery(Arc::new(accounts), seen.clone(), budget.clone()),
             policy: Arc::new(policy),
-            budget: Budget::default(),
+            budget,
             memory: Memory::default(),
             deadlines,
             life: seen,

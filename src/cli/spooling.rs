@@ -1,0 +1,109 @@
+//! The spool in a running shim: opened while mail is answered already, emptied before the end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::config::Config;
+use crate::delivery::Worker;
+use crate::delivery::directory::Accounts;
+use crate::durable::System;
+use crate::life::Life;
+use crate::message::Budget;
+use crate::spool::{self, SpoolOptions, Store};
+use crate::telemetry;
+
+/// Where the images keep it, and where a package would.
+const USUAL: &str = "/var/spool/mailshim";
+
+/// The spool with what delivers from it.
+pub(super) struct Spool {
+    /// What waits.
+    pub store: Store,
+    worker: Worker,
+    running: JoinHandle<()>,
+    failed: oneshot::Receiver<String>,
+}
+
+/// Why the spool is of no use any more.
+pub(super) enum SpoolFailed {
+    /// Its directory cannot be used.
+    SetUp(String),
+    /// The worker has panicked.
+    Died(JoinError),
+}
+
+impl Spool {
+    /// Makes the directories, waits for their lock and reads them in the background, and delivers what is there.
+    pub(super) fn start(
+        options: &SpoolOptions,
+        config: &Config,
+        accounts: &Arc<Accounts>,
+        budget: &Budget,
+        life: &watch::Receiver<Life>,
+        vital: &mut JoinSet<()>,
+    ) -> Result<Self, String> {
+        let (store, thread) = Store::new(options, Arc::new(System)).map_err(|error| {
+            format!(
+                "the spool cannot be used: {}: {error} (MAILSHIM_SPOOL_DIR must be a directory that user {} may write)",
+                options.directory.display(),
+                rustix::process::getuid().as_raw()
+            )
+        })?;
+        vital.spawn(async move { thread.await.expect("the thread that writes the spool has died") });
+        let (fails, failed) = oneshot::channel();
+        let taken = store.clone();
+        vital.spawn(async move {
+            let opened = async {
+                taken.lock().await?;
+                taken.read_directory().await
+            };
+            if let Err(error) = opened.await {
+                let _ = fails.send(format!("the spool cannot be used: {error} (MAILSHIM_SPOOL_DIR)"));
+            }
+        });
+        let worker =
+            Worker::new(store.clone(), Arc::clone(accounts), options.lifetime, budget.clone(), life.clone());
+        let running = tokio::spawn(worker.clone().run(config.allowance.connections));
+        Ok(Self { store, worker, running, failed })
+    }
+
+    /// Ends when the spool is of no use any more; never without one.
+    pub(super) async fn failed(spool: &mut Option<Self>) -> SpoolFailed {
+        let Some(spool) = spool else { return std::future::pending().await };
+        tokio::select! {
+            Ok(problem) = &mut spool.failed => SpoolFailed::SetUp(problem),
+            Err(died) = &mut spool.running => SpoolFailed::Died(died),
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Delivers what is due before the process ends, and tells what stays.
+    pub(super) async fn end(
+        mut self,
+        ends: Instant,
+        grace: Duration,
+        last_words: Duration,
+        life: &watch::Sender<Life>,
+    ) {
+        // What is claimed should come to its end before the process does.
+        self.worker.finish(ends - (grace / 4).min(Duration::from_secs(10)));
+        if timeout_at(ends, &mut self.running).await.is_err() {
+            life.send_replace(Life::Ending);
+            let _ = timeout(last_words, &mut self.running).await;
+        }
+        self.worker.tell_what_stays().await;
+    }
+}
+
+/// Mail that was accepted must not be forgotten because a variable went missing.
+pub(super) fn tell_forgotten_mail() {
+    let messages = spool::left_in(Path::new(USUAL));
+    if messages > 0 {
+        telemetry::spool_not_used(USUAL, messages);
+    }
+}

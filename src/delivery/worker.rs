@@ -1,0 +1,277 @@
+//! Delivers what waits in the spool: claim, attempt, settle. It knows no file, and the spool no Office 365.
+//!
+//! As many lanes as the mailbox has connections; a message that waits costs neither a task nor a file handle. Nothing is
+//! claimed while the breaker, a pause or the pace would hold it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::account::Each;
+use super::directory::Accounts;
+use super::verdicts::{Moment, Verdicts, holds_the_mailbox};
+use crate::life::{Life, ending};
+use crate::message::{Budget, DeliveryRecord, Envelope, Message, MessageId};
+use crate::outcome::{Context, Outcome, RecipientOutcome};
+use crate::queue::entry::{Entry, Verdict};
+use crate::queue::lifetime::{self, SetUpFaults};
+use crate::spool::{Claimed, Store};
+use crate::telemetry;
+
+/// How long a message waits whose sender's mailbox has no place now.
+const TOO_MANY_SENDERS: Duration = Duration::from_secs(60);
+/// How often a delivery is recorded again that the disk did not take.
+const RECORD_AGAIN: Duration = Duration::from_secs(5);
+/// How often the gauges are set.
+const COUNT_AGAIN: Duration = Duration::from_secs(5);
+/// How often it is looked whether all is done: another lane may have done it.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// Message-IDs that the last line names.
+const MOST_NAMED: usize = 20;
+
+/// What the worker needs. A clone is the same one.
+#[derive(Clone)]
+pub struct Worker {
+    store: Store,
+    accounts: Arc<Accounts>,
+    lifetime: Duration,
+    budget: Budget,
+    life: watch::Receiver<Life>,
+    /// Once mail has ceased to come: when nothing more is claimed.
+    until: watch::Sender<Option<Instant>>,
+    /// Messages that stream now.
+    large: Arc<AtomicUsize>,
+    /// Mailboxes that are held, or were, by a set-up fault.
+    faults: Arc<Mutex<HashMap<String, SetUpFaults>>>,
+}
+
+impl Worker {
+    /// Delivers from this spool through these mailboxes, for as long as the process has to live.
+    pub fn new(
+        store: Store,
+        accounts: Arc<Accounts>,
+        lifetime: Duration,
+        budget: Budget,
+        life: watch::Receiver<Life>,
+    ) -> Self {
+        let (large, faults) = (Arc::default(), Arc::default());
+        Self { store, accounts, lifetime, budget, life, until: watch::Sender::new(None), large, faults }
+    }
+
+    /// No more mail comes: it ends when nothing is left that is due before this, or then.
+    pub fn finish(&self, until: Instant) {
+        self.until.send_replace(Some(until));
+    }
+
+    /// Delivers with so many lanes until it has [finished](Worker::finish) or the process ends.
+    ///
+    /// # Panics
+    /// If a lane has panicked: what it had is given back to the spool, and the process ends.
+    pub async fn run(self, lanes: usize) {
+        let mut running = JoinSet::new();
+        for _ in 0..lanes {
+            let worker = self.clone();
+            running.spawn(async move { worker.lane(lanes).await });
+        }
+        let counting = async {
+            loop {
+                self.count();
+                sleep(COUNT_AGAIN).await;
+            }
+        };
+        let delivering = async {
+            while let Some(ended) = running.join_next().await {
+                ended.expect("a lane of the spool's worker has panicked");
+            }
+        };
+        tokio::select! {
+            () = delivering => {}
+            () = counting => {}
+        }
+        self.count();
+    }
+
+    fn count(&self) {
+        let waiting = self.store.waiting();
+        telemetry::spool_holds(waiting.messages, waiting.octets, Duration::from_secs(waiting.oldest));
+    }
+
+    /// Tells what stays when the process ends.
+    pub async fn tell_what_stays(&self) {
+        let messages = self.store.waiting().messages;
+        if messages > 0 {
+            telemetry::spool_stays(messages, &self.store.message_ids(MOST_NAMED).await);
+        }
+    }
+
+    async fn lane(&self, lanes: usize) {
+        // One lane stays free of messages that stream, where there are two or more.
+        let most = lanes.saturating_sub(1).max(1);
+        let may_stream = || self.large.load(Ordering::Relaxed) < most;
+        let mut finishing = self.until.subscribe();
+        loop {
+            let until = *finishing.borrow_and_update();
+            let next = async {
+                self.accounts.main().opened().await;
+                self.store.claim(may_stream).await
+            };
+            let claimed = tokio::select! {
+                biased;
+                () = ending(&self.life) => return,
+                Ok(()) = finishing.changed() => continue,
+                () = self.idle_until(until) => return,
+                claimed = next => claimed,
+            };
+            let _streams = Streams::count(&self.large, claimed.streams());
+            self.deliver(claimed).await;
+        }
+    }
+
+    /// Ends when nothing is left that is due before then; never where mail still comes.
+    async fn idle_until(&self, until: Option<Instant>) {
+        let Some(until) = until else { return std::future::pending().await };
+        while !self.store.is_idle_until(until) {
+            sleep(LOOK_AGAIN).await;
+        }
+    }
+
+    async fn deliver(&self, mut claimed: Box<Claimed>) {
+        let places = claimed.entry.waiting();
+        let octets = claimed.entry.length - claimed.entry.content_at;
+        // The spool gives out none whose envelope cannot be read.
+        let Some(message) = message(&claimed, &places, octets) else { return };
+        let sender = message.envelope.mail.reverse_path.as_ref();
+        let Ok(account) = self.accounts.of(sender) else {
+            return self.store.release(claimed, TOO_MANY_SENDERS);
+        };
+        let mut record = DeliveryRecord {
+            message_id: claimed.entry.head.message_id.clone(),
+            octets,
+            attempts: u32::try_from(claimed.entry.tries() + 1).unwrap_or(u32::MAX),
+            ..DeliveryRecord::default()
+        };
+        let begun = Instant::now();
+        let mut content = claimed.content(&self.budget);
+        let outcomes = match account.attempt_each(&message, &mut content, &mut record).await {
+            Each::Done(outcomes) => outcomes,
+            Each::NotTried(wait) => return self.store.release(claimed, wait.max(Duration::from_secs(1))),
+            Each::ShuttingDown => return self.store.release(claimed, Duration::ZERO),
+            // Its file could be read a moment ago. It waits again.
+            Each::Abandoned => {
+                return telemetry::spool_file_unreadable(&claimed.entry.head.id, "it cannot be read on");
+            }
+        };
+        drop(content);
+        record.total = begun.elapsed();
+        let mailbox = self.accounts.mailbox_of(sender);
+        let context = Context { mailbox, from_is_ours: message.from_is_ours, spool: true };
+        let since = self.lived_since(mailbox, &claimed.entry, &outcomes, &context);
+        let mut verdicts = Verdicts::new(&outcomes, &places, &context);
+        let moment = Moment { now: self.store.now(), since, lifetime: self.lifetime, chance: chance() };
+        let (attempt, then) = verdicts.settle(&claimed.entry, moment);
+        self.tell(&claimed.entry, &message, &record, &verdicts, &context);
+        let mut owed = claimed;
+        while let Err((claimed, error)) = self.store.settle(owed, &attempt, then).await {
+            telemetry::spool_delivery_not_recorded(&message.id.to_string(), &error.to_string());
+            owed = claimed;
+            // Nothing more is delivered here meanwhile: it could not be recorded either, and would double.
+            tokio::select! {
+                () = sleep(RECORD_AGAIN) => {}
+                () = ending(&self.life) => return self.store.abandon(owed),
+            }
+        }
+    }
+
+    /// Learns whether the mailbox is held by a set-up fault. Seconds that the message has lived since its last attempt.
+    fn lived_since(
+        &self,
+        mailbox: &str,
+        entry: &Entry,
+        outcomes: &[RecipientOutcome],
+        context: &Context<'_>,
+    ) -> u64 {
+        let now = self.store.now();
+        let is_held = outcomes.iter().any(|outcome| {
+            matches!(outcome, RecipientOutcome::Settled(Outcome::Failed(fault)) if holds_the_mailbox(fault, context))
+        });
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let faults = faults.entry(mailbox.to_ascii_lowercase()).or_default();
+        if is_held {
+            faults.met(now);
+        } else {
+            faults.passed(now);
+        }
+        let last = entry.attempts.last().map_or(entry.head.created, |attempt| attempt.at);
+        lifetime::since(last, self.store.started_at(), now, faults)
+    }
+
+    /// One line for each outcome, with the recipients that it is about.
+    fn tell(
+        &self,
+        entry: &Entry,
+        message: &Message,
+        record: &DeliveryRecord,
+        verdicts: &Verdicts,
+        context: &Context<'_>,
+    ) {
+        let given = entry.head.app.whole();
+        for group in &verdicts.groups {
+            let envelope = entry.head.sent.envelope.envelope_of(&group.places, None);
+            let envelope: &Envelope = envelope.as_ref().unwrap_or(&message.envelope);
+            let given = given.as_ref().unwrap_or(envelope);
+            let name = match group.verdict {
+                Verdict::Expired => "expired",
+                _ => group.outcome.name(context),
+            };
+            let reply = group.outcome.to_reply(context);
+            let mail = telemetry::Mail { id: message.id, given, envelope, record };
+            telemetry::spool_tried(mail, &group.outcome, name, &reply);
+        }
+    }
+}
+
+/// The message for those who still wait for it, as the policy made it when it was accepted.
+fn message(claimed: &Claimed, places: &[usize], octets: u64) -> Option<Message> {
+    let entry = &claimed.entry;
+    let sent = &entry.head.sent;
+    let envelope = sent.envelope.envelope_of(places, Some(octets))?;
+    Some(Message {
+        id: MessageId::parse(&entry.head.id)?,
+        sender: claimed.shown.key(envelope.mail.reverse_path.as_ref()),
+        envelope,
+        from_is_ours: sent.from_is_ours,
+        was_null_sender: sent.was_null_sender,
+    })
+}
+
+/// Counted for as long as a large message is under way.
+struct Streams(Option<Arc<AtomicUsize>>);
+
+impl Streams {
+    fn count(large: &Arc<AtomicUsize>, streams: bool) -> Self {
+        if streams {
+            large.fetch_add(1, Ordering::Relaxed);
+        }
+        Self(streams.then(|| Arc::clone(large)))
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        if let Some(large) = &self.0 {
+            large.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// From 0 to 1.
+#[expect(clippy::cast_precision_loss, reason = "chance needs no more")]
+fn chance() -> f64 {
+    RandomState::new().build_hasher().finish() as f64 / u64::MAX as f64
+}

@@ -1,0 +1,105 @@
+//! The spool: what lies in it, what is tried, and what is wrong with the disk.
+
+use std::time::Duration;
+
+use tracing::{error, info, warn};
+
+use super::mail::{self, Mail};
+use super::metrics::metrics;
+use super::{masked, printable};
+use crate::outcome::Outcome;
+use crate::smtp::reply::Reply;
+
+/// What waits, after something has changed.
+pub fn spool_holds(messages: usize, octets: u64, oldest: Duration) {
+    let spool = &metrics().spool;
+    spool.messages.set(i64::try_from(messages).unwrap_or(i64::MAX));
+    spool.octets.set(i64::try_from(octets).unwrap_or(i64::MAX));
+    spool.oldest.set(oldest.as_secs_f64());
+}
+
+/// The one line of a message from the spool that was tried, and what became of these recipients. `name` is `accepted`,
+/// `refused`, `deferred`, `unknown` or `expired`.
+pub fn spool_tried(mail: Mail<'_>, outcome: &Outcome, name: &'static str, reply: &Reply) {
+    metrics().spool.tried(name);
+    // What is tried again is no end of a message.
+    if !matches!(name, "deferred" | "unknown") {
+        mail::count(mail.envelope, mail.record, outcome, name, reply);
+    }
+    mail::tell(mail, outcome, name, reply, true);
+}
+
+/// A batch of changes was made durable, or was not.
+pub fn spool_synced(took: Duration) {
+    metrics().spool.syncs.observe(took.as_secs_f64());
+}
+
+/// Another mailshim has the directory.
+pub fn spool_waits_for_lock() {
+    info!("another mailshim still has the spool: mail is answered with 421 until it has ended");
+}
+
+/// The directory is ours, and this is what waits in it.
+pub fn spool_opened(messages: usize, octets: u64) {
+    info!(messages, octets, "the spool is open");
+}
+
+/// A message was not taken, since the disk would not.
+pub fn spool_disk_failed(problem: &str) {
+    once_a_minute!("mail is refused for now: the spool's disk fails ({})", printable(problem));
+}
+
+/// A message was not taken, since there is no more room.
+pub fn spool_full(problem: &str) {
+    once_a_minute!("mail is refused for now: {problem}");
+}
+
+/// A file is not what was written.
+pub fn spool_file_damaged(file: &str, what: &str) {
+    error!(
+        file,
+        "a mail in the spool is damaged ({what}): it is not delivered, and its file is kept in damaged/"
+    );
+}
+
+/// A file is of another version.
+pub fn spool_file_of_another_version(file: &str) {
+    error!(
+        file,
+        "a mail in the spool was written by another version of mailshim: it is left alone until that one runs again"
+    );
+}
+
+/// A file cannot be read or moved.
+pub fn spool_file_unreadable(file: &str, problem: &str) {
+    error!(file, "a file of the spool cannot be used: {}", printable(problem));
+}
+
+/// An attempt could not be recorded: nobody has the message, and it is tried again.
+pub fn spool_not_recorded(id: &str, problem: &str) {
+    warn!(id, "an attempt could not be recorded in the spool: {}", printable(problem));
+}
+
+/// Office 365 has taken a message, and the disk does not take that: nothing more is delivered here before it does.
+pub fn spool_delivery_not_recorded(id: &str, problem: &str) {
+    error!(
+        id,
+        "Office 365 has this mail, and the spool's disk does not record that ({}): should mailshim end before it does, the \
+         mail is sent once more",
+        printable(problem)
+    );
+}
+
+/// What stays in the spool when the process ends: how many, and the first Message-IDs.
+pub fn spool_stays(messages: usize, message_ids: &[String]) {
+    let shown =
+        message_ids.iter().map(|id| masked(&printable(id)).into_owned()).collect::<Vec<_>>().join(" ");
+    let others = messages.saturating_sub(message_ids.len());
+    let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    warn!(messages, "mail stays in the spool and is delivered after the next start: {shown}{more}");
+}
+
+/// Mail lies in a spool that is not used.
+pub fn spool_not_used(directory: &str, messages: usize) {
+    warn!(messages, "mail lies in {directory} and is not delivered: MAILSHIM_SPOOL_DIR is not set");
+}

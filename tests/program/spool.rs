@@ -1,0 +1,184 @@
+//! The real binary, killed at any moment while mail comes and goes: what was acknowledged arrives, whole.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use office365::{Office365, Settings};
+use support::PATIENCE;
+use support::client::Client;
+use support::files::Directory;
+use support::mails::{large, small, stuffed};
+use support::program::{Program, program};
+
+/// Apps that send at once.
+const APPS: usize = 4;
+/// Messages that the worker tries at once.
+const LANES: usize = 3;
+
+/// A few in the ordinary run; `MAILSHIM_CRASHES=300` for the long one.
+fn crashes() -> usize {
+    std::env::var("MAILSHIM_CRASHES").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
+}
+
+fn content(number: usize) -> Vec<u8> {
+    // One in sixteen streams through a file that grows.
+    if number.is_multiple_of(16) { large(number, 300_000) } else { small(number) }
+}
+
+/// Sends mails until the shim is gone; the numbers of those that were acknowledged.
+fn send_until_it_dies(mut app: Client, next: &AtomicUsize) -> Vec<usize> {
+    let mut acknowledged = Vec::new();
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        app.try_send("MAIL FROM:<app@contoso.com>\r\nRCPT TO:<x@example.com>\r\nDATA\r\n");
+        if [250, 250, 354].into_iter().any(|code| app.reply().code != code) {
+            return acknowledged;
+        }
+        app.try_send(stuffed(&content(number)));
+        match app.reply().code {
+            250 => acknowledged.push(number),
+            0 => return acknowledged,
+            code => panic!("{number}: {code}"),
+        }
+    }
+}
+
+fn number_of(content: &[u8]) -> usize {
+    let text = String::from_utf8_lossy(content);
+    let (_, rest) = text.split_once("Subject: test ").expect("a subject");
+    rest.split_once("\r\n").expect("its end").0.parse().expect("a number")
+}
+
+#[test]
+fn killed_at_any_moment_it_loses_nothing_that_it_acknowledged() {
+    let (directory, office365) = (Directory::new(), Office365::start(Settings::default()));
+    let path = directory.path("");
+    let variables = [("MAILSHIM_SPOOL_DIR", path.as_str()), ("MAILSHIM_MESSAGES_PER_MINUTE", "0")];
+    let (next, mut acknowledged) = (Arc::new(AtomicUsize::new(0)), Vec::new());
+    let mut random = u64::from(std::process::id()) | 1;
+    for _ in 0..crashes() {
+        let shim = Program::start(&office365, &variables);
+        let apps = (0..APPS).map(|_| {
+            let (app, next) = (shim.client(), Arc::clone(&next));
+            std::thread::spawn(move || send_until_it_dies(app, &next))
+        });
+        let apps: Vec<_> = apps.collect();
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        // At no moment that anything here knows of: this is what is tested, not waited for.
+        std::thread::sleep(Duration::from_millis(random % 250));
+        shim.kill();
+        apps.into_iter().for_each(|app| acknowledged.extend(app.join().unwrap()));
+    }
+    assert!(acknowledged.len() > crashes(), "the load was none: {}", acknowledged.len());
+    let mut shim = Program::start(&office365, &variables);
+    let queue = directory.path("mailshim/queue");
+    let until = Instant::now() + PATIENCE;
+    while std::fs::read_dir(&queue).unwrap().next().is_some() {
+        assert!(Instant::now() < until, "not delivered:\n{}", shim.printed());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    shim.signal("TERM");
+    assert!(shim.wait().success());
+    let mut arrived: BTreeMap<usize, usize> = BTreeMap::new();
+    for taken in office365.taken() {
+        let number = number_of(&taken.content);
+        taken
+            .carries(&content(number))
+            .unwrap_or_else(|problem| panic!("{number} arrived changed: {problem}"));
+        *arrived.entry(number).or_default() += 1;
+    }
+    for number in &acknowledged {
+        assert!(arrived.contains_key(number), "{number} was acknowledged and is lost");
+    }
+    // Promise 5 (c): what Office 365 had taken in the moment of the kill, and no more.
+    let doubles: usize = arrived.values().map(|times| times - 1).sum();
+    assert!(doubles <= LANES * crashes(), "{doubles} doubles");
+    assert_eq!(std::fs::read_dir(directory.path("mailshim/damaged")).unwrap().count(), 0);
+    assert_eq!(office365.violations(), Vec::<String>::new());
+}
+
+#[test]
+fn what_stays_is_named_at_the_end() {
+    let (directory, office365) = (Directory::new(), Office365::start(Settings::default()));
+    office365.fault(
+        office365::Fault::ReplyAt(office365::Stage::Mail, "451 4.7.0 Temporary server error".into()),
+        office365::Times::Always,
+    );
+    let path = directory.path("");
+    let mut shim = Program::start(&office365, &[("MAILSHIM_SPOOL_DIR", &path), ("MAILSHIM_HOLD", "1s")]);
+    shim.client().mail(&small(7)).is(250);
+    shim.wait_for("mail deferred");
+    shim.signal("TERM");
+    assert!(shim.wait().success());
+    let log = shim.log.join("\n");
+    assert!(log.contains("MAILSHIM_HOLD has no effect"), "{log}");
+    let line = shim.log.iter().find(|line| line.contains("mail stays in the spool")).expect("the last line");
+    assert!(line.contains("<7@contoso.com>") && line.contains("\"messages\":1"), "{line}");
+}
+
+/// The program in a mount namespace of its own, with a file system of this size over the directory.
+fn in_small_file_system(directory: &str, size: &str) -> Command {
+    let mut command = Command::new("unshare");
+    let script = format!("mount -t tmpfs -o {size} tmpfs {directory} && exec {}", program());
+    command.args(["--map-root-user", "--mount", "sh", "-c", &script]);
+    command
+}
+
+fn fills_up_and_recovers(size: &str) {
+    let can = Command::new("unshare").args(["--map-root-user", "--mount", "true"]).output();
+    if !can.is_ok_and(|ended| ended.status.success()) {
+        eprintln!("not tried: this machine gives no mount namespace");
+        return;
+    }
+    let (directory, office365) = (Directory::new(), Office365::start(Settings::default()));
+    office365.fault(
+        office365::Fault::ReplyAt(office365::Stage::Mail, "451 4.7.0 Temporary server error".into()),
+        office365::Times::Once,
+    );
+    office365.fault(
+        office365::Fault::DelayAt(office365::Stage::Dot, Duration::from_secs(1)),
+        office365::Times::Times(3),
+    );
+    let path = directory.path("");
+    let variables = [("MAILSHIM_SPOOL_DIR", path.as_str()), ("MAILSHIM_MESSAGES_PER_MINUTE", "0")];
+    let shim = Program::start_by(in_small_file_system(&path, size), &office365, &variables);
+    let mut app = shim.client();
+    let (mut number, mut taken) = (0, Vec::new());
+    // In the middle of a burst.
+    loop {
+        number += 1;
+        let reply = app.mail(&large(number, 20_000));
+        if reply.code != 250 {
+            reply.is(452).says("4.3.1");
+            break;
+        }
+        taken.push(number);
+        assert!(number < 1000, "it is never full");
+    }
+    // What was acknowledged leaves, and there is room again.
+    let until = Instant::now() + PATIENCE;
+    while app.mail(&small(5000)).code != 250 {
+        assert!(Instant::now() < until, "no room again:\n{}", shim.printed());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    taken.push(5000);
+    assert!(office365.wait(PATIENCE, |stats| stats.messages >= taken.len() as u64), "{}", shim.printed());
+    let mut arrived: Vec<usize> = office365.taken().iter().map(|taken| number_of(&taken.content)).collect();
+    arrived.sort_unstable();
+    assert_eq!(arrived, taken, "each once, and nothing that was refused");
+}
+
+#[test]
+fn a_full_disk_refuses_and_loses_nothing() {
+    fills_up_and_recovers("size=400k");
+}
+
+#[test]
+fn a_disk_without_another_file_refuses_and_loses_nothing() {
+    fills_up_and_recovers("nr_inodes=24");
+}
