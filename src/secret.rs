@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A value whose `Debug` and `Display` say `[redacted]`: a log line, an error or a panic message cannot leak it.
@@ -68,9 +69,8 @@ pub(crate) fn bare(text: &str) -> &str {
 
 /// What looks like an accident in a client secret, which Entra makes of printable ASCII: never the value itself.
 pub(crate) fn oddity(secret: &str) -> Option<&'static str> {
-    let is_quoted = |quote| secret.len() > 1 && secret.starts_with(quote) && secret.ends_with(quote);
     match () {
-        () if is_quoted('"') || is_quoted('\'') => {
+        () if is_quoted(secret) => {
             Some("has a quote at both ends: in a Compose list (- NAME=value) quotes are part of the value")
         }
         () if secret.contains(char::is_whitespace) => Some("has a blank in it"),
@@ -119,9 +119,14 @@ const VALUE_FILE_CAP: u64 = 64 * 1024;
 /// its path belongs.
 pub(crate) fn read_value_file(path: &Path) -> Result<String, String> {
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(VALUE_FILE_CAP + 1).read_to_string(&mut text))
-        .map_err(|error| format!("cannot be read: {error}"))?;
+    File::open(path).and_then(|file| file.take(VALUE_FILE_CAP + 1).read_to_string(&mut text)).map_err(
+        |error| match error.kind() {
+            ErrorKind::PermissionDenied => {
+                not_permitted(path).unwrap_or_else(|| format!("cannot be read: {error}"))
+            }
+            _ => format!("cannot be read: {error}"),
+        },
+    )?;
     if text.len() as u64 > VALUE_FILE_CAP {
         return Err(format!("is longer than {VALUE_FILE_CAP} bytes"));
     }
@@ -133,6 +138,23 @@ pub(crate) fn read_value_file(path: &Path) -> Result<String, String> {
         }
     }
     if text.is_empty() { Err("is empty".to_string()) } else { Ok(text) }
+}
+
+/// Whose the file is, who we are, and what lets us read it. The path is repeated: there is such a file, so it is no secret.
+fn not_permitted(path: &Path) -> Option<String> {
+    let file = std::fs::metadata(path).ok()?;
+    let (owner, mode, us) = (file.uid(), file.mode() & 0o7777, rustix::process::geteuid().as_raw());
+    let shown = path.display();
+    Some(format!(
+        "cannot be read: {shown} belongs to uid {owner} and has mode {mode:04o}, and mailshim runs as uid {us}: \
+         chown {us} {shown} (or, in a folder that is closed to others, chmod 0444 {shown})"
+    ))
+}
+
+/// Whether a value stands in quotes, which are part of it wherever no shell takes them off.
+pub(crate) fn is_quoted(value: &str) -> bool {
+    let by = |quote| value.len() > 1 && value.starts_with(quote) && value.ends_with(quote);
+    by('"') || by('\'')
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ pub mod cli {
         pub use crate::cli::serve::{FirstSignIn, bind, run};
     }
     pub mod check {
-        pub use crate::cli::check::{End, RUNGS, Rung, State, climb};
+        pub use crate::cli::check::{End, RUNGS, Rung, Screen, State, climb};
     }
     pub mod arguments {
         pub use crate::cli::arguments::command;
@@ -141,7 +141,7 @@ pub mod message {
 
 pub mod smtp {
     pub mod command {
-        pub use crate::smtp::command::{Body, Mail, Recipient};
+        pub use crate::smtp::command::{Body, Mail, Recipient, parse};
     }
     pub mod data {
         pub use crate::smtp::data::{ContentReader, DotStuffer};
@@ -150,14 +150,18 @@ pub mod smtp {
         pub use crate::smtp::extension::Extensions;
     }
     pub mod path {
-        pub use crate::smtp::path::Address;
+        pub use crate::smtp::path::{Address, is_xtext, parameters, split, split_named};
     }
     pub mod reply {
-        pub use crate::smtp::reply::{Reply, ReplyReader};
+        pub use crate::smtp::reply::{BrokenReply, Flaw, Reply, ReplyReader};
     }
     pub mod sasl {
-        pub use crate::smtp::sasl::encode;
+        pub use crate::smtp::sasl::{decode, encode, plain};
     }
+}
+
+pub mod redact {
+    pub use crate::redact::{Redactor, printable};
 }
 
 pub mod secret {

@@ -10,15 +10,49 @@ use crate::smtp::path::Address;
 
 const EXIT: &str = "Exit codes: 0; 64 for bad usage or configuration; 1 for the rest.";
 
+/// What every terminal has.
+const WIDTH: usize = 80;
+
 /// The program with all its commands.
 pub fn command() -> Command {
+    let folded = |command: Command| match command.get_after_help().map(|text| fold(&text.to_string())) {
+        Some(text) => command.after_help(text).term_width(WIDTH),
+        None => command.term_width(WIDTH),
+    };
+    folded(definition()).mut_subcommands(folded)
+}
+
+/// Clap folds what is said of a flag, and not what stands below them.
+fn fold(text: &str) -> String {
+    let mut folded = String::new();
+    for line in text.split_inclusive('\n') {
+        let mut length = 0;
+        for word in line.split_inclusive(' ') {
+            let width = word.trim_end().chars().count();
+            if length > 0 && length + width > WIDTH {
+                folded.truncate(folded.trim_end_matches(' ').len());
+                folded.push('\n');
+                length = 0;
+            }
+            folded.push_str(word);
+            length += word.chars().count();
+        }
+    }
+    folded
+}
+
+fn definition() -> Command {
     Command::new("mailshim")
         .version(env!("CARGO_PKG_VERSION"))
         .about("SMTP on loopback for the app beside it, authenticated TLS to Office 365")
         .after_help(
             "The configuration comes from the environment alone. The smallest is four variables:\n  \
-             MAILSHIM_MAILBOX, MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID, MAILSHIM_CLIENT_SECRET\n\
-             (or MAILSHIM_CLIENT_SECRET_FILE). `mailshim env` lists all of them; README.md explains them.\n\n\
+             MAILSHIM_MAILBOX, MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID, MAILSHIM_CLIENT_SECRET \
+             (or MAILSHIM_CLIENT_SECRET_FILE). `mailshim env` lists all of them.\n\n\
+             New here: `mailshim setup` prints the script for Microsoft's side, `mailshim check` says \
+             whether mail will go out, and if not, why.\n\n\
+             Documentation: `mailshim COMMAND --help`, man mailshim, and README.md with docs/reference.md and examples/ \
+             beside the sources.\n\n\
              Called by the name sendmail, mailq or newaliases (a link), it is that command.",
         )
         .subcommand(Command::new("run").about("Listen and relay until SIGTERM or SIGINT; what no command means").after_help(
@@ -73,8 +107,8 @@ fn setup() -> Command {
         .arg(flag("undo", "Print the script that takes it back, and nothing else"))
         .arg(flag("az", "In Entra use the Azure CLI instead of the Microsoft.Graph module"))
         .after_help(format!(
-            "Needs MAILSHIM_MAILBOX alone (with MAILSHIM_AUTH=none MAILSHIM_FROM). Reads no\n\
-             secret, asks nobody, connects to nothing. Where nothing tells the sign-in, it is\n\
+            "Needs MAILSHIM_MAILBOX alone (with MAILSHIM_AUTH=none MAILSHIM_FROM). Reads no \
+             secret, asks nobody, connects to nothing. Where nothing tells the sign-in, it is \
              a client secret: MAILSHIM_AUTH names another. The script is standard output:\n  \
              MAILSHIM_MAILBOX=noreply@contoso.com mailshim setup > setup.ps1\n\n{EXIT}"
         ))
@@ -98,9 +132,9 @@ fn check() -> Command {
                 .help("For programs: a line with a JSON object for each rung"),
         )
         .after_help(
-            "The rungs: configuration, dns, tcp, ehlo, starttls, token, auth, envelope, send. Each is passed, failed, skipped\n\
-             (not needed) or not_tried. No mail is sent without --send. The JSON object: rung, state, seen and warnings (lists\n\
-             of sentences), facts (an object: addresses, chain, roles and the like), cause and fix if it failed.\n\n\
+            "The rungs: configuration, dns, tcp, ehlo, starttls, token, auth, envelope, send. Each is passed, failed, skipped \
+             (not needed) or not_tried. No mail is sent without --send. The JSON object: rung, state, seen and warnings (lists \
+             of sentences), facts (an object: addresses, chain, roles and the like), cause, fix and commands (PowerShell) if it failed.\n\n\
              Exit codes: 0 if every rung holds; 64 for bad usage or configuration; 1 for the rest.",
         )
 }
@@ -196,8 +230,8 @@ fn sendmail() -> Command {
         )
         .after_help(
             "Reads MAILSHIM_LISTEN, and MAILSHIM_APP_USERNAME and MAILSHIM_APP_PASSWORD where the shim asks for them.\n\n\
-             Exit codes (sysexits.h): 0 accepted by Office 365, or on the shim's disk; 64 usage; 65 message or address not\n\
-             understood; 67 no such user; 68 no such domain; 69 refused; 70 a fault of its own; 74 input not readable;\n\
+             Exit codes (sysexits.h): 0 accepted by Office 365, or on the shim's disk; 64 usage; 65 message or address not \
+             understood; 67 no such user; 68 no such domain; 69 refused; 70 a fault of its own; 74 input not readable; \
              75 try again later, or nobody listens; 77 not permitted; 78 configuration.",
         )
 }
@@ -222,6 +256,16 @@ pub fn timeout(given: &ArgMatches) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn help_fits_on_every_terminal() {
+        let names: Vec<_> = command().get_subcommands().map(|sub| sub.get_name().to_string()).collect();
+        let all = names.iter().map(|name| help(name)).chain([command().render_help().to_string()]);
+        for text in all {
+            let wide = text.lines().find(|line| line.chars().count() > WIDTH);
+            assert_eq!(wide, None, "{text}");
+        }
+    }
 
     #[test]
     fn the_definition_is_sound() {

@@ -13,6 +13,7 @@ mod sendmail;
 mod client;
 mod login;
 pub mod setup;
+mod powershell;
 mod exec;
 mod wait;
 mod handover;

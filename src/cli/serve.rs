@@ -21,6 +21,7 @@ use crate::delivery::relay::Relay;
 use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
 use crate::message::Budget;
+use crate::redact::without_error_numbers;
 use crate::session::accept::{self, accept};
 use crate::session::places::Places;
 use crate::session::{Memory, Sessions};
@@ -79,8 +80,9 @@ pub async fn bind(config: &Config) -> Result<Sockets, String> {
             Ok(listener) => Some(listener),
             Err(error) => {
                 let problem = format!(
-                    "cannot listen on {address} for /metrics and /readyz ({error}): set MAILSHIM_HTTP_LISTEN to \
-                     another address, or to off"
+                    "cannot listen on {address} for /metrics and /readyz ({}): set MAILSHIM_HTTP_LISTEN to \
+                     another address, or to off",
+                    without_error_numbers(&error.to_string())
                 );
                 // Nobody asked for it, and mail goes without it.
                 if !config.http_listen_is_default {

@@ -8,7 +8,7 @@ use super::cloud::{self, Cloud};
 use super::error::{ConfigError, ConfigErrors};
 use super::unknown::{did_you_mean, is_service_link};
 use super::variables::{Variable, default_text, file_form, spellings, variable};
-use crate::secret::{Secret, SecretSource, bare, read_value_file};
+use crate::secret::{Secret, SecretSource, bare, is_quoted, read_value_file};
 
 /// Variables with a value, by their exact names; the first counts where a name stands twice, as for getenv.
 pub(super) struct Environment(BTreeMap<OsString, OsString>);
@@ -249,6 +249,14 @@ impl Reader {
     /// Reports a bad value, repeated only where it cannot be a secret: what stands in a file might be the wrong file.
     pub fn refuse_value(&mut self, name: &'static str, value: &str, problem: &str) {
         let by_file = self.is_by_file(name);
+        if is_quoted(value) {
+            self.refuse(
+                name,
+                "its value has quotes around it, which are part of it where no shell takes them off (a Compose list \
+                 - NAME=value, docker run --env-file): take them away",
+            );
+            return;
+        }
         let subject = match variable(name) {
             Some(variable) if variable.echoed && !by_file => {
                 let shown: String = value.chars().take(80).flat_map(char::escape_debug).collect();

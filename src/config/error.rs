@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::redact::without_error_numbers;
+
 /// One mistake, in words for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
@@ -13,7 +15,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(super) fn new(variable: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { variable: variable.into(), problem: problem.into() }
+        Self { variable: variable.into(), problem: without_error_numbers(&problem.into()) }
     }
 }
 

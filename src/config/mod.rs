@@ -33,7 +33,7 @@ mod tests;
 pub use cloud::CLOUDS;
 pub use error::ConfigErrors;
 pub use partial::{Client, Login, client, http_listen_only, listen_only, login, timeout};
-pub use report::{Report, report};
+pub use report::{Report, Row, names_in_force, report};
 pub use setup::{SetUp, setup};
 pub use sign_in::Way;
 pub use variables::{DefaultValue, VARIABLES};

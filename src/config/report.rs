@@ -21,6 +21,13 @@ pub struct Row {
     pub source: String,
 }
 
+impl Row {
+    /// Whether somebody set it, by whatever name, or had to.
+    pub fn is_set(&self) -> bool {
+        !matches!(self.source.as_str(), "default" | "derived" | "unset")
+    }
+}
+
 /// The whole configuration for a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -41,6 +48,20 @@ pub fn report(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Report {
     let rows = VARIABLES.iter().map(|variable| row(variable, &reader, config.as_ref())).collect();
     let errors = (!reader.errors.is_empty()).then_some(ConfigErrors(reader.errors));
     Report { rows, warnings: reader.warnings, errors }
+}
+
+/// Each variable that is set under another name than its own, with what to call it: `MAILSHIM_CLIENT_SECRET` may be the
+/// file of `MAILSHIM_CLIENT_SECRET_FILE`, or `AZURE_CLIENT_SECRET`. No value is looked at.
+pub fn names_in_force(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Vec<(&'static str, String)> {
+    let env = Environment::new(vars);
+    let named = VARIABLES.iter().filter_map(|variable| Some((variable.name, env.set_as(variable)?)));
+    named
+        .filter(|(name, set_as)| name != set_as)
+        .map(|(name, set_as)| match set_as.strip_suffix("_FILE") {
+            Some(_) => (name, format!("the file of {set_as}")),
+            None => (name, set_as),
+        })
+        .collect()
 }
 
 fn row(variable: &'static Variable, reader: &Reader, config: Option<&Config>) -> Row {

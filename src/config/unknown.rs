@@ -34,9 +34,40 @@ fn is_port_and_protocol(text: &str) -> bool {
     port.parse::<u16>().is_ok() && matches!(protocol, "TCP" | "UDP" | "SCTP")
 }
 
+/// What other programs call it, without the prefix, and what it is here: too far away for a slip of the pen.
+const SYNONYMS: [(&str, &str); 24] = [
+    ("ADDRESS", "MAILSHIM_LISTEN"),
+    ("APP_ID", "MAILSHIM_CLIENT_ID"),
+    ("APPLICATION_ID", "MAILSHIM_CLIENT_ID"),
+    ("AUTHORITY", "AZURE_AUTHORITY_HOST"),
+    ("BIND", "MAILSHIM_LISTEN"),
+    ("DEBUG", "MAILSHIM_LOG"),
+    ("DIRECTORY_ID", "MAILSHIM_TENANT_ID"),
+    ("EMAIL", "MAILSHIM_MAILBOX"),
+    ("HTTPS_PROXY", "MAILSHIM_EGRESS_PROXY"),
+    ("HTTP_PROXY", "MAILSHIM_EGRESS_PROXY"),
+    ("LOG_LEVEL", "MAILSHIM_LOG"),
+    ("METRICS_LISTEN", "MAILSHIM_HTTP_LISTEN"),
+    ("PORT", "MAILSHIM_LISTEN"),
+    ("PROXY", "MAILSHIM_EGRESS_PROXY"),
+    ("RATE_LIMIT", "MAILSHIM_MESSAGES_PER_MINUTE"),
+    ("RELAYHOST", "MAILSHIM_UPSTREAM"),
+    ("SECRET", "MAILSHIM_CLIENT_SECRET"),
+    ("SENDER", "MAILSHIM_FROM"),
+    ("SMTP_HOST", "MAILSHIM_UPSTREAM"),
+    ("SMTP_PASSWORD", "MAILSHIM_PASSWORD"),
+    ("SMTP_PORT", "MAILSHIM_UPSTREAM"),
+    ("SMTP_USER", "MAILSHIM_MAILBOX"),
+    ("USER", "MAILSHIM_MAILBOX"),
+    ("USERNAME", "MAILSHIM_MAILBOX"),
+];
+
 /// The name that was probably meant.
 pub(super) fn did_you_mean(name: &str) -> Option<String> {
     let rest = name.strip_prefix("MAILSHIM_")?;
+    if let Some((_, meant)) = SYNONYMS.iter().find(|(other, _)| *other == rest) {
+        return Some((*meant).to_string());
+    }
     // Half of a short name is another word, and four edits are no slip.
     let near = (rest.len() / 2).min(3);
     spellings()
@@ -85,12 +116,23 @@ mod tests {
             ("MAILSHIM_CLIENTSECRET", Some("MAILSHIM_CLIENT_SECRET")),
             ("MAILSHIM_PASSWORD_FIEL", Some("MAILSHIM_PASSWORD_FILE")),
             ("MAILSHIM_LOG_FORMATT", Some("MAILSHIM_LOG_FORMAT")),
+            ("MAILSHIM_LOG_LEVEL", Some("MAILSHIM_LOG")),
+            ("MAILSHIM_SMTP_HOST", Some("MAILSHIM_UPSTREAM")),
+            ("MAILSHIM_USERNAME", Some("MAILSHIM_MAILBOX")),
             ("MAILSHIM_Listen", None),
             ("MAILSHIM_FOO", None),
             ("MAILSHIM_", None),
             ("MAILSHIM_SOMETHING_ELSE", None),
         ] {
             assert_eq!(did_you_mean(name).as_deref(), meant, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_synonym_is_no_name_of_ours_and_leads_to_one() {
+        for (other, meant) in SYNONYMS {
+            assert!(spellings().all(|known| known != format!("MAILSHIM_{other}")), "{other}");
+            assert!(spellings().any(|known| known == meant), "{meant}");
         }
     }
 

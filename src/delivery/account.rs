@@ -152,11 +152,11 @@ impl Account {
         hold: &mut Hold,
         record: &mut DeliveryRecord,
     ) -> Attempt {
-        let sender = message.sender();
-        let attempt = self.submit(&sender, message, content, hold, record).await;
+        let sender = message.sender.as_str();
+        let attempt = self.submit(sender, message, content, hold, record).await;
         match attempt.unwrap_or_else(|stopped| stopped) {
             Attempt::Again { fault, .. } => {
-                Attempt::Again { fault, paused_for: self.gate.paused_for(&sender) }
+                Attempt::Again { fault, paused_for: self.gate.paused_for(sender) }
             }
             attempt => attempt,
         }
@@ -210,14 +210,14 @@ impl Account {
         content: &mut HeldContent<'_>,
         record: &mut DeliveryRecord,
     ) -> Each {
-        let sender = message.sender();
-        if let Some(wait) = self.gate.kept_back(&sender) {
+        let sender = message.sender.as_str();
+        if let Some(wait) = self.gate.kept_back(sender) {
             return Each::NotTried(wait);
         }
         let mut hold = Hold::of_the_spool();
         let mut is_first = true;
         loop {
-            let submitted = self.submit_to_each(&sender, message, content, &mut hold, record).await;
+            let submitted = self.submit_to_each(sender, message, content, &mut hold, record).await;
             let (outcomes, passes) = match submitted {
                 Ok(submitted) => submitted,
                 Err(Attempt::Again { fault, .. } | Attempt::Done(Outcome::Failed(fault))) => {

@@ -240,10 +240,11 @@ impl Worker {
 fn message(claimed: &Claimed, places: &[usize], octets: u64) -> Option<Message> {
     let entry = &claimed.entry;
     let sent = &entry.head.sent;
+    let envelope = sent.envelope.envelope_of(places, Some(octets))?;
     Some(Message {
         id: MessageId::parse(&entry.head.id)?,
-        envelope: sent.envelope.envelope_of(places, Some(octets))?,
-        shown: claimed.shown.clone(),
+        sender: claimed.shown.key(envelope.mail.reverse_path.as_ref()),
+        envelope,
         from_is_ours: sent.from_is_ours,
         was_null_sender: sent.was_null_sender,
     })

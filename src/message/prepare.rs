@@ -11,7 +11,6 @@ use super::id::MessageId;
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::repair::{self, Note, Original, Stamp};
-use super::shown::Shown;
 
 /// A message as it goes to Office 365, without its content: all that decides on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,20 +19,13 @@ pub struct Message {
     pub id: MessageId,
     /// The envelope, with the policy applied.
     pub envelope: Envelope,
-    /// Whom it names as its sender.
-    pub shown: Shown,
+    /// The sender as Office 365 will see it, in all that it judges: envelope, From, Sender, Resent-From, Resent-Sender.
+    /// What it refuses of one sender is remembered of that one alone. Empty where none can be told.
+    pub sender: String,
     /// MAILSHIM_FROM stands in From because of the policy: that it is refused is no fault of the message.
     pub from_is_ours: bool,
     /// The app's reverse-path was null: this message must never cause another one.
     pub was_null_sender: bool,
-}
-
-impl Message {
-    /// The sender as Office 365 will see it, in all that it judges: envelope, From, Sender, Resent-From, Resent-Sender.
-    /// What it refuses of one sender is remembered of that one alone. Empty where none can be told.
-    pub fn sender(&self) -> String {
-        self.shown.key(self.envelope.mail.reverse_path.as_ref())
-    }
 }
 
 /// A message that is ready to send, and what its log line says of it.
@@ -106,7 +98,7 @@ pub async fn prepare(
     let message = Message {
         id,
         envelope,
-        shown: rewritten.shown,
+        sender: rewritten.sender,
         from_is_ours: rewritten.from_is_ours,
         was_null_sender: rewritten.was_null_sender,
     };

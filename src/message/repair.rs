@@ -111,8 +111,8 @@ pub struct Rewritten {
     pub block: Vec<u8>,
     /// What was changed.
     pub notes: Vec<Note>,
-    /// Whom it names as its sender.
-    pub shown: Shown,
+    /// The sender as Office 365 will see it: [`Shown::key`].
+    pub sender: String,
     /// MAILSHIM_FROM stands in From because of the policy, not the app.
     pub from_is_ours: bool,
     /// The app's reverse-path was null: this message must never cause another one.
@@ -230,7 +230,8 @@ pub fn rewrite(given: &Original<'_>, policy: &Policy, stamp: &Stamp<'_>) -> Resu
     let (block, notes) = (writer.block, writer.notes);
     let shown = Shown::of(&block);
     policy.guard(&shown, envelope.mail.reverse_path.as_ref())?;
-    Ok(Rewritten { envelope, block, notes, shown, from_is_ours, was_null_sender })
+    let sender = shown.key(envelope.mail.reverse_path.as_ref());
+    Ok(Rewritten { envelope, block, notes, sender, from_is_ours, was_null_sender })
 }
 
 fn refuse(seen: &Seen, policy: &Policy) -> Result<(), Refusal> {

@@ -57,7 +57,7 @@ impl Shown {
 
     /// All that Exchange judges a sender by, in one text: what it refuses of one is remembered of that one alone. Empty
     /// where that would be too long to remember.
-    pub(super) fn key(&self, reverse_path: Option<&Address>) -> String {
+    pub fn key(&self, reverse_path: Option<&Address>) -> String {
         let mut key = reverse_path.map(|address| address.as_str().to_ascii_lowercase()).unwrap_or_default();
         for ShownField { field, address, text } in &self.0 {
             let said = address.as_ref().map_or(text.as_str(), Address::as_str).to_ascii_lowercase();

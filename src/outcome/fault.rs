@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::ruling::{Retry, Ruling};
 use crate::message::refusal::Refusal;
 use crate::secret::Looks;
-use crate::smtp::reply::Reply;
+use crate::smtp::reply::{BrokenReply, Reply};
 
 /// Where in a message's path it went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,8 +69,8 @@ impl Stage {
 pub enum Cause {
     /// Office 365 said so.
     Refused(Reply),
-    /// Bytes that are no reply of RFC 5321, described.
-    BrokenReply(String),
+    /// Bytes that are no reply of RFC 5321.
+    BrokenReply(BrokenReply),
     /// No answer in this time.
     TimedOut(Duration),
     /// The peer closed the connection.

@@ -227,7 +227,7 @@ impl fmt::Display for WithoutAdvice<'_> {
                 )
             }
             Cause::BrokenReply(what) => {
-                write!(f, "a broken reply while {}: {}", doing(stage), printable(what))
+                write!(f, "a broken reply while {}: {}", doing(stage), printable(&what.to_string()))
             }
             Cause::TimedOut(time) => write!(f, "no answer within {} while {}", Seconds(*time), doing(stage)),
             Cause::Closed => write!(f, "Office 365 closed the connection while {}", doing(stage)),
@@ -390,7 +390,8 @@ struct Long(Duration);
 impl fmt::Display for Long {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_secs() {
-            seconds @ 0..7200 => write!(f, "{seconds} seconds"),
+            seconds @ 0..120 => write!(f, "{seconds} seconds"),
+            seconds @ 120..7200 => write!(f, "{} minutes", seconds / 60),
             seconds @ 7200..172_800 => write!(f, "{} hours", seconds / 3600),
             seconds => write!(f, "{} days", seconds / 86_400),
         }

@@ -12,6 +12,7 @@ use super::connection::Sessions;
 use super::machine::{Ending, too_many};
 use super::places::{Place, Places};
 use crate::names::{Listen, LoopbackAddr};
+use crate::redact::without_error_numbers;
 use crate::smtp::reply::Reply;
 use crate::telemetry;
 
@@ -53,7 +54,7 @@ fn why_not_bound(address: SocketAddr, error: &io::Error) -> String {
         }
         _ => "check MAILSHIM_LISTEN".to_string(),
     };
-    format!("cannot listen on {address} ({error}): {fix}")
+    format!("cannot listen on {address} ({}): {fix}", without_error_numbers(&error.to_string()))
 }
 
 /// Accepts for as long as it is polled; the sessions live on without it.

@@ -96,9 +96,60 @@ const MAX_REPLY_LINE: usize = 8 * 1024;
 /// Octets of one reply: an endless list of continuation lines must not fill the memory.
 const MAX_REPLY: usize = 32 * 1024;
 
-/// Bytes that are no reply of RFC 5321 section 4.2, described for the operator.
+/// Bytes that are no reply of RFC 5321 section 4.2.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BrokenReply(pub String);
+pub struct BrokenReply {
+    /// What is wrong with them.
+    pub flaw: Flaw,
+    /// The line, whole, so that what is secret in it can be found; empty where none is told.
+    pub line: String,
+}
+
+/// What is wrong with bytes that are no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// An HTTP server speaks.
+    Http,
+    /// A TLS alert (RFC 8446 section 5.1: record type 21, version 3.x): the server speaks TLS at once.
+    TlsAlert,
+    /// A line that is no line of a reply.
+    NotSmtp,
+    /// A code outside 200 to 599.
+    Code,
+    /// Lines that differ in code.
+    CodesDiffer,
+    /// A line without an end.
+    EndlessLine,
+    /// A reply without an end.
+    EndlessReply,
+    /// A reply to no command.
+    Unasked,
+    /// The beginning of a reply to no command.
+    UnaskedBeginning,
+}
+
+/// How much of a broken line is shown, in octets.
+const SHOWN: usize = 80;
+
+impl fmt::Display for BrokenReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.flaw {
+            Flaw::Http | Flaw::TlsAlert | Flaw::NotSmtp => "not an SMTP reply",
+            Flaw::Code => "a reply code outside 200 to 599",
+            Flaw::CodesDiffer => "a reply whose lines differ in code",
+            Flaw::EndlessLine => "a line without an end",
+            Flaw::EndlessReply => "a reply without an end",
+            Flaw::Unasked => "a reply to nothing",
+            Flaw::UnaskedBeginning => "the beginning of a reply to nothing",
+        })?;
+        if matches!(self.flaw, Flaw::EndlessLine | Flaw::EndlessReply | Flaw::UnaskedBeginning) {
+            return Ok(());
+        }
+        let ends = self.line.char_indices().map(|(at, character)| at + character.len_utf8());
+        let end = ends.take_while(|end| *end <= SHOWN).last().unwrap_or(0);
+        write!(f, ": \"{}\"", self.line[..end].escape_debug())
+    }
+}
 
 /// Reads Office 365's replies, one at a time, from whatever pieces arrive.
 ///
@@ -143,7 +194,7 @@ impl ReplyReader {
             self.searched = 0;
             self.octets += line.len();
             if line.len() > MAX_REPLY_LINE || self.octets > MAX_REPLY {
-                return Err(BrokenReply("a reply without an end".into()));
+                return Err(BrokenReply { flaw: Flaw::EndlessReply, line: String::new() });
             }
             let line = line.strip_suffix(b"\r\n").or_else(|| line.strip_suffix(b"\n")).unwrap_or(&line);
             if self.line(line)? {
@@ -153,7 +204,7 @@ impl ReplyReader {
             }
         }
         if self.input.len() > MAX_REPLY_LINE {
-            return Err(BrokenReply("a line without an end".into()));
+            return Err(BrokenReply { flaw: Flaw::EndlessLine, line: String::new() });
         }
         Ok(None)
     }
@@ -177,24 +228,28 @@ impl ReplyReader {
         {
             self.work += line.len();
         }
-        let broken = |why: &str| {
-            let start = String::from_utf8_lossy(&line[..line.len().min(80)]).escape_debug().to_string();
-            BrokenReply(format!("{why}: \"{start}\""))
+        let broken = |flaw| BrokenReply { flaw, line: String::from_utf8_lossy(line).into_owned() };
+        let not_smtp = || {
+            broken(match line {
+                [b'H', b'T', b'T', b'P', b'/', ..] => Flaw::Http,
+                [0x15, 3, ..] => Flaw::TlsAlert,
+                _ => Flaw::NotSmtp,
+            })
         };
         let digits = line.get(..3).filter(|digits| digits.iter().all(u8::is_ascii_digit));
         let code =
             digits.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| digits.parse().ok());
-        let code: u16 = code.ok_or_else(|| broken("not an SMTP reply"))?;
+        let code: u16 = code.ok_or_else(not_smtp)?;
         if !(200..=599).contains(&code) {
-            return Err(broken("a reply code outside 200 to 599"));
+            return Err(broken(Flaw::Code));
         }
         if self.code.is_some_and(|first| first != code) {
-            return Err(broken("a reply whose lines differ in code"));
+            return Err(broken(Flaw::CodesDiffer));
         }
         let last = match line.get(3) {
             None | Some(b' ') => true,
             Some(b'-') => false,
-            Some(_) => return Err(broken("not an SMTP reply")),
+            Some(_) => return Err(not_smtp()),
         };
         self.code = Some(code);
         self.lines.push(String::from_utf8_lossy(line.get(4..).unwrap_or_default()).into_owned());

@@ -55,7 +55,7 @@ pub struct Connection {
 
 impl Connection {
     pub(super) fn new(mut link: Link, extensions: Extensions, credential: Credential) -> Self {
-        link.secrets = Vec::new();
+        link.signed_in();
         let opened = Instant::now();
         Self {
             link,

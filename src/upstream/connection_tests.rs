@@ -184,3 +184,38 @@ async fn only_an_end_that_has_left_leaves_a_doubt() {
         assert!(!connection.is_reusable());
     }
 }
+
+/// A server that says the credential back, decoded, in a refusal and in what is no reply, where the cut falls into it.
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_is_said_back_goes_no_further() {
+    let (token, password) = (format!("eyJ0.{}", "Zm9v_-b4r".repeat(9)), "p'a\"ss~wörd 1".to_string());
+    for (secret, said) in [
+        (&token, format!("535 5.7.3 Bearer {token} is bad")),
+        (&password, format!("535 5.7.3 no \"{password}\" here")),
+        (&password, format!("{}{password} is wrong", "x".repeat(70))),
+        (&token, format!("HTTP/1.1 {token}")),
+        (&token, "x".repeat(60) + &token),
+    ] {
+        let (wire, mut server) = duplex(4096);
+        let mut link = Link::new(Box::new(wire), Arc::new(Deadlines::default()));
+        link.line(&crate::upstream::line::Line::secret(
+            "c2VjcmV0",
+            "[redacted]",
+            Some(&Secret::new(secret.clone())),
+        ));
+        server.write_all(format!("{said}\r\n").as_bytes()).await.unwrap();
+        link.write(Stage::Auth).await.unwrap();
+        let fault = match link.reply(Stage::Auth).await {
+            Ok(reply) => Fault::refused(Stage::Auth, &reply),
+            Err(fault) => fault,
+        };
+        let reply = crate::outcome::Outcome::Failed(fault.clone()).to_reply(&Default::default());
+        for shown in [fault.to_string(), format!("{fault:?}"), reply.to_string()] {
+            assert!(
+                !secret.as_bytes().windows(8).any(|part| shown.contains(&*String::from_utf8_lossy(part))),
+                "{shown}"
+            );
+        }
+        assert!(fault.to_string().contains("[redacted]"), "{fault}");
+    }
+}

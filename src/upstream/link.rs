@@ -18,7 +18,8 @@ use tokio::time::{Instant, timeout};
 use super::line::Line;
 use crate::deadlines::Deadlines;
 use crate::outcome::{Cause, Fault, Stage, TlsFault};
-use crate::smtp::reply::{Reply, ReplyReader};
+use crate::redact::Redactor;
+use crate::smtp::reply::{BrokenReply, Flaw, Reply, ReplyReader};
 use crate::telemetry;
 use crate::transport::tls;
 use crate::transport::watch::{Seen, Watcher};
@@ -41,8 +42,10 @@ pub(super) struct Link {
     pub(super) may_be_refused_early: bool,
     pub(super) deadlines: Arc<Deadlines>,
     pub(super) last_reply: Instant,
-    /// Lines of the sign-in: a reply that says them back is redacted.
-    pub(super) secrets: Vec<Line>,
+    /// What the sign-in told the server.
+    told: Redactor,
+    /// Nothing secret is said any more.
+    signed_in: bool,
 }
 
 impl Link {
@@ -57,7 +60,8 @@ impl Link {
             may_be_refused_early: false,
             deadlines,
             last_reply,
-            secrets: Vec::new(),
+            told: Redactor::default(),
+            signed_in: false,
         }
     }
 
@@ -79,9 +83,7 @@ impl Link {
     pub(super) fn line(&mut self, line: &Line) {
         telemetry::wire('C', line);
         self.command(line.wire());
-        if line.is_secret() {
-            self.secrets.push(line.clone());
-        }
+        line.secrets().for_each(|secret| self.told.add(secret));
     }
 
     /// A command, or the last octets of content: one reply is owed for it.
@@ -96,8 +98,9 @@ impl Link {
         self.gathered = 0;
     }
 
-    fn redact(&self, text: String) -> String {
-        self.secrets.iter().fold(text, |text, line| line.redact(&text))
+    /// From here on only a refusal is searched for the secrets of the sign-in: each mail's 250 would pay for it.
+    pub(super) const fn signed_in(&mut self) {
+        self.signed_in = true;
     }
 
     /// Writes what has been gathered, whole, where nothing came that was not asked for.
@@ -145,10 +148,11 @@ impl Link {
                 Cause::Refused(self.redacted(reply))
             }
             Ok(Some(reply)) => {
-                Cause::BrokenReply(format!("a reply to nothing: \"{}\"", self.redacted(reply)))
+                let line = self.redacted(reply).to_string();
+                Cause::BrokenReply(BrokenReply { flaw: Flaw::Unasked, line })
             }
-            Ok(None) => Cause::BrokenReply("the beginning of a reply to nothing".into()),
-            Err(what) => Cause::BrokenReply(self.redact(what.0)),
+            Ok(None) => Cause::BrokenReply(BrokenReply { flaw: Flaw::UnaskedBeginning, line: String::new() }),
+            Err(what) => Cause::BrokenReply(self.harmless(what)),
         })
     }
 
@@ -174,10 +178,16 @@ impl Link {
     }
 
     fn redacted(&self, mut reply: Reply) -> Reply {
-        for line in &mut reply.lines {
-            *line = self.redact(std::mem::take(line));
+        if !self.signed_in || reply.code >= 400 {
+            reply.lines.iter_mut().for_each(|line| *line = self.told.redact(line));
         }
         reply
+    }
+
+    /// Before it is cut to be shown: of a secret that is cut in two neither half is found.
+    fn harmless(&self, mut broken: BrokenReply) -> BrokenReply {
+        broken.line = self.told.redact(&broken.line);
+        broken
     }
 
     /// Writes what has been gathered, then reads one reply.
@@ -198,7 +208,7 @@ impl Link {
                 match self.replies.next() {
                     Ok(Some(reply)) => return Ok(reply),
                     Ok(None) => {}
-                    Err(broken) => return Err(Cause::BrokenReply(broken.0)),
+                    Err(broken) => return Err(Cause::BrokenReply(broken)),
                 }
                 match self.wire.read(&mut octets).await {
                     Ok(0) => return Err(Cause::Closed),
@@ -209,7 +219,7 @@ impl Link {
         };
         let reply = timeout(within, reading).await.unwrap_or(Err(Cause::TimedOut(within)));
         let reply = reply.map_err(|cause| match cause {
-            Cause::BrokenReply(what) => fault(stage, Cause::BrokenReply(self.redact(what))),
+            Cause::BrokenReply(what) => fault(stage, Cause::BrokenReply(self.harmless(what))),
             cause => fault(stage, cause),
         })?;
         // The greeting is owed to no command.

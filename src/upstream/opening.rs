@@ -73,13 +73,14 @@ impl<'a> Opening<'a> {
         match (self.phase, self.credential) {
             (Phase::Auth, Some(Credential::Xoauth2 { user, token, .. })) => {
                 let response = sasl::xoauth2(user, token);
-                Line::secret(format_args!("AUTH XOAUTH2 {}", response.expose()), "AUTH XOAUTH2 [redacted]")
+                let line = format!("AUTH XOAUTH2 {}", response.expose());
+                Line::secret(line, "AUTH XOAUTH2 [redacted]", Some(token))
             }
             (Phase::Username, Some(Credential::Login { user, .. })) => {
-                Line::secret(sasl::encode(user.as_bytes()), "[redacted]")
+                Line::secret(sasl::encode(user.as_bytes()), "[redacted]", None)
             }
             (Phase::Password, Some(Credential::Login { password, .. })) => {
-                Line::secret(sasl::encode(password.expose().as_bytes()), "[redacted]")
+                Line::secret(sasl::encode(password.expose().as_bytes()), "[redacted]", Some(password))
             }
             _ => Line::plain("AUTH LOGIN"),
         }

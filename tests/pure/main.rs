@@ -6,5 +6,6 @@ mod dialogue;
 mod headers;
 mod replies;
 mod spool;
+mod linear;
 mod fuzz;
 mod setup;

@@ -3,33 +3,45 @@
 
 use std::time::Duration;
 
+use super::exchange::exchange;
+use super::known::Known;
 use super::notes::{Certificate, Noted};
-use super::token::Claims;
+use super::rung::Advice;
+use super::token::Federated;
 use crate::config::Config;
 use crate::identity::sign_in::SignIn;
 use crate::outcome::{
-    Cause, Class, Context, Fault, ProxyReason, Stage, TlsFault, TlsReason, TokenFault, WithoutAdvice, judge,
+    Cause, Class, Context, Fault, Judgement, ProxyReason, Stage, TlsFault, TlsReason, TokenFault,
+    WithoutAdvice, judge,
 };
-use crate::smtp::reply::Reply;
+use crate::smtp::reply::{BrokenReply, Flaw, Reply};
 use crate::transport::tls;
 use crate::upstream::connector::Connector;
 
-/// What is known beside the fault.
-pub(super) struct Known<'a> {
-    pub config: &'a Config,
-    /// Of the way to Office 365.
-    pub upstream: Noted,
-    /// Of the way to the token service.
-    pub token: Noted,
-    pub claims: Option<Claims>,
-    /// A variable such as HTTPS_PROXY that other programs would follow, and that mailshim does not.
-    pub other_proxy: Option<&'static str>,
-    /// The port answers a TLS hello, as port 465 does.
-    pub speaks_tls: bool,
+/// Cause and fix, with the commands for it.
+pub(super) fn advise(fault: &Fault, known: &Known<'_>) -> Advice {
+    let mailbox = known.config.identity.mailbox.to_string();
+    let context = Context { from_is_ours: true, mailbox: &mailbox, spool: false };
+    let judgement = judge(fault, &context);
+    let advice = exchange(judgement.rule, fault, known).unwrap_or_else(|| in_words(fault, judgement, known));
+    Advice { fix: advice.fix.map(|fix| in_force(&fix, known.names)), ..advice }
 }
 
-/// Cause and fix.
-pub(super) fn advise(fault: &Fault, known: &Known<'_>) -> (String, Option<String>) {
+/// With each variable called as the operator has called it.
+fn in_force(words: &str, names: &[(&'static str, String)]) -> String {
+    let is_name = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    let (mut said, mut rest) = (String::new(), words);
+    while let Some(begin) = rest.find(is_name) {
+        let end = rest[begin..].find(|c| !is_name(c)).map_or(rest.len(), |end| begin + end);
+        let name = &rest[begin..end];
+        said.push_str(&rest[..begin]);
+        said.push_str(names.iter().find(|(known, _)| *known == name).map_or(name, |(_, called)| called));
+        rest = &rest[end..];
+    }
+    said + rest
+}
+
+fn in_words(fault: &Fault, judgement: Judgement, known: &Known<'_>) -> Advice {
     // What the log's sentence goes on to advise is advised below, with the name of the authority.
     let said = WithoutAdvice(fault).to_string();
     let (why, fix) = match fault.stage() {
@@ -46,15 +58,12 @@ pub(super) fn advise(fault: &Fault, known: &Known<'_>) -> (String, Option<String
         Some(why) => format!("{said}: {why}"),
         None => said,
     };
-    let mailbox = known.config.identity.mailbox.to_string();
-    let context = Context { from_is_ours: true, mailbox: &mailbox, spool: false };
-    let judgement = judge(fault, &context);
     // The hints are for the app's reply and the log, whose readers have not come here yet.
     let hint = judgement
         .hint
         .map(|hint| hint.replace("; run mailshim check", "").replace("Run mailshim check, and look", "Look"));
     let wait = || matches!(judgement.class, Class::Transient | Class::Throttled(_)).then(|| WAIT.to_string());
-    (cause, fix.or(hint).or_else(wait))
+    Advice { cause, fix: fix.or(hint).or_else(wait), commands: Vec::new() }
 }
 
 const WAIT: &str = "Try again in a few minutes; if it lasts, look at the service health (Microsoft 365 admin center > Health).";
@@ -147,13 +156,12 @@ fn greeting(fault: &Fault, known: &Known<'_>) -> Refined {
     }
     let usual = "Let the firewall pass port 587 without SMTP inspection";
     match fault.cause() {
-        Cause::BrokenReply(words) if words.contains("HTTP/") => both(
+        Cause::BrokenReply(BrokenReply { flaw: Flaw::Http, .. }) => both(
             "an HTTP server answers in Office 365's place",
             "Check host and port in MAILSHIM_UPSTREAM; where they are right, a captive portal or proxy answers: let it pass \
              port 587, or set MAILSHIM_EGRESS_PROXY.",
         ),
-        // A TLS alert: record type 21, version 3.x.
-        Cause::BrokenReply(words) if words.contains("\\u{15}\\u{3}") => {
+        Cause::BrokenReply(BrokenReply { flaw: Flaw::TlsAlert, .. }) => {
             both("the server speaks TLS at once", FIX_PORT)
         }
         Cause::BrokenReply(_) => {
@@ -233,9 +241,21 @@ fn unknown_issuer(noted: &Noted, config: &Config) -> Refined {
     )
 }
 
+/// No federated credential fits: at all; by issuer, subject, audience.
+const NO_FEDERATION: [u32; 4] = [70021, 700_211, 700_212, 700_213];
+
 fn token(fault: &Fault, known: &Known<'_>) -> Refined {
     let Cause::Token(cause) = fault.cause() else { return nothing() };
     match cause {
+        TokenFault::Refused { codes, .. } if codes.iter().any(|code| NO_FEDERATION.contains(code)) => {
+            Federated::of(known.config).map_or_else(nothing, |pod| {
+                fix(format!(
+                    "Make the federated credential of the App registration (Certificates & secrets > Federated credentials) \
+                     say to the letter what the pod's token says: issuer {}, subject {}, audience {}.",
+                    pod.issuer, pod.subject, pod.audience
+                ))
+            })
+        }
         TokenFault::Refused { codes, .. } => match known.token.clock_is_wrong() {
             // An assertion outside of its time.
             Some(clock) if codes.contains(&700_024) => both(clock, "Set this machine's clock right (NTP)."),
@@ -268,7 +288,6 @@ fn auth(fault: &Fault, known: &Known<'_>) -> Refined {
         ));
     }
     let Some(claims) = known.claims.as_ref().filter(|_| is_bare) else { return nothing() };
-    let mailbox = &known.config.identity.mailbox;
     if let Some(aud) = claims.wrong_audience() {
         return both(
             format!("the token is for {aud}"),
@@ -276,18 +295,6 @@ fn auth(fault: &Fault, known: &Known<'_>) -> Refined {
                 Some(scope) => format!("Take MAILSHIM_OAUTH_SCOPE away, or set it to {scope}."),
                 None => "Take MAILSHIM_OAUTH_SCOPE away.".to_string(),
             },
-        );
-    }
-    if claims.may_send() {
-        return both(
-            "the token has the role SMTP.SendAsApp, so Entra's side is done and Exchange's is not",
-            format!(
-                "Check that MAILSHIM_MAILBOX ({mailbox}) is right; then in Exchange Online PowerShell: New-ServicePrincipal \
-                 -AppId {} -ObjectId <Object ID of the Enterprise application, not of the App registration>; \
-                 Add-MailboxPermission {mailbox} -User <that Object ID> -AccessRights FullAccess; Set-CASMailbox {mailbox} \
-                 -SmtpClientAuthenticationDisabled $false. A grant takes up to an hour.",
-                claims.appid.as_deref().unwrap_or("<client id>")
-            ),
         );
     }
     nothing()
@@ -341,9 +348,17 @@ mod tests {
     fn advice(upstream: &str, stage: Stage, cause: Cause, other_proxy: Option<&'static str>) -> String {
         let config = config(upstream);
         let (upstream, token) = (Noted::default(), Noted::default());
-        let known = Known { config: &config, upstream, token, claims: None, other_proxy, speaks_tls: false };
-        let (cause, fix) = advise(&Fault::new(stage, cause), &known);
-        format!("{cause} | {}", fix.unwrap_or_default())
+        let known = Known {
+            config: &config,
+            upstream,
+            token,
+            claims: None,
+            other_proxy,
+            names: &[],
+            speaks_tls: false,
+        };
+        let advice = advise(&Fault::new(stage, cause), &known);
+        format!("{} | {}", advice.cause, advice.fix.unwrap_or_default())
     }
 
     /// No test can make a firewall that drops.
@@ -379,6 +394,13 @@ mod tests {
     }
 
     #[test]
+    fn variables_are_called_as_they_were_set() {
+        let names = [("MAILSHIM_CLIENT_SECRET", "the file of MAILSHIM_CLIENT_SECRET_FILE".to_string())];
+        let said = in_force("Set MAILSHIM_CLIENT_SECRET, not MAILSHIM_CLIENT_SECRETS; TLS.", &names);
+        assert_eq!(said, "Set the file of MAILSHIM_CLIENT_SECRET_FILE, not MAILSHIM_CLIENT_SECRETS; TLS.");
+    }
+
+    #[test]
     fn silence_on_the_right_port_is_a_firewall() {
         let said =
             advice("smtp.office365.com:587", Stage::Greeting, Cause::TimedOut(Duration::from_secs(30)), None);
@@ -397,7 +419,7 @@ mod tests {
             tls_failed(&fault, &noted, &config)
         };
         let (why, what) = fix(259_200);
-        assert_eq!(why.as_deref(), Some("this machine's clock is 4320 minutes behind the server's"));
+        assert_eq!(why.as_deref(), Some("this machine's clock is 3 days behind the server's"));
         assert_eq!(what.as_deref(), Some("Set this machine's clock right (NTP)."));
         assert!(fix(0).1.is_some_and(|fix| fix.contains("agrees with the server's")));
     }

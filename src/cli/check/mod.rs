@@ -2,9 +2,12 @@
 //! why and what to do.
 
 mod advice;
+mod exchange;
+mod known;
 mod mail;
 mod notes;
 mod rung;
+mod screen;
 mod token;
 mod way;
 
@@ -12,14 +15,18 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::IpAddr;
+use std::ops::Range;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ArgMatches;
+use tokio::time::sleep;
 
 use crate::cli::exit::USAGE;
 use crate::cli::serve::{self, Watchers};
-use crate::config::{Config, ConfigErrors};
+use crate::config::{Config, ConfigErrors, names_in_force};
 use crate::credential::Credential;
 use crate::deadlines::Deadlines;
 use crate::delivery;
@@ -31,13 +38,15 @@ use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
 use crate::upstream::connection::Connection;
 use crate::upstream::connector::Connector;
-use advice::{Known, advise};
+use advice::advise;
+use known::Known;
 use mail::{TestMail, test_mail};
-use notes::Notes;
+use notes::{Noted, Notes};
 use token::Claims;
 use way::{dns, ehlo, starttls, tcp};
 
-pub use rung::{RUNGS, Rung, State};
+pub use rung::{End, RUNGS, Rung, State};
+pub use screen::Screen;
 
 const NEEDS_NOTHING: &str = "nothing to check here";
 
@@ -53,12 +62,24 @@ pub(super) fn check(given: &ArgMatches) -> ExitCode {
     // https://no-color.org: set and not empty.
     let in_colour =
         io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let on_terminal = io::stdout().is_terminal() && !as_json;
+    let width = on_terminal.then(terminal_width).flatten();
+    let mut screen = Screen::new(in_colour, width, send_to.is_some());
+    let rungs = &RUNGS[..RUNGS.len() - usize::from(send_to.is_none())];
     let tell = |rung: &Rung| {
-        let text = if as_json { rung.json() } else { rung.text(in_colour) };
-        // Nobody is left to tell if they do not take it; the exit code says the rest.
-        let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+        let mut text = if as_json { rung.json() } else { screen.rung(rung) };
+        if on_terminal {
+            text.insert_str(0, Screen::erase());
+            let next = rungs.iter().skip_while(|name| **name != rung.name).nth(1);
+            let goes_on = matches!(rung.state, State::Passed | State::Skipped);
+            text.extend(next.filter(|_| goes_on).map(|next| Screen::waiting(next)));
+        }
+        say(&text);
     };
     let end = runtime.block_on(climb(std::env::vars_os().collect(), Deadlines::default(), send_to, tell));
+    if !as_json {
+        say(&screen.end(end));
+    }
     // Not dropped: that would wait for a look-up that blocks.
     runtime.shutdown_background();
     match end {
@@ -68,15 +89,14 @@ pub(super) fn check(given: &ArgMatches) -> ExitCode {
     }
 }
 
-/// How it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Every rung holds.
-    Holds,
-    /// One does not.
-    Fails,
-    /// The first one does not.
-    BadConfiguration,
+/// Nobody is left to tell if they do not take it; the exit code says the rest.
+fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+}
+
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
 /// Goes up the ladder with these environment variables, and tells each rung as soon as it is known.
@@ -88,6 +108,7 @@ pub async fn climb(
 ) -> End {
     let mut ladder = Ladder { tell, told: 0, rungs: RUNGS.len() - usize::from(send_to.is_none()) };
     let other_proxy = other_proxy(&vars);
+    let names = names_in_force(vars.iter().cloned());
     let deadlines = Arc::new(deadlines);
     let (upstream, token) = (Arc::new(Notes::default()), Arc::new(Notes::default()));
     let watchers = Watchers { upstream: upstream.watcher(), token: token.watcher() };
@@ -108,7 +129,7 @@ pub async fn climb(
         }
     };
     ladder.tell(&configuration(&config, other_proxy, send_to));
-    let climber = Climber { config, connector, identity, upstream, token, other_proxy, deadlines };
+    let climber = Climber { config, connector, identity, upstream, token, other_proxy, names, deadlines };
     match climber.climb(&mut ladder, send_to).await {
         Ok(()) => End::Holds,
         Err(Fallen) => End::Fails,
@@ -193,6 +214,11 @@ fn configuration(config: &Config, other_proxy: Option<&str>, send_to: Option<&Ad
     rung
 }
 
+/// How often it is looked whether a rung has ended.
+const GLANCE: Duration = Duration::from_millis(100);
+/// The rungs from the name to TLS.
+const WAY: Range<usize> = 1..5;
+
 struct Climber {
     config: Config,
     connector: Connector,
@@ -200,6 +226,7 @@ struct Climber {
     upstream: Arc<Notes>,
     token: Arc<Notes>,
     other_proxy: Option<&'static str>,
+    names: Vec<(&'static str, String)>,
     deadlines: Arc<Deadlines>,
 }
 
@@ -211,6 +238,7 @@ impl Climber {
             token: self.token.so_far(),
             claims,
             other_proxy: self.other_proxy,
+            names: &self.names,
             speaks_tls: false,
         }
     }
@@ -231,9 +259,9 @@ impl Climber {
                 return Err(ladder.fail(&rung));
             }
         };
-        self.try_envelope(ladder, &mut connection, &mail.envelope).await?;
+        self.try_envelope(ladder, &mut connection, &mail.envelope, claims.as_ref()).await?;
         if send_to.is_some() {
-            self.send(ladder, &mut connection, &mut mail).await?;
+            self.send(ladder, &mut connection, &mut mail, claims.as_ref()).await?;
         }
         connection.quit().await;
         Ok(())
@@ -241,35 +269,53 @@ impl Climber {
 
     /// As far as the server goes with anybody: name, TCP, EHLO, STARTTLS.
     async fn reach<F: FnMut(&Rung)>(&self, ladder: &mut Ladder<F>) -> Result<(), Fallen> {
-        let (failed_at, fault) = match self.connector.open_unsigned().await {
+        let mut opening = pin!(self.connector.open_unsigned());
+        let opened = loop {
+            // What is behind us is told while the next is waited for.
+            tokio::select! {
+                opened = &mut opening => break opened,
+                () = sleep(GLANCE) => {
+                    let noted = self.upstream.so_far();
+                    self.tell_way(ladder, way::rungs_passed(&self.config, &noted), &noted);
+                }
+            }
+        };
+        let fault = match opened {
             Ok(connection) => {
                 connection.quit().await;
-                (usize::MAX, None)
+                let noted = self.upstream.so_far();
+                self.tell_way(ladder, WAY.end, &noted);
+                return Ok(());
             }
-            Err(fault) => (rung_of(fault.stage(), self.upstream.so_far().secured), Some(fault)),
+            Err(fault) => fault,
         };
         let mut known = self.known(None);
-        for (index, rung) in [
-            dns(&self.config, &known.upstream),
-            tcp(&self.config, &known.upstream),
-            ehlo(&known.upstream),
-            starttls(&known.upstream),
-        ]
-        .iter_mut()
-        .enumerate()
-        {
-            if index + 1 < failed_at {
-                ladder.tell(rung);
-            } else if let Some(fault) = &fault {
-                if advice::may_be_tls(fault) {
-                    known.speaks_tls = advice::answers_tls(&self.connector, self.deadlines.tls).await;
-                }
-                let (cause, fix) = advise(fault, &known);
-                rung.fail(cause, fix);
-                return Err(ladder.fail(rung));
-            }
+        // What was told as passed stays so.
+        let failed_at = rung_of(fault.stage(), known.upstream.secured).max(ladder.told);
+        self.tell_way(ladder, failed_at, &known.upstream);
+        if advice::may_be_tls(&fault) {
+            known.speaks_tls = advice::answers_tls(&self.connector, self.deadlines.tls).await;
         }
-        Ok(())
+        let mut rung = self.way(failed_at, &known.upstream);
+        rung.advise(advise(&fault, &known));
+        Err(ladder.fail(&rung))
+    }
+
+    /// Tells the rungs of the way there up to `end`, and none twice.
+    fn tell_way<F: FnMut(&Rung)>(&self, ladder: &mut Ladder<F>, end: usize, noted: &Noted) {
+        for index in ladder.told..end {
+            ladder.tell(&self.way(index, noted));
+        }
+    }
+
+    /// A rung of the way there.
+    fn way(&self, index: usize, noted: &Noted) -> Rung {
+        match index {
+            1 => dns(&self.config, noted),
+            2 => tcp(&self.config, noted),
+            3 => ehlo(noted),
+            _ => starttls(noted),
+        }
     }
 
     async fn obtain_token<F: FnMut(&Rung)>(&self, ladder: &mut Ladder<F>) -> Result<Option<Claims>, Fallen> {
@@ -306,8 +352,7 @@ impl Climber {
                     known.token.chain_in_words().for_each(|words| rung.see(words));
                     rung.fact("chain", known.token.chain_for_programs());
                 }
-                let (cause, fix) = advise(&fault, &known);
-                rung.fail(cause, fix);
+                rung.advise(advise(&fault, &known));
                 Err(ladder.fail(&rung))
             }
         }
@@ -332,8 +377,7 @@ impl Climber {
                 Ok(connection)
             }
             Err(fault) => {
-                let (cause, fix) = advise(&fault, &self.known(claims.cloned()));
-                rung.fail(cause, fix);
+                rung.advise(advise(&fault, &self.known(claims.cloned())));
                 Err(ladder.fail(&rung))
             }
         }
@@ -344,6 +388,7 @@ impl Climber {
         ladder: &mut Ladder<F>,
         connection: &mut Connection,
         envelope: &Envelope,
+        claims: Option<&Claims>,
     ) -> Result<(), Fallen> {
         let mut rung = Rung::new(RUNGS[7]);
         let recipients: Vec<_> =
@@ -362,8 +407,7 @@ impl Climber {
                 Ok(())
             }
             Err(fault) => {
-                let (cause, fix) = advise(&fault, &self.known(None));
-                rung.fail(cause, fix);
+                rung.advise(advise(&fault, &self.known(claims.cloned())));
                 Err(ladder.fail(&rung))
             }
         }
@@ -374,6 +418,7 @@ impl Climber {
         ladder: &mut Ladder<F>,
         connection: &mut Connection,
         mail: &mut TestMail,
+        claims: Option<&Claims>,
     ) -> Result<(), Fallen> {
         let mut rung = Rung::new(RUNGS[8]);
         let fault = match connection.send(&mail.envelope, &mut mail.content).await {
@@ -391,8 +436,7 @@ impl Climber {
             // It is in memory: no app can go away.
             Err(_) => Fault::new(Stage::Content, Cause::AppTooSlow),
         };
-        let (cause, fix) = advise(&fault, &self.known(None));
-        rung.fail(cause, fix);
+        rung.advise(advise(&fault, &self.known(claims.cloned())));
         Err(ladder.fail(&rung))
     }
 }

@@ -8,6 +8,7 @@ use rustls::ProtocolVersion;
 use serde_json::{Value, json};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::token::long;
 use crate::outcome::Stage;
 use crate::redact::printable;
 use crate::smtp::reply::Reply;
@@ -108,7 +109,7 @@ impl Noted {
             Err(behind) => (behind.duration(), "behind"),
         };
         (off > CLOCK_MATTERS)
-            .then(|| format!("this machine's clock is {} minutes {word} the server's", off.as_secs() / 60))
+            .then(|| format!("this machine's clock is {} {word} the server's", long(off.as_secs())))
     }
 
     /// The chain, the peer's own certificate first.
@@ -179,7 +180,7 @@ mod tests {
         );
         assert_eq!(
             said(now + Duration::from_secs(7200)).as_deref(),
-            Some("this machine's clock is 120 minutes behind the server's")
+            Some("this machine's clock is 2 hours behind the server's")
         );
     }
 }

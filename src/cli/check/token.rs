@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::rung::Rung;
 use crate::config::Config;
 use crate::identity::sign_in::{Application, SignIn, TokenSource};
-use crate::secret::Secret;
+use crate::secret::{Secret, read_value_file};
 
 /// Longest claim that is shown.
 const LONGEST: usize = 200;
@@ -26,15 +26,16 @@ pub(super) struct Claims {
     pub tid: Option<String>,
     pub roles: Vec<String>,
     pub scp: Option<String>,
+    /// The Enterprise application's Object ID.
+    pub oid: Option<String>,
     pub exp: Option<i64>,
 }
 
 impl Claims {
-    /// Reads a JWT's payload (RFC 7519 section 3). `None` for a token that is none: some are opaque. Nothing is verified:
+    /// Reads the payload. `None` for a token that is none: some are opaque. Nothing is verified:
     /// that is Office 365's to do.
     pub(super) fn of(token: &Secret<String>) -> Option<Self> {
-        let payload = token.expose().split('.').nth(1)?;
-        let claims: Value = serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+        let claims = payload(token.expose())?;
         let short = |text: &str| text.chars().take(LONGEST).collect::<String>();
         let text = |name: &str| claims[name].as_str().map(short);
         let roles = claims["roles"].as_array().into_iter().flatten();
@@ -44,6 +45,7 @@ impl Claims {
             tid: text("tid"),
             roles: roles.filter_map(Value::as_str).take(MAX_ROLES).map(short).collect(),
             scp: text("scp"),
+            oid: text("oid"),
             exp: claims["exp"].as_i64(),
         })
     }
@@ -62,9 +64,13 @@ impl Claims {
     /// Onto the rung.
     pub(super) fn tell(&self, config: &Config, rung: &mut Rung) {
         let mut words = Vec::new();
-        for (name, value) in
-            [("aud", &self.aud), ("appid", &self.appid), ("tid", &self.tid), ("scp", &self.scp)]
-        {
+        for (name, value) in [
+            ("aud", &self.aud),
+            ("appid", &self.appid),
+            ("oid", &self.oid),
+            ("tid", &self.tid),
+            ("scp", &self.scp),
+        ] {
             if let Some(value) = value {
                 words.push(format!("{name} {value}"));
                 rung.fact(name, value.as_str());
@@ -76,7 +82,7 @@ impl Claims {
         rung.fact("roles", self.roles.clone());
         if let Some(exp) = self.exp {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() as i64;
-            words.push(format!("exp in {} min", (exp - now) / 60));
+            words.push(format!("exp in {}", long((exp - now).unsigned_abs())));
             rung.fact("exp", exp);
         }
         rung.see(words.join(", "));
@@ -94,10 +100,47 @@ impl Claims {
         }
         if self.scp.is_none() && !self.may_send() {
             rung.warnings.push(format!(
-                "no role {SEND_AS_APP} in it: right with RBAC for Applications (New-ManagementRoleAssignment); \
-                 otherwise grant the API permission Office 365 Exchange Online > {SEND_AS_APP} with admin consent"
+                "no role {SEND_AS_APP} in it: right with RBAC for Applications, where Exchange itself knows the role"
             ));
         }
+    }
+}
+
+/// What a platform's token says of the pod, for the federated credential that must say the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Federated {
+    pub issuer: String,
+    pub subject: String,
+    pub audience: String,
+}
+
+impl Federated {
+    /// Reads it from the token in the file of `AZURE_FEDERATED_TOKEN_FILE`.
+    pub(super) fn of(config: &Config) -> Option<Self> {
+        let SignIn::Token(TokenSource::Workload(_, path)) = &config.identity.sign_in else { return None };
+        let claims = payload(&read_value_file(path).ok()?)?;
+        let short = |value: &Value| value.as_str().map(|text| text.chars().take(LONGEST).collect::<String>());
+        let audience = claims["aud"].as_array().and_then(|list| list.first()).unwrap_or(&claims["aud"]);
+        Some(Self {
+            issuer: short(&claims["iss"])?,
+            subject: short(&claims["sub"])?,
+            audience: short(audience)?,
+        })
+    }
+}
+
+/// A JWT's payload (RFC 7519 section 3).
+fn payload(token: &str) -> Option<Value> {
+    serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?).ok()
+}
+
+/// A time as a person would say it.
+pub(super) fn long(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} seconds"),
+        120..7200 => format!("{} minutes", seconds / 60),
+        7200..172_800 => format!("{} hours", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -9,6 +9,22 @@ use super::rung::{RUNGS, Rung};
 use crate::config::Config;
 use crate::outcome::Stage;
 
+/// How many rungs have held for certain while the connection is still being opened: the index of the next one.
+pub(super) fn rungs_passed(config: &Config, noted: &Noted) -> usize {
+    let connected = noted.tried.iter().any(|(_, result)| matches!(result, Some(Ok(()))));
+    if noted.reply(Stage::StartTls).is_some() {
+        4
+    } else if noted.reply(Stage::Greeting).is_some()
+        || (connected && (config.egress_proxy.is_none() || noted.tunnel))
+    {
+        3
+    } else if !noted.tried.is_empty() {
+        2
+    } else {
+        1
+    }
+}
+
 pub(super) fn dns(config: &Config, noted: &Noted) -> Rung {
     let mut rung = Rung::new(RUNGS[1]);
     if let Some((name, addresses)) = noted.names.first() {

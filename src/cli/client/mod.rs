@@ -212,7 +212,7 @@ impl Shim {
                 }
                 Ok(None) => {}
                 Err(broken) => {
-                    return Err(Failure::Lost(format!("no SMTP server, or not ours: {}", broken.0)));
+                    return Err(Failure::Lost(format!("no SMTP server, or not ours: {broken}")));
                 }
             }
             match read_once(&mut self.socket, &mut piece) {

@@ -2,7 +2,7 @@
 
 use super::cloud::cloud_names;
 use super::plan::{Right, has_application, is_personal, right};
-use super::quote::quoted;
+use crate::cli::powershell::quoted;
 use crate::config::{SetUp, Way};
 
 /// The variables, as they come out.

@@ -2,7 +2,7 @@
 
 use super::cloud::cloud_names;
 use super::plan::{Right, Task, Tool, has_application, is_personal, right};
-use super::quote::{in_filter, quoted};
+use crate::cli::powershell::{in_filter, quoted};
 use crate::config::{SetUp, Way};
 
 /// What everything that the script makes is marked with.

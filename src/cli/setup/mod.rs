@@ -5,7 +5,6 @@ mod script;
 mod head;
 mod end;
 mod cloud;
-mod quote;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};

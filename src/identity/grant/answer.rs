@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::outcome::TokenFault;
-use crate::redact::printable_ascii;
+use crate::redact::{Redactor, printable_ascii};
 use crate::secret::Secret;
 use crate::transport::answer::Answer;
 
@@ -35,7 +35,7 @@ pub struct Token {
     pub refresh_token: Option<Secret<String>>,
 }
 
-/// The secret values of a request, in every form in which an answer could echo them: none may come into a log.
+/// The secret values of a request: whatever of them an answer echoes, in whatever form, none may come into a log.
 #[derive(Clone, Debug)]
 pub(super) struct Sent(pub(super) Vec<Secret<String>>);
 
@@ -91,14 +91,11 @@ impl Sent {
         printable_ascii(&self.scrubbed(text), limit)
     }
 
-    /// Without anything secret that we sent, be it bare or form-encoded. Comes before any cutting: a part of a secret
-    /// would not be found.
+    /// Without anything secret that we sent. Comes before any cutting, and before what is not printable goes.
     fn scrubbed(&self, text: &str) -> String {
-        let mut text = text.to_string();
-        for form in self.0.iter().map(Secret::expose).filter(|form| !form.is_empty()) {
-            text = text.replace(form, "[redacted]");
-        }
-        text
+        let mut redactor = Redactor::default();
+        self.0.iter().for_each(|secret| redactor.add(secret.expose()));
+        redactor.redact(text)
     }
 }
 

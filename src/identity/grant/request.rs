@@ -35,11 +35,7 @@ impl TokenRequest {
 
     pub(super) fn to(path: String, fields: &[(&str, &str)], secrets: &[&Secret<String>]) -> Self {
         let body = Secret::new(Serializer::new(String::new()).extend_pairs(fields).finish());
-        let mut sent = vec![body.clone()];
-        for secret in secrets {
-            let encoded: String = byte_serialize(secret.expose().as_bytes()).collect();
-            sent.extend([(*secret).clone(), Secret::new(encoded)]);
-        }
+        let sent = secrets.iter().map(|secret| (*secret).clone()).collect();
         Self { path, body, sent: Sent(sent) }
     }
 

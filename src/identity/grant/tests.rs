@@ -178,6 +178,18 @@ fn a_secret_never_comes_out_again() {
     }
 }
 
+#[test]
+fn a_secret_does_not_come_out_in_another_encoding() {
+    let url = "a%26b%3dc%2Bd%20%25%C3%BC~Q";
+    let json = r"a\\u0026b=c+d %\\u00fc~Q";
+    let base64 = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("id:{SECRET}"));
+    let body = format!(r#"{{"error":"invalid_client","error_description":"no: {url} | {json} | {base64}"}}"#);
+    let TokenFault::Refused { description, .. } = fault(401, &body) else { panic!() };
+    // What is left of base64 is part of a digit.
+    assert!(description.starts_with("no: [redacted] | [redacted] | aWQ6[redacted]"), "{description}");
+    assert!(description.len() < 55, "{description}");
+}
+
 const CODE: &str = "DAQdevicecode";
 
 #[test]

@@ -48,7 +48,7 @@ impl<'a> Server<'a> {
                     return Some(reply);
                 }
                 Err(broken) => {
-                    assert!(!broken.0.contains(|c: char| c.is_control()), "{broken:?}");
+                    assert!(!broken.to_string().contains(|c: char| c.is_control()), "{broken:?}");
                     return None;
                 }
                 Ok(None) => self.reader.received(self.pieces.next()?),

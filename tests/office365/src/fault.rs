@@ -183,6 +183,8 @@ pub enum Fault {
     TokenRedirect,
     /// The token is for another audience: AUTH refuses it with 535 5.7.3.
     TokenWrongAudience,
+    /// The token has no role: RBAC for Applications, or the consent is missing. It is taken all the same.
+    TokenWithoutRole,
     /// The token's `expires_in` is this instead of the setting; it does expire then.
     TokenLifetime(Duration),
 }
@@ -268,6 +270,7 @@ impl FromStr for Fault {
             "token-twice" => Fault::TokenTwice,
             "token-redirect" => Fault::TokenRedirect,
             "token-wrong-audience" => Fault::TokenWrongAudience,
+            "token-without-role" => Fault::TokenWithoutRole,
             "token-lifetime" => Fault::TokenLifetime(duration(first)?),
             _ => return Err(format!("no fault '{name}'")),
         })
@@ -310,6 +313,7 @@ impl Fault {
                 | Fault::TokenTwice
                 | Fault::TokenRedirect
                 | Fault::TokenWrongAudience
+                | Fault::TokenWithoutRole
                 | Fault::TokenLifetime(_)
         )
     }

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use crate::door::Door;
 use crate::entra::{Delegated, Issuer, Seen};
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
 use crate::record::Recorder;
 use crate::settings::Settings;
 
@@ -123,8 +123,14 @@ impl Tenant {
         format!("{a:08x}-{b:04x}-4{c:03x}-{d:04x}-{e:012x}")
     }
 
-    /// A JWT-shaped token of about 1.5 KB. `audience`: for SMTP, and not (say) for Graph.
-    pub(crate) fn issue_token(&self, lifetime: Duration, audience: bool) -> String {
+    /// A JWT-shaped token of about 1.5 KB: for SMTP, with the role that the API permission gives, unless it is broken.
+    pub(crate) fn issue_token(&self, lifetime: Duration, broken: Option<&Fault>) -> String {
+        let audience = broken != Some(&Fault::TokenWrongAudience);
+        let roles = match broken {
+            Some(Fault::TokenWithoutRole) => json!([]),
+            _ if audience => json!(["SMTP.SendAsApp"]),
+            _ => json!(["Mail.Send"]),
+        };
         let (tenant, client) = {
             let credentials = self.credentials.lock().unwrap();
             (credentials.tenant.clone(), credentials.client_id.clone())
@@ -140,7 +146,7 @@ impl Tenant {
             "app_displayname": "mailshim", "appid": client, "appidacr": "1",
             "idp": format!("https://sts.windows.net/{tenant}/"), "idtyp": "app", "oid": self.uuid(),
             "rh": BASE64_URL_SAFE_NO_PAD.encode(self.random::<60>()),
-            "roles": if audience { json!(["SMTP.SendAsApp"]) } else { json!(["Mail.Send"]) },
+            "roles": roles,
             "sid": self.uuid(), "sub": self.uuid(), "tid": tenant,
             "uti": BASE64_URL_SAFE_NO_PAD.encode(self.random::<16>()), "ver": "1.0",
             "wids": ["0997a1d0-0d1d-4acb-b408-d5ca73121e90"],

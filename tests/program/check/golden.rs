@@ -34,6 +34,11 @@ fn line(line: &str) -> String {
     for (begin, end, instead) in [
         ("ready at ", " [", "DATE"),
         ("exp in ", " min", "N"),
+        ("oid ", ",", "OBJECT-ID"),
+        ("-ObjectId '", "'", "OBJECT-ID"),
+        ("-User '", "'", "OBJECT-ID"),
+        ("-App '", "'", "OBJECT-ID"),
+        ("Authorization -Identity '", "'", "OBJECT-ID"),
         ("PROD.OUTLOOK.COM ", "]", "TIME ID"),
         ("cannot resolve smtp.invalid: ", "\n", "REASON"),
         ("[trace ", "]", "ID"),

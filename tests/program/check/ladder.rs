@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use mailshim::testing::cli::check::{End, Rung, State, climb};
+use mailshim::testing::cli::check::{End, Rung, Screen, State, climb};
 use mailshim::testing::deadlines::Deadlines;
 use mailshim::testing::smtp::path::Address;
 use office365::{Office365, Settings};
@@ -66,10 +66,16 @@ impl Climb {
         climb
     }
 
+    /// What a person sees, as wide as this.
+    pub fn screen(&self, width: Option<usize>) -> String {
+        let mut screen = Screen::new(false, width, self.rungs.iter().any(|rung| rung.name == "send"));
+        let text: String = self.rungs.iter().map(|rung| screen.rung(rung)).collect();
+        text + &screen.end(self.end)
+    }
+
     /// The whole, as a golden file.
     pub fn text(&self) -> String {
-        let text: String = self.rungs.iter().map(|rung| rung.text(false)).collect();
-        golden::normal(&format!("{text}=> {:?}\n", self.end), &self.ports)
+        golden::normal(&format!("{}=> {:?}\n", self.screen(None), self.end), &self.ports)
     }
 
     /// The rung that fails, without its state and name.
@@ -78,9 +84,10 @@ impl Climb {
         let failed = self.rungs.iter().find(|rung| rung.state == State::Failed);
         let failed = failed.unwrap_or_else(|| panic!("nothing fails:\n{}", self.text()));
         assert_eq!(failed.name, rung, "{}", self.text());
-        let text = golden::normal(&failed.text(false), &self.ports);
+        let text = golden::normal(&failed.text(false, None), &self.ports);
+        // The cause, and all that follows: the fix, and the commands.
         text.lines()
-            .filter(|line| line.contains(" cause ") || line.contains(" fix "))
+            .skip_while(|line| !line.contains(" cause "))
             .fold(String::new(), |all, line| all + line + "\n")
     }
 
@@ -90,7 +97,7 @@ impl Climb {
         let encoded = [SECRET, PASSWORD].map(|secret| BASE64_STANDARD.encode(secret));
         let tokens = ["eyJ0", "dXNlcj", "c4n4ry"];
         for rung in &self.rungs {
-            for text in [rung.text(false), rung.text(true), rung.json()] {
+            for text in [rung.text(false, None), rung.text(true, Some(80)), rung.json()] {
                 for secret in tokens.iter().copied().chain(encoded.iter().map(String::as_str)) {
                     assert!(!text.contains(secret), "{secret} in {text}");
                 }

@@ -1,6 +1,8 @@
 //! The token service: OFFICE365.md section 6.5, and what stands in its way.
 
-use office365::{Fault, Office365, Settings, Times, TlsSetup};
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine};
+use office365::{Fault, Office365, Settings, Stage, Times, TlsSetup, wording};
+use support::files::TempFile;
 
 use super::golden::compare;
 use super::ladder::{Climb, settings, short};
@@ -97,6 +99,59 @@ fn the_way_to_the_token_service() {
     compare("token_refused_and_other_proxy", &Climb::with(&office365, &proxied).text());
     let office365 = Office365::start(Settings { https_tls: TlsSetup::UnknownCa, ..settings() });
     compare("token_middlebox", &Climb::with(&office365, &[]).text());
+}
+
+/// What the pod's token says stands in the fix, so that nobody has to decode it.
+#[test]
+fn a_federated_credential_that_does_not_fit() {
+    let office365 = Office365::start(settings());
+    let claims = r#"{"iss":"https://oidc.example/1/","sub":"system:serviceaccount:shop:app","aud":["api://AzureADTokenExchange"]}"#;
+    let token = format!("eyJhbGciOiJSUzI1NiJ9.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(claims));
+    let file = TempFile::new(&token);
+    let path = file.path().to_string();
+    let mut all = String::new();
+    for code in [700_211, 700_212, 700_213] {
+        let (error, description) = ("invalid_request".to_string(), "Entra's words.".to_string());
+        office365.fault(Fault::TokenError { status: 401, error, code, description }, Times::Always);
+        let workload = [("MAILSHIM_CLIENT_SECRET", ""), ("AZURE_FEDERATED_TOKEN_FILE", path.as_str())];
+        all.push_str(&format!("{code}\n{}\n", Climb::with(&office365, &workload).failure("token")));
+        office365.clear_faults();
+    }
+    compare("federated", &all);
+}
+
+/// RBAC for Applications, or no consent: both look like this.
+#[test]
+fn a_token_without_the_role() {
+    let office365 = Office365::start(settings());
+    office365.fault(Fault::TokenWithoutRole, Times::Always);
+    compare("no_role", &Climb::with(&office365, &[]).text());
+    let refused = format!("{} [SY5]", wording::AUTH_UNSUCCESSFUL);
+    office365.fault(Fault::ReplyAt(Stage::Auth, refused), Times::Always);
+    let climb = Climb::with(&office365, &[]);
+    let said = climb.failure("auth");
+    assert!(!said.contains("FullAccess"), "{said}");
+    // The simulator knows the scope of one cloud.
+    let china =
+        [("MAILSHIM_CLOUD", "china"), ("MAILSHIM_OAUTH_SCOPE", "https://outlook.office365.com/.default")];
+    let china = Climb::with(&office365, &china).failure("auth");
+    compare("no_role_refused", &format!("{said}\n-- where no RBAC for Applications is --\n{china}"));
+    for width in [80, 120] {
+        let screen = climb.screen(Some(width));
+        let too_wide = screen.lines().find(|line| line.chars().count() > width && !line.contains(" -"));
+        assert_eq!(too_wide, None, "{screen}");
+    }
+}
+
+/// A variable is called as it was set.
+#[test]
+fn own_names_are_said() {
+    let office365 = Office365::start(settings());
+    let file = TempFile::new("c4n4ry-other");
+    let path = file.path().to_string();
+    let vars = [("MAILSHIM_CLIENT_SECRET", ""), ("AZURE_CLIENT_SECRET_FILE", path.as_str())];
+    let said = Climb::with(&office365, &vars).failure("token");
+    assert!(said.contains("the file of AZURE_CLIENT_SECRET_FILE"), "{said}");
 }
 
 #[test]

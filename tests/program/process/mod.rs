@@ -6,4 +6,4 @@ mod refused;
 mod log;
 
 /// What the app sends: Date is missing.
-pub const MAIL: &str = "Subject: process\r\nFrom: app@contoso.com\r\nMessage-ID: <1@erp>\r\n\r\nbody\r\n";
+pub const MAIL: &str = "Subject: process\r\nFrom: <app@contoso.com>\r\nMessage-ID: <1@erp>\r\n\r\nbody\r\n";

@@ -1,6 +1,7 @@
 //! A server that gives a reply too many, or one in the wrong place.
 
 use mailshim::testing::outcome::{Cause, Fault, Stage};
+use mailshim::testing::smtp::reply::{BrokenReply, Flaw};
 use mailshim::testing::upstream::transaction::Verdict;
 
 use super::reply;
@@ -39,7 +40,7 @@ fn a_reply_that_answers_another_command_is_no_verdict() {
 
 #[test]
 fn what_comes_unasked_leaves_no_acceptance() {
-    let stray = || Cause::BrokenReply("250 What".into());
+    let stray = || Cause::BrokenReply(BrokenReply { flaw: Flaw::Unasked, line: "250 What".into() });
     let bye = || Cause::Refused(reply("421 4.3.2 Bye"));
     let fault = Fault::new;
     let accepted = || Verdict::Accepted(reply("250 OK"));

@@ -28,7 +28,7 @@ const NOW: Duration = Duration::from_secs(1_795_507_200);
 const STAMP: Stamp<'_> = Stamp { now: SystemTime::UNIX_EPOCH, id: "6b04", unique: "6b04.0123456789abcdef" };
 
 /// A policy as the environment would make it.
-fn policy(settings: &BTreeMap<&str, &str>, from_policy: &str) -> Policy {
+pub(super) fn policy(settings: &BTreeMap<&str, &str>, from_policy: &str) -> Policy {
     let set = |name: &str, key: &str| settings.get(key).map(|value| (name.to_string(), (*value).to_string()));
     let variables = [
         ("MAILSHIM_MAILBOX", "app@contoso.com"),
@@ -52,7 +52,7 @@ fn policy(settings: &BTreeMap<&str, &str>, from_policy: &str) -> Policy {
     }
 }
 
-fn envelope(settings: &BTreeMap<&str, &str>) -> Envelope {
+pub(super) fn envelope(settings: &BTreeMap<&str, &str>) -> Envelope {
     let reverse_path = match settings.get("mail").copied().unwrap_or("app@contoso.com") {
         "<>" => None,
         address => Some(Address::parse(address).expect("a reverse-path")),
@@ -68,7 +68,11 @@ fn envelope(settings: &BTreeMap<&str, &str>) -> Envelope {
 }
 
 /// The whole way: held, taken out, rewritten, put back.
-fn send(envelope: &Envelope, content: &[u8], policy: &Policy) -> Result<(Rewritten, Vec<u8>), Refusal> {
+pub(super) fn send(
+    envelope: &Envelope,
+    content: &[u8],
+    policy: &Policy,
+) -> Result<(Rewritten, Vec<u8>), Refusal> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         // In pieces, as it comes from a socket.

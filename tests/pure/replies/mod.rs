@@ -14,7 +14,7 @@ use mailshim::testing::outcome::{
     SpoolFault, Stage, TlsFault, TlsReason, TokenFault, judge,
 };
 use mailshim::testing::secret::Looks;
-use mailshim::testing::smtp::reply::Reply;
+use mailshim::testing::smtp::reply::{BrokenReply, Flaw, Reply};
 
 const APP: Context<'_> = Context { from_is_ours: false, mailbox: "app@contoso.com", spool: false };
 const OURS: Context<'_> = Context { from_is_ours: true, ..APP };
@@ -45,6 +45,10 @@ fn token_of(error: &str, code: u32, secret: Option<Looks>) -> Fault {
     let refused =
         TokenFault::Refused { status: 400, error: error.into(), description, codes: vec![code], secret };
     fault(Stage::Token, Cause::Token(refused))
+}
+
+fn broken(flaw: Flaw, line: &str) -> Cause {
+    Cause::BrokenReply(BrokenReply { flaw, line: line.into() })
 }
 
 fn handshake(reason: TlsReason) -> Cause {
@@ -79,7 +83,7 @@ fn others() -> Vec<Fault> {
     .flat_map(network)
     .collect();
     for stage in [Stage::Greeting, Stage::Mail, Stage::Verdict] {
-        all.push(fault(stage, Cause::BrokenReply("lines of different codes: 250-a, 550 b".into())));
+        all.push(fault(stage, broken(Flaw::CodesDiffer, "550 b")));
         all.push(fault(stage, Cause::Refused(reply("354 Start mail input"))));
     }
     let alert = |name: &str, is_about_our_certificate| {
@@ -260,7 +264,7 @@ fn document() -> String {
         Cause::Closed,
         Cause::TimedOut(Duration::from_secs(300)),
         Cause::Io("broken pipe".into()),
-        Cause::BrokenReply("code 999".into()),
+        broken(Flaw::Code, "999 x"),
         Cause::Refused(reply("250 2.6.0 CHUNK received OK")),
     ] {
         outcomes.push(Outcome::Unknown(fault(Stage::Verdict, cause)));
@@ -297,7 +301,9 @@ fn everything(mut each: impl FnMut(&Fault, &Context<'_>, &Reply)) {
         let mut cause = fault.cause().clone();
         match &mut cause {
             Cause::Refused(reply) => reply.lines.extend([strange.clone(), strange.clone()]),
-            Cause::Io(words) | Cause::BrokenReply(words) => words.push_str(&strange),
+            Cause::Io(words) | Cause::BrokenReply(BrokenReply { line: words, .. }) => {
+                words.push_str(&strange)
+            }
             Cause::Tls(tls) => {
                 *tls = TlsFault::Handshake { host: "x".into(), reason: TlsReason::Other(strange.clone()) }
             }

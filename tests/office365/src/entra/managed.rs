@@ -69,7 +69,7 @@ pub(super) fn answer(tenant: &Tenant, head: &Parts, broken: Option<&Fault>) -> A
     };
     let end = OffsetDateTime::now_utc().unix_timestamp() + lifetime.as_secs() as i64;
     let mut body = json!({
-        "access_token": tenant.issue_token(lifetime, broken != Some(&Fault::TokenWrongAudience)),
+        "access_token": tenant.issue_token(lifetime, broken),
         "expires_on": end.to_string(), "resource": resource, "token_type": "Bearer",
         "client_id": tenant.settings.managed_client_id,
     });

@@ -193,7 +193,7 @@ fn ordinary(
                 Some(Fault::TokenLifetime(lifetime)) => *lifetime,
                 _ => tenant.settings.token_lifetime,
             };
-            let token = tenant.issue_token(lifetime, broken != Some(&Fault::TokenWrongAudience));
+            let token = tenant.issue_token(lifetime, broken);
             let seconds = lifetime.as_secs();
             let mut body = json!({
                 "token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token,

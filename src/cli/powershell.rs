@@ -1,7 +1,7 @@
-//! Values as literals.
+//! Values as PowerShell literals, for the scripts and lines that a person runs.
 
 /// A PowerShell literal. PowerShell takes the four typographic quotes for single quotes, too.
-pub(super) fn quoted(value: &str) -> String {
+pub fn quoted(value: &str) -> String {
     let mut text = String::from("'");
     for c in value.chars() {
         if matches!(c, '\'' | '\u{2018}'..='\u{201b}') {
@@ -14,7 +14,7 @@ pub(super) fn quoted(value: &str) -> String {
 }
 
 /// A value between the quotes of a filter (OData and OPATH double a quote).
-pub(super) fn in_filter(value: &str) -> String {
+pub fn in_filter(value: &str) -> String {
     value.replace('\'', "''")
 }
 
