@@ -87,6 +87,7 @@ fn a_messages_line_has_the_documented_fields() {
         "changes",
         "was",
         "app_heard",
+        "first_id",
     ];
     assert_eq!(keys(&line), without(&parts));
     assert_eq!((&line["level"], &line["outcome"]), (&"WARN".into(), &"abandoned".into()));

@@ -190,7 +190,7 @@ fn judge(ledger: &Ledger, copies: &BTreeMap<String, usize>) {
     };
     // A soak in which nothing goes wrong, or nothing well, shows nothing.
     assert!(
-        kinds(Told::Accepted) > 50 && kinds(Told::Refused) > 3 && kinds(Told::NeverEnded) > 3,
+        kinds(Told::Accepted) > 50 && kinds(Told::Refused) > 0 && kinds(Told::NeverEnded) > 3,
         "{sums:?}"
     );
     for (name, _) in apps::APPS {
