@@ -97,8 +97,8 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Makes the directories. [`Store::take`] then waits for the lock and reads what is there. The other end is told when
-    /// the thread that makes mail durable has ended: nothing can be taken after that.
+    /// Makes the directories. [`Store::lock`] then waits for the lock, and [`Store::read_directory`] reads what is there.
+    /// The other end is told when the thread that makes mail durable has ended: nothing can be taken after that.
     ///
     /// # Errors
     /// The directory cannot be used at all.
