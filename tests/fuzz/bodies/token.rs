@@ -4,7 +4,7 @@
 use mailshim::identity::grant::{client_secret, refresh_token};
 use mailshim::outcome::TokenFault;
 use mailshim::secret::Secret;
-use mailshim::transport::http::Answer;
+use mailshim::transport::answer::Answer;
 
 use super::Choices;
 
