@@ -20,9 +20,9 @@ pub fn fuzz(input: &[u8]) {
         max_recipients: 3,
         login_required: options & 2 != 0,
     };
-    let whole = told(&limits, &[octets]);
+    let whole = told(&limits, options, &[octets]);
     let pieces = cut(octets, seed);
-    assert_eq!(told(&limits, &pieces), whole, "another dialogue in pieces");
+    assert_eq!(told(&limits, options, &pieces), whole, "another dialogue in pieces");
 }
 
 /// What the driver thinks of content: some of it is accepted.
@@ -46,8 +46,10 @@ enum Standing {
     Refusing,
 }
 
-fn told(limits: &Limits, pieces: &[&[u8]]) -> Vec<Step> {
-    let mut machine = Machine::new(limits.clone());
+fn told(limits: &Limits, options: u8, pieces: &[&[u8]]) -> Vec<Step> {
+    let limits = limits.clone();
+    let mut machine =
+        if options & 4 == 0 { Machine::new(limits.clone()) } else { Machine::newcomer(limits.clone()) };
     let (mut steps, mut content) = (Vec::new(), Vec::new());
     let mut standing = Standing::Commands;
     let mut pieces = pieces.iter();
@@ -125,6 +127,10 @@ fn told(limits: &Limits, pieces: &[&[u8]]) -> Vec<Step> {
                 }
             }
             Step::SignIn(login) => machine.signed_in(login.username.expose() == b"a"),
+            Step::TakePlace => {
+                assert!(machine.is_newcomer(), "a second place");
+                machine.seated(options & 8 == 0);
+            }
             Step::Notice(_) => {}
             Step::Close(_) => {
                 assert!(!matches!(standing, Standing::Content { .. }), "a message without an end");
