@@ -5,7 +5,7 @@ pub mod mode;
 pub mod relay;
 pub mod intake;
 pub mod worker;
-mod verdicts;
+mod settlement;
 pub mod account;
 pub mod gate;
 pub mod limits;

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::account::Each;
 use super::directory::Accounts;
-use super::verdicts::{Moment, Verdicts, holds_the_mailbox};
+use super::settlement::{Moment, Verdicts, holds_the_mailbox};
 use crate::life::{Life, ending};
 use crate::message::{Budget, DeliveryRecord, Envelope, Message, MessageId};
 use crate::outcome::{Context, Outcome, RecipientOutcome};

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
 use super::link::{Link, MAX_CHUNK};
-use super::pace::Pace;
+use super::speed::Pace;
 use crate::credential::Credential;
 use crate::message::{Abandoned, Envelope, HeldContent, Piece};
 use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Stage};

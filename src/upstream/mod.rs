@@ -8,7 +8,7 @@ pub mod connector;
 pub mod opening;
 pub mod transaction;
 mod recipients;
-mod pace;
+mod speed;
 pub mod line;
 mod link;
 

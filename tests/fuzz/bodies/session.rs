@@ -71,7 +71,6 @@ fn told(limits: &Limits, options: u8, pieces: &[&[u8]]) -> Vec<Step> {
                 }
                 continue;
             }
-            Step::TakePlace => unreachable!("no newcomer is tried"),
             Step::Content(piece) => {
                 assert!(!piece.is_empty() && piece.len() <= 16 * 1024 + 1);
                 content.extend_from_slice(piece);
