@@ -95,9 +95,7 @@ impl Examination {
         if !is.is_dir() {
             return Err(Unfit::Refused("looking for it", io::ErrorKind::NotADirectory.into()));
         }
-        self.mount = fs::read_to_string("/proc/self/mountinfo")
-            .ok()
-            .and_then(|mounts| mount_of(&mounts, &fs::canonicalize(parent).ok()?));
+        self.mount = mount_under(parent);
         self.free = System.free(parent).ok();
         if is.mode() & 0o1002 == 0o002 {
             self.doubts.push(Doubt::Unsticky(parent.clone()));
@@ -124,6 +122,17 @@ impl Examination {
         self.synced_in = Some(try_in(inside)?);
         Ok(())
     }
+}
+
+/// The mount that a path lies on; `None` where the kernel does not say.
+fn mount_under(path: &Path) -> Option<Mount> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    mount_of(&mounts, &fs::canonicalize(path).ok()?)
+}
+
+/// What must be said of a directory whose file system goes before the mail in it may.
+pub fn warning_of(directory: &Path) -> Option<&'static str> {
+    mount_under(directory)?.stays().warning()
 }
 
 /// The directory and the file that are made to try, gone with this value.

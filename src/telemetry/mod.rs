@@ -47,9 +47,9 @@ pub use mail::{Mail, abandoned, message, repeated};
 pub use readiness::readiness;
 pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use spool::{
-    spool_delivery_not_recorded, spool_disk_failed, spool_file_damaged, spool_file_of_another_version,
-    spool_file_unreadable, spool_full, spool_holds, spool_not_recorded, spool_not_used, spool_opened,
-    spool_stays, spool_synced, spool_tried, spool_waits_for_lock,
+    spool_delivery_not_recorded, spool_file_damaged, spool_file_of_another_version, spool_file_unreadable,
+    spool_full, spool_holds, spool_not_recorded, spool_not_used, spool_opened, spool_stays, spool_synced,
+    spool_tried, spool_unusable, spool_usable, spool_waits_for_lock,
 };
 pub use writer::flush;
 
@@ -293,7 +293,7 @@ pub fn token_not_renewed(fault: &Fault, again_in: Duration, still_good_for: Opti
 /// A connection was opened and signed in.
 pub fn signed_in() {
     metrics().sign_in("accepted");
-    let is_news = readiness().is_err();
+    let is_news = !readiness::is_signed_in();
     match readiness::signed_in() {
         Some(after) => info!("ready: signed in after {}", in_words(after)),
         None if is_news => info!("signed in to Office 365"),
