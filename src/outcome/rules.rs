@@ -145,7 +145,7 @@ pub(super) fn find(stage: Stage, reply: &Reply) -> &'static Rule {
 static OTHERWISE: Rule = rule("deferred", Transient, Message);
 
 const SEND_AS: &str = "Run Add-RecipientPermission <the From address> -Trustee <mailbox> -AccessRights SendAs, or send as <mailbox> (MAILSHIM_FROM, MAILSHIM_FROM_POLICY=force).";
-const USE_OAUTH: &str = "Sign in with OAuth: set MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID and MAILSHIM_CLIENT_SECRET instead of MAILSHIM_PASSWORD; where OAuth signs in already, mailshim check says more.";
+const USE_OAUTH: &str = "Sign in with OAuth: set MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID and MAILSHIM_CLIENT_SECRET instead of MAILSHIM_PASSWORD.";
 const POLICY: &str = "Exempt <mailbox>, or the application that signs in, from the Conditional Access policy or security defaults (Entra > Sign-in logs names it); a password is better replaced by OAuth.";
 const CONTINUOUS: &str =
     "Stop what causes the errors that Office 365 names; the mailbox opens again by itself.";
