@@ -434,6 +434,17 @@ impl Climber {
         match connection.try_envelope(envelope).await {
             Ok(replies) => {
                 rung.see(replies.iter().map(Reply::to_string).collect::<Vec<_>>().join(", "));
+                // Exchange judges the sender only when it has the mail.
+                let identity = &self.config.identity;
+                if identity.sign_in != SignIn::None
+                    && self.config.policy.login_as_sender.is_none()
+                    && !identity.mailbox.to_string().eq_ignore_ascii_case(sender)
+                {
+                    rung.see(format!(
+                        "whether {} may send as {sender} shows only when a mail is sent: --send",
+                        identity.mailbox
+                    ));
+                }
                 ladder.tell(&rung);
                 Ok(())
             }
