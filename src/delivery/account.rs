@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::gate::{Gate, Probe, UnderWay};
+use super::left::Left;
 use super::limits::{Breaker, Event, Limits};
 use crate::credential::Credential;
 use crate::identity::Identity;
@@ -122,10 +123,22 @@ impl Account {
         Self { identity, pool, gate, life, refused_with, unready, is_a_senders: false }
     }
 
+    /// What must not be forgotten with it.
+    pub fn left(&self) -> Option<Left> {
+        let refused_with = *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner);
+        self.gate.keeps_back().map(|kept_back| Left { kept_back, refused_with })
+    }
+
     /// For a mailbox that an app names as its sender.
     #[must_use]
     pub fn of_a_sender(self) -> Self {
         Self { is_a_senders: true, ..self }
+    }
+
+    /// For one whose sign-in was refused with this before it was forgotten.
+    #[must_use]
+    pub fn refused_with(self, fingerprint: Option<u64>) -> Self {
+        Self { refused_with: Mutex::new(fingerprint), ..self }
     }
 
     /// The mailbox that signs in.
