@@ -282,7 +282,9 @@ async fn every_call_fails_once_and_the_rest_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn random_trouble_over_many_messages() {
-    for seed in 1..=60u64 {
+    // `MAILSHIM_TROUBLES=2000` for the long run.
+    let seeds = std::env::var("MAILSHIM_TROUBLES").ok().and_then(|text| text.parse().ok());
+    for seed in 1..=seeds.unwrap_or(60u64) {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
         let mut dice = move |sides: usize| {
             random ^= random << 13;
