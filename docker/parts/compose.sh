@@ -120,7 +120,11 @@ refused cut 451 || fail "cut off: $(cat "$tree/said")"
 said=$(cat "$tree/said")
 docker network connect --alias office365 "${name}_default" "$(container office365)"
 until_true 60 "mail after the cut" in_app php /app/legacy.php restored 1
-[ "$(arrived | grep -c '^cut-1$')" = 0 ] || fail "refused, and yet arrived"
+# Where all of it had been written, nobody can know, and the answer says so.
+case $said in
+    *"may have this mail"*) ;;
+    *) [ "$(arrived | grep -c '^cut-1$')" = 0 ] || fail "refused, and yet arrived: $said" ;;
+esac
 ok "the network is cut: ${said:0:90}…; restored, and mail passes"
 
 # docker stop in the middle of a burst of three clients.

@@ -48,8 +48,9 @@ pub use readiness::readiness;
 pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use spool::{
     spool_delivery_not_recorded, spool_file_damaged, spool_file_of_another_version, spool_file_unreadable,
-    spool_full, spool_holds, spool_not_recorded, spool_not_used, spool_opened, spool_stays, spool_synced,
-    spool_tried, spool_unusable, spool_usable, spool_waits_for_lock,
+    spool_full, spool_holds, spool_may_keep, spool_not_recorded, spool_not_used, spool_opened,
+    spool_sends_again, spool_stays, spool_synced, spool_tried, spool_unusable, spool_usable,
+    spool_waits_for_lock,
 };
 pub use writer::flush;
 

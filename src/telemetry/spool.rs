@@ -7,6 +7,7 @@ use tracing::{error, info, warn};
 use super::mail::{self, Mail, in_words};
 use super::metrics::metrics;
 use super::{masked, printable, readiness};
+use crate::message::MessageId;
 use crate::outcome::{Cause, Context, Fault, Outcome, SpoolFault, Stage, judge};
 use crate::smtp::reply::Reply;
 
@@ -108,6 +109,26 @@ pub fn spool_delivery_not_recorded(id: &str, problem: &str) {
         "Office 365 has this mail, and the spool's disk does not record that ({}): should mailshim end before it does, the \
          mail is sent once more",
         printable(problem)
+    );
+}
+
+/// A message goes to Office 365 that may be there already: the process died, or the connection, before that was known.
+pub fn spool_sends_again(id: MessageId, message_id: Option<&str>) {
+    warn!(
+        %id,
+        message_id = message_id.map(|id| masked(&printable(id)).into_owned()),
+        possible_duplicate = true,
+        "Office 365 may have this mail already, and is sent it once more: whether it had arrived was not recorded"
+    );
+}
+
+/// A message was refused to its app, and its file could not be taken back for certain: a later start may find it.
+pub fn spool_may_keep(id: &str) {
+    warn!(
+        id,
+        possible_duplicate = true,
+        "the disk does not say whether it has this mail, which its app heard 452 for: should a later start find it, it is \
+         delivered, and twice if the app has sent it again"
     );
 }
 

@@ -59,10 +59,10 @@ fn killed_at_any_moment_it_loses_nothing_that_it_acknowledged() {
     let (directory, office365) = (Directory::new(), Office365::start(Settings::default()));
     let path = directory.path("");
     let variables = [("MAILSHIM_SPOOL_DIR", path.as_str()), ("MAILSHIM_MESSAGES_PER_MINUTE", "0")];
-    let (next, mut acknowledged) = (Arc::new(AtomicUsize::new(0)), Vec::new());
+    let (next, mut acknowledged, mut logs) = (Arc::new(AtomicUsize::new(0)), Vec::new(), Vec::new());
     let mut random = u64::from(std::process::id()) | 1;
     for _ in 0..crashes() {
-        let shim = Program::start(&office365, &variables);
+        let mut shim = Program::start(&office365, &variables);
         let apps = (0..APPS).map(|_| {
             let (app, next) = (shim.client(), Arc::clone(&next));
             std::thread::spawn(move || send_until_it_dies(app, &next))
@@ -73,7 +73,9 @@ fn killed_at_any_moment_it_loses_nothing_that_it_acknowledged() {
         random ^= random << 17;
         // At no moment that anything here knows of: this is what is tested, not waited for.
         std::thread::sleep(Duration::from_millis(random % 250));
-        shim.kill();
+        shim.signal("KILL");
+        shim.wait();
+        logs.extend(std::mem::take(&mut shim.log));
         apps.into_iter().for_each(|app| acknowledged.extend(app.join().unwrap()));
     }
     assert!(acknowledged.len() > crashes(), "the load was none: {}", acknowledged.len());
@@ -98,8 +100,24 @@ fn killed_at_any_moment_it_loses_nothing_that_it_acknowledged() {
         assert!(arrived.contains_key(number), "{number} was acknowledged and is lost");
     }
     // Promise 5 (c): what Office 365 had taken in the moment of the kill, and no more.
-    let doubles: usize = arrived.values().map(|times| times - 1).sum();
+    logs.append(&mut shim.log);
+    let told: Vec<_> =
+        logs.iter().filter(|line| line.contains("is sent it once more")).map(|line| event(line)).collect();
+    let mut doubles = 0;
+    for (number, times) in &arrived {
+        let of = format!("<{number}@contoso.com>");
+        let told = told.iter().filter(|line| line["message_id"] == *of && line["possible_duplicate"] == true);
+        assert!(told.count() >= times - 1, "{number} arrived {times} times, and not all of it was told");
+        doubles += times - 1;
+    }
     assert!(doubles <= LANES * crashes(), "{doubles} doubles");
+    // What is told is what was being sent in the moment of a kill, no more.
+    assert!(told.len() <= LANES * crashes(), "{} told", told.len());
+    eprintln!(
+        "{} acknowledged, {doubles} arrived twice, {} were told as possible",
+        acknowledged.len(),
+        told.len()
+    );
     assert_eq!(std::fs::read_dir(directory.path("mailshim/damaged")).unwrap().count(), 0);
     assert_eq!(office365.violations(), Vec::<String>::new());
 }
