@@ -11,6 +11,7 @@ use mailshim::testing::telemetry::metrics::metrics;
 const README: &str = include_str!("../../README.md");
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 const REFERENCE: &str = include_str!("../../docs/reference.md");
+const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 
 /// The rows of the table under a heading whose first cell is code, cell by cell, as they are written.
 fn table(document: &'static str, heading: &str) -> Vec<Vec<&'static str>> {
@@ -131,4 +132,24 @@ fn every_metric_stands_in_the_reference_and_no_other() {
     let mut written: Vec<_> = pairs(REFERENCE, "Metrics").into_iter().map(|(name, _)| name).collect();
     written.sort();
     assert_eq!(written, metric_names());
+}
+
+/// What Office 365, the token service and the network say, as the documents quote it, is what the program is tried with.
+#[test]
+fn every_refusal_that_is_quoted_has_a_golden_row() {
+    let golden =
+        [include_str!("../golden/replies.txt"), include_str!("../golden/check/token_errors.txt")].concat();
+    let mut seen = 0;
+    let sections = ["Office 365 says", "The token service says", "The network says"];
+    let rows = sections.iter().flat_map(|heading| table(TROUBLESHOOTING, heading));
+    for cells in rows.chain(table(README, "It does not work")) {
+        for code in format!("`{}`", cells[0]).split('`').skip(1).step_by(2) {
+            let code = code.strip_prefix("AADSTS").unwrap_or(code);
+            for fragment in code.split('…').map(str::trim).filter(|fragment| !fragment.is_empty()) {
+                seen += 1;
+                assert!(golden.contains(fragment), "no golden row has {fragment:?}");
+            }
+        }
+    }
+    assert!(seen > 40, "{seen}");
 }
