@@ -2,7 +2,7 @@
 //! the end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
@@ -155,7 +155,18 @@ pub async fn run(
     }
     let places = Places::new(max_sessions, deadlines.app_silence);
     if let Some(http) = sockets.http {
-        vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
+        let sources = telemetry::Sources {
+            mailbox: account.mailbox().to_string(),
+            started: SystemTime::now(),
+            limit: config.allowance.messages_per_minute,
+            connections: config.allowance.connections,
+            spool: spool.is_some(),
+            obstacles: Box::new({
+                let accounts = Arc::clone(&accounts);
+                move |most| accounts.obstacles(most)
+            }),
+        };
+        vital.spawn(telemetry::http::serve(http, sources, sessions.budget.clone()));
     }
     // The log tells whether mail would go out, whether or not anybody can ask over HTTP.
     if first_sign_in == FirstSignIn::AtStart {

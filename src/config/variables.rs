@@ -305,7 +305,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "MAILSHIM_HTTP_LISTEN",
         default: Text("127.0.0.1:9025"),
-        summary: "address of /livez, /readyz and /metrics; off turns it off",
+        summary: "address of the status page, /livez, /readyz and /metrics; off turns it off",
         ..ECHOED
     },
     Variable {

@@ -133,6 +133,11 @@ impl Account {
         self.identity.mailbox()
     }
 
+    /// All that keeps its mail back now, for people.
+    pub fn obstacles(&self) -> Vec<telemetry::Obstacle> {
+        self.gate.obstacles(self.mailbox())
+    }
+
     /// The fault of a mail that cannot be sent today, at MAIL already.
     pub fn used_up(&self) -> Option<Fault> {
         self.gate.used_up()

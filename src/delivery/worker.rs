@@ -231,7 +231,7 @@ impl Worker {
             };
             let reply = group.outcome.to_reply(context);
             let mail = telemetry::Mail { id: message.id, given, envelope, record };
-            telemetry::spool_tried(mail, &group.outcome, name, &reply);
+            telemetry::spool_tried(mail, &group.outcome, name, context, &reply);
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Metrics {
     phases: Family<Labels<1>, Histogram>,
     /// Sessions of the app that are open.
     pub sessions: Gauge,
+    /// Mails of the app that are not answered yet.
+    pub in_hand: Gauge,
     sessions_ended: Family<Labels<1>, Counter>,
     sessions_refused: Counter,
     repeats_answered: Counter,
@@ -53,7 +55,8 @@ pub struct Metrics {
     /// Mailboxes whose sign-ins are not tried because the last ones were refused.
     pub breaker_open: Gauge,
     token_obtained: Seconds,
-    token_ends: Seconds,
+    /// When the token in use is no longer used, as seconds since 1970; 0 without one.
+    pub token_ends: Seconds,
     /// When the certificate that signs in ends, as seconds since 1970.
     pub certificate_ends: Seconds,
     /// 1 while the last sign-in was fine.
@@ -84,6 +87,7 @@ impl Metrics {
             attempts_failed: Family::default(),
             phases: Family::new_with_constructor(phase),
             sessions: Gauge::default(),
+            in_hand: Gauge::default(),
             sessions_ended: Family::default(),
             sessions_refused: Counter::default(),
             repeats_answered: Counter::default(),
@@ -151,6 +155,11 @@ impl Metrics {
             self.phases.clone(),
         );
         registry.register("app_sessions", "Connections of the app that are open", self.sessions.clone());
+        registry.register(
+            "messages_in_hand",
+            "Messages of the app that are not answered yet",
+            self.in_hand.clone(),
+        );
         registry.register(
             "app_sessions_ended",
             "Connections of the app by how they ended",

@@ -17,6 +17,10 @@ mod filter;
 pub mod http;
 pub mod metrics;
 mod readiness;
+mod history;
+mod status;
+mod screen;
+mod page;
 mod repeats;
 mod setup;
 mod mail;
@@ -33,7 +37,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::{debug, error, info, trace, warn};
 
-use addresses::masked;
+use addresses::{masked, shown};
 use mail::in_words;
 use metrics::metrics;
 
@@ -44,6 +48,7 @@ use crate::redact::printable;
 pub use addresses::AddressDetail;
 pub use filter::LogFilter;
 pub use mail::{Mail, abandoned, message, repeated};
+use readiness::NotReady;
 pub use readiness::readiness;
 pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use spool::{
@@ -51,6 +56,7 @@ pub use spool::{
     spool_file_unreadable, spool_full, spool_holds, spool_not_recorded, spool_not_used, spool_opened,
     spool_stays, spool_synced, spool_tried, spool_waits_for_lock,
 };
+pub use status::{Obstacle, Sources};
 pub use writer::flush;
 
 /// Counted in a gauge for as long as it lives.
@@ -186,6 +192,11 @@ pub fn session_open() -> Counted {
     Counted::new(&metrics().sessions)
 }
 
+/// A mail of the app is in hand: its content comes, it waits, or it is sent.
+pub fn message_in_hand() -> Counted {
+    Counted::new(&metrics().in_hand)
+}
+
 /// A session of the app ended, by this word of how.
 pub fn session_ended(ending: &'static str) {
     metrics().session_ended(ending);
@@ -229,11 +240,6 @@ pub fn apps_are_impatient(time_out: Duration) {
 }
 
 // --- a message ---
-
-/// What others wrote, made harmless, with its addresses shown as far as they may be.
-fn shown(text: &str) -> String {
-    masked(&printable(text)).into_owned()
-}
 
 /// One attempt failed, another follows. The message's own line tells the last fault; this one is for those before.
 pub fn attempt_failed(id: MessageId, attempt: u32, fault: &Fault, pause: Duration) {
@@ -310,8 +316,8 @@ pub fn sign_in_failed(fault: &Fault, next: Option<Duration>) {
 /// Nothing fails in silence: the first line says what is wrong and how to mend it, and so does each change of that; the
 /// same again is counted, and said now and then.
 fn not_ready(fault: &Fault, next: Option<Duration>) {
-    let hint = judge(fault, &Context::default()).hint;
-    let why = shown(&format!("{fault}{}", hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default()));
+    let fix = judge(fault, &Context::default()).hint.map(|hint| shown(&hint));
+    let why = NotReady { reason: shown(&fault.to_string()), fix };
     let cause = format!("{} {}", fault.stage().name(), fault.rule());
     let next = next.map_or_else(|| "with the next mail".to_string(), |next| format!("in {}", in_words(next)));
     match readiness::failed(why.clone(), &cause) {

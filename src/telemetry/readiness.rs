@@ -1,41 +1,64 @@
 //! Whether mail would go out now, as far as the last sign-in says: for people and alerts. No orchestrator should take the
 //! app out of service for it.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::metrics::metrics;
 
 /// The same trouble is told again after this long.
 const AGAIN_AFTER: Duration = Duration::from_secs(600);
 
-/// Why mail would not go out now.
+/// Why mail would not go out now: made harmless and masked already.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NotReady(pub String);
+pub struct NotReady {
+    /// What went wrong.
+    pub reason: String,
+    /// What an administrator can do.
+    pub fix: Option<String>,
+}
 
-/// The last sign-in's result, and the trouble that holds.
+impl fmt::Display for NotReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)?;
+        self.fix.as_ref().map_or(Ok(()), |fix| write!(f, " | Fix: {fix}"))
+    }
+}
+
+/// The last sign-in's result, since when it has been so, and the trouble that holds.
 struct State {
     result: Option<Result<(), NotReady>>,
+    since: Option<SystemTime>,
     trouble: Option<Trouble>,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { result: None, trouble: None });
+static STATE: Mutex<State> = Mutex::new(State { result: None, since: None, trouble: None });
 
 /// The last sign-in's result.
 ///
 /// # Errors
 /// It failed, with the reason; or there was none yet.
 pub fn readiness() -> Result<(), NotReady> {
-    let state = STATE.lock().unwrap_or_else(PoisonError::into_inner).result.clone();
-    state.unwrap_or_else(|| Err(NotReady("the first sign-in is under way".to_string())))
+    readiness_since().0
+}
+
+/// The last sign-in's result, and since when it has been fine, or not; `None` before the first.
+pub(super) fn readiness_since() -> (Result<(), NotReady>, Option<SystemTime>) {
+    let state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let first = || NotReady { reason: "the first sign-in is under way".to_string(), fix: None };
+    (state.result.clone().unwrap_or_else(|| Err(first())), state.since)
 }
 
 /// A sign-in failed for this reason, and this cause of it. What is to be told, if anything: for how long, and how many
 /// tries; the first one of a cause is always told.
-pub(super) fn failed(why: String, cause: &str) -> Option<(Duration, u64)> {
+pub(super) fn failed(why: NotReady, cause: &str) -> Option<(Duration, u64)> {
     metrics().ready.set(0);
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
-    state.result = Some(Err(NotReady(why)));
+    if !matches!(state.result, Some(Err(_))) {
+        state.since = Some(SystemTime::now());
+    }
+    state.result = Some(Err(why));
     Trouble::met(&mut state.trouble, cause, Instant::now())
 }
 
@@ -43,6 +66,9 @@ pub(super) fn failed(why: String, cause: &str) -> Option<(Duration, u64)> {
 pub(super) fn signed_in() -> Option<Duration> {
     metrics().ready.set(1);
     let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    if state.result != Some(Ok(())) {
+        state.since = Some(SystemTime::now());
+    }
     state.result = Some(Ok(()));
     state.trouble.take().map(|trouble| trouble.began.elapsed())
 }

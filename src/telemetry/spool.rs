@@ -7,7 +7,7 @@ use tracing::{error, info, warn};
 use super::mail::{self, Mail};
 use super::metrics::metrics;
 use super::{masked, printable};
-use crate::outcome::Outcome;
+use crate::outcome::{Context, Outcome};
 use crate::smtp::reply::Reply;
 
 /// What waits, after something has changed.
@@ -20,8 +20,15 @@ pub fn spool_holds(messages: usize, octets: u64, oldest: Duration) {
 
 /// The one line of a message from the spool that was tried, and what became of these recipients. `name` is `accepted`,
 /// `refused`, `deferred`, `unknown` or `expired`.
-pub fn spool_tried(mail: Mail<'_>, outcome: &Outcome, name: &'static str, reply: &Reply) {
+pub fn spool_tried(
+    mail: Mail<'_>,
+    outcome: &Outcome,
+    name: &'static str,
+    context: &Context<'_>,
+    reply: &Reply,
+) {
     metrics().spool.tried(name);
+    mail::remember(mail, outcome, name, context, reply);
     // What is tried again is no end of a message.
     if !matches!(name, "deferred" | "unknown") {
         mail::count(mail.envelope, mail.record, outcome, name, reply);

@@ -1,7 +1,7 @@
 //! What the running program tells: `/livez`, `/readyz`, `/metrics`, and the log's level and addresses. A child process each:
 //! counters, readiness and the log are one a process.
 
-mod http;
+pub mod http;
 mod log;
 mod metrics;
 mod readiness;
