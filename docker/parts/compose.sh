@@ -15,7 +15,7 @@ readable() {
         cp "examples/compose/$1" "$tree/$1"
     fi
 }
-for file in demo app namespace staging; do readable $file.yaml; done
+for file in demo dev app namespace staging; do readable $file.yaml; done
 
 echo simulated-secret > "$tree/client-secret"
 chmod 644 "$tree/client-secret"
@@ -93,6 +93,13 @@ grep -q 'app.*Office 365 has taken my mail' "$tree/said" || fail "the app said: 
 ! grep -q VIOLATION "$tree/said" || fail "$(cat "$tree/said")"
 down
 ok "demo.yaml: one command, and what arrived is printed"
+
+part "compose: dev.yaml"
+project dev dev
+up
+sends laptop
+down
+ok "dev.yaml: the app's mail arrives at the simulated Office 365, without an account"
 
 part "compose: app.yaml"
 project app app simulated

@@ -427,7 +427,7 @@ impl Account {
         // One address that may not sign in must not make an operator believe that no mail goes out.
         match self.is_a_senders && fault.stage() == Stage::Auth {
             true => telemetry::sender_refused(),
-            false => telemetry::sign_in_failed(fault, self.next_sign_in(pause)),
+            false => telemetry::sign_in_failed(self.mailbox(), fault, self.next_sign_in(pause)),
         }
         self.unready.notify_one();
     }

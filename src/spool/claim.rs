@@ -207,10 +207,12 @@ impl Store {
         claimed.place.store = None;
         match (self.change(work).await, then) {
             (Err(error), _) if is_done => {
+                self.disk_failed(&error);
                 claimed.place.store = Some(self.clone());
                 Err((claimed, error))
             }
             (Err(error), _) => {
+                self.disk_failed(&error);
                 telemetry::spool_not_recorded(&claimed.entry.head.id, &error.to_string());
                 self.rename(name, self.now() + GIVEN_BACK);
                 Ok(())
@@ -251,7 +253,10 @@ impl Store {
         let store = self.clone();
         self.send(Work::Again { name, due, line: Vec::new(), sync: false }, move |result| match result {
             Ok(()) => store.wait_again(Name { due, ..name }),
-            Err(_) => store.state().later.push((due, name)),
+            Err(error) => {
+                store.disk_failed(&error);
+                store.state().later.push((due, name));
+            }
         });
     }
 }

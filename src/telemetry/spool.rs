@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::mail::{self, Mail};
+use super::mail::{self, Mail, in_words};
 use super::metrics::metrics;
+use super::readiness::{self, NotReady};
 use super::{masked, printable};
-use crate::outcome::{Context, Outcome};
+use crate::outcome::{Cause, Context, Fault, Outcome, SpoolFault, Stage};
 use crate::smtp::reply::Reply;
 
 /// What waits, after something has changed.
@@ -51,9 +52,28 @@ pub fn spool_opened(messages: usize, octets: u64) {
     info!(messages, octets, "the spool is open");
 }
 
-/// A message was not taken, since the disk would not.
-pub fn spool_disk_failed(problem: &str) {
-    once_a_minute!("mail is refused for now: the spool's disk fails ({})", printable(problem));
+/// The disk does not take what it must: mail is refused until it does. Told with the fix when it begins, when its cause
+/// changes and now and then.
+pub fn spool_unusable(fault: &SpoolFault) {
+    let fault = Fault::new(Stage::Spool, Cause::Spool(fault.clone()));
+    let why = NotReady::of("", &fault);
+    metrics().spool.usable.set(0);
+    match readiness::disk_failed(why.clone()) {
+        Some((_, 1)) => error!("the spool cannot be used, mail is refused for now: {why}"),
+        Some((since, times)) => {
+            let since = in_words(since);
+            error!("the spool cannot be used for {since}, {times} tries, mail is refused for now: {why}");
+        }
+        None => {}
+    }
+}
+
+/// The disk takes mail, again or for the first time.
+pub fn spool_usable() {
+    metrics().spool.usable.set(1);
+    if let Some(after) = readiness::disk_works() {
+        info!("the spool can be used again after {}", in_words(after));
+    }
 }
 
 /// A message was not taken, since there is no more room.

@@ -20,8 +20,8 @@ use super::history::{self, MINUTES, Refusal};
 use super::line::{shortened, to_the_second};
 use super::mail::in_words;
 use super::metrics::metrics;
-use super::readiness::readiness_since;
-use crate::outcome::{Context, Fault, judge};
+use super::readiness::{NotReady, readiness_since};
+use crate::outcome::Fault;
 
 /// Things that keep mail back that are told of at once.
 const MOST_OBSTACLES: usize = 20;
@@ -150,11 +150,6 @@ impl Snapshot {
         let obstacles = (sources.obstacles)(MOST_OBSTACLES);
         let obstacles = obstacles.into_iter().map(|obstacle| told(obstacle, sources, within)).collect();
         let mailbox = shown(&sources.mailbox);
-        // Where addresses are not masked, a command can be pasted as it stands.
-        let fix = fix.map(|fix| match mailbox == sources.mailbox {
-            true => fix.replace("<mailbox>", &mailbox),
-            false => fix,
-        });
         let count = |gauge: &Gauge| gauge.get();
         let now = SystemTime::now();
         let refusals = history::refusals();
@@ -344,11 +339,11 @@ fn told(obstacle: Obstacle, sources: &Sources, within: bool) -> Told {
     let Obstacle { kind, mailbox, sender, since, until, fault } = obstacle;
     let stops = kind != "paced" && sender.is_none() && mailbox == sources.mailbox;
     let words = within.then(|| {
-        let context = Context { mailbox: &mailbox, ..Context::default() };
         let cut = |text: &str| shortened(&shown(text), LONGEST).into_owned();
+        let why = NotReady::of(&mailbox, &fault);
         Words {
-            reason: cut(&fault.to_string()),
-            fix: judge(&fault, &context).hint.map(|hint| cut(&hint)),
+            reason: cut(&why.reason),
+            fix: why.fix.map(|fix| cut(&fix)),
             sender: sender.as_deref().map(cut),
             mailbox: cut(&mailbox),
         }

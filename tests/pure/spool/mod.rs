@@ -56,7 +56,8 @@ async fn open(place: &Place, disk: &Memory) -> Option<Store> {
         lifetime: Duration::from_secs(432_000),
     };
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let store = Store::in_place(&options, disk).ok()?;
+    let store = Store::in_place(&options, disk);
+    store.make_directories().ok()?;
     store.lock().await.ok()?;
     store.read_directory().await.ok()?;
     Some(store)
