@@ -309,6 +309,11 @@ pub const VARIABLES: &[Variable] = &[
         ..ECHOED
     },
     Variable {
+        name: "MAILSHIM_ALERT_URL",
+        summary: "https URL of a webhook that is told when mail stops going out, and when it goes again",
+        ..SECRET
+    },
+    Variable {
         name: "MAILSHIM_LOG",
         default: Text("info"),
         summary: "log filter: a level, or a comma list of target=level",

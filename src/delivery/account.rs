@@ -12,7 +12,7 @@ use crate::credential::Credential;
 use crate::identity::Identity;
 use crate::life::{Life, ending};
 use crate::message::{Abandoned, DeliveryRecord, HeldContent, Message};
-use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Retry, Stage};
+use crate::outcome::{Cause, Class, Context, Fault, Outcome, Pause, RecipientOutcome, Retry, Stage, judge};
 use crate::telemetry;
 use crate::upstream::connection::Connection;
 use crate::upstream::connector::Connector;
@@ -418,7 +418,7 @@ impl Account {
     fn signed_in(&self) {
         *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.gate.learn(Event::SignedIn);
-        telemetry::signed_in();
+        telemetry::signed_in(self.mailbox());
     }
 
     /// Learns and tells it; [`Account::keep_ready`] tries again after the pause, if it may.
@@ -444,6 +444,11 @@ impl Account {
     fn failed(&self, sender: &str, fault: &Fault) {
         let standing = self.gate.learn(Event::Failed { sender, fault });
         self.pool.allow(standing.connections);
+        if let Class::Throttled(Pause::Day | Pause::ContinuousErrors) =
+            judge(fault, &Context::default()).class
+        {
+            telemetry::mailbox_held(self.mailbox(), fault);
+        }
         if standing.breaker != Breaker::Closed && matches!(fault.stage(), Stage::Auth | Stage::Token) {
             *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = self.identity.fingerprint();
         }

@@ -12,6 +12,7 @@ macro_rules! once_a_minute {
 }
 
 mod addresses;
+mod alerts;
 mod exposition;
 mod filter;
 pub mod http;
@@ -42,10 +43,11 @@ use mail::in_words;
 use metrics::metrics;
 
 use crate::message::MessageId;
-use crate::outcome::{Context, Fault, judge};
+use crate::outcome::{Context, Fault, Stage, judge};
 use crate::redact::printable;
 
 pub use addresses::AddressDetail;
+pub use alerts::{Alert, alert, alert_failed, alert_sent, alerts_are_wanted, next_alert};
 pub use filter::LogFilter;
 pub use mail::{Mail, abandoned, message, repeated};
 use readiness::NotReady;
@@ -296,11 +298,14 @@ pub fn token_not_renewed(mailbox: &str, fault: &Fault, again_in: Duration, still
 }
 
 /// A connection was opened and signed in.
-pub fn signed_in() {
+pub fn signed_in(mailbox: &str) {
     metrics().sign_in("accepted");
     let is_news = !readiness::is_signed_in();
     match readiness::signed_in() {
-        Some(after) => info!("ready: signed in after {}", in_words(after)),
+        Some(after) => {
+            info!("ready: signed in after {}", in_words(after));
+            readiness::tell_ready(mailbox, after);
+        }
         None if is_news => info!("signed in to Office 365"),
         None => {}
     }
@@ -322,7 +327,10 @@ fn not_ready(mailbox: &str, fault: &Fault, next: Option<Duration>) {
         |next| format!("in {}", in_words(next.max(Duration::from_secs(1)))),
     );
     match readiness::failed(why.clone(), &cause) {
-        Some((_, 1)) => warn!("not ready, mail will wait or fail: {why} | next try {next}"),
+        Some((_, 1)) => {
+            warn!("not ready, mail will wait or fail: {why} | next try {next}");
+            alert("not_ready", mailbox, &why.reason, why.fix.as_deref());
+        }
         Some((since, times)) => {
             let since = in_words(since);
             warn!("not ready for {since}, {times} tries, mail waits or fails: {why} | next try {next}");
@@ -343,6 +351,15 @@ pub fn token_obtained(good_for: Duration, certificate_ends: Option<SystemTime>) 
     if let Some(ends) = certificate_ends {
         let since_1970 = ends.duration_since(UNIX_EPOCH).unwrap_or_default();
         metrics().certificate_ends.set(since_1970.as_secs_f64());
+    }
+}
+
+/// This keeps all mail of a mailbox back for longer than minutes. Each mail's line says so in the log; a refused sign-in
+/// is told by [`sign_in_failed`].
+pub fn mailbox_held(mailbox: &str, fault: &Fault) {
+    if !matches!(fault.stage(), Stage::Auth | Stage::Token) {
+        let why = NotReady::of(mailbox, fault);
+        alert("held", mailbox, &why.reason, why.fix.as_deref());
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::addresses::shown;
+use super::alerts::alert;
+use super::mail::in_words;
 use super::metrics::metrics;
 use crate::outcome::{Context, Fault, judge};
 
@@ -121,6 +123,13 @@ pub(super) fn signed_in() -> Option<Duration> {
     state.result = Some(Ok(()));
     state.show();
     state.trouble.take().map(|trouble| trouble.began.elapsed())
+}
+
+/// Whoever was woken by what is over now hears that it is, unless something else still holds.
+pub(super) fn tell_ready(mailbox: &str, after: Duration) {
+    if readiness().is_ok() {
+        alert("ready", mailbox, &format!("it took {}", in_words(after)), None);
+    }
 }
 
 /// Something that keeps mail from going out.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
+use super::alerts::alert;
 use super::mail::{self, Mail, in_words};
 use super::metrics::metrics;
 use super::readiness::{self, NotReady};
@@ -59,7 +60,10 @@ pub fn spool_unusable(fault: &SpoolFault) {
     let why = NotReady::of("", &fault);
     metrics().spool.usable.set(0);
     match readiness::disk_failed(why.clone()) {
-        Some((_, 1)) => error!("the spool cannot be used, mail is refused for now: {why}"),
+        Some((_, 1)) => {
+            error!("the spool cannot be used, mail is refused for now: {why}");
+            alert("disk", "", &why.reason, why.fix.as_deref());
+        }
         Some((since, times)) => {
             let since = in_words(since);
             error!("the spool cannot be used for {since}, {times} tries, mail is refused for now: {why}");
@@ -73,6 +77,7 @@ pub fn spool_usable() {
     metrics().spool.usable.set(1);
     if let Some(after) = readiness::disk_works() {
         info!("the spool can be used again after {}", in_words(after));
+        readiness::tell_ready("", after);
     }
 }
 

@@ -10,4 +10,5 @@ mod exec;
 mod sendmail;
 mod spool;
 mod status;
+mod alert;
 mod soak;

@@ -51,7 +51,7 @@ fn a_refused_sign_in() {
     let (shim, probes) = start(&office365, "127.0.0.1:0", &[]);
     probes.until("/readyz", |answer| answer.body.contains("535 5.7.3"));
     shim.client().mail(MAIL).is(454);
-    let fix = "Add-MailboxPermission app@contoso.com -User";
+    let fix = "Run mailshim check: it says which is wrong, the credentials, app@contoso.com";
     let refusal = "535 5.7.3 Authentication unsuccessful";
     says(probes, &["Mail does not go out", refusal, fix, "since 20", "ann@fabrikam.com"]);
     let value = json(probes);

@@ -106,7 +106,7 @@ def hostile_words_are_text(browser):
 
 def each_answer_is_on_the_page(browser):
     for name, faults, words in [
-        ("sign-in", ["--fault=reply-at=auth=535 5.7.3 Authentication unsuccessful"], ["Mail does not go out", "535 5.7.3", "Check in this order", "app@contoso.com"]),
+        ("sign-in", ["--fault=reply-at=auth=535 5.7.3 Authentication unsuccessful"], ["Mail does not go out", "535 5.7.3", "Run mailshim check", "app@contoso.com"]),
         ("throttled", ["--fault=reply-at=dot=432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded"], ["Mail does not go out for now", "until", "432 4.3.2"]),
         ("fine", [], ["Mail goes out", "2 in the last hour"]),
     ]:

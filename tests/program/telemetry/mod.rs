@@ -6,3 +6,4 @@ mod log;
 mod metrics;
 mod readiness;
 mod unread;
+mod watching;
