@@ -210,15 +210,21 @@ impl Worker {
         context: &Context<'_>,
     ) -> u64 {
         let now = self.store.now();
-        let is_held = outcomes.iter().any(|outcome| {
-            matches!(outcome, RecipientOutcome::Settled(Outcome::Failed(fault)) if holds_the_mailbox(fault, context))
+        let held_by = outcomes.iter().find_map(|outcome| match outcome {
+            RecipientOutcome::Settled(Outcome::Failed(fault)) if holds_the_mailbox(fault, context) => {
+                Some(fault)
+            }
+            _ => None,
         });
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
         let faults = faults.entry(mailbox.to_ascii_lowercase()).or_default();
-        if is_held {
-            faults.met(now);
-        } else {
-            faults.passed(now);
+        match held_by {
+            Some(fault) => {
+                if faults.met(now) {
+                    telemetry::mailbox_held(mailbox, fault);
+                }
+            }
+            None => faults.passed(now),
         }
         let last = entry.attempts.last().map_or(entry.head.created, |attempt| attempt.at);
         lifetime::since(last, self.store.started_at(), now, faults)
@@ -244,7 +250,7 @@ impl Worker {
             };
             let reply = group.outcome.to_reply(context);
             let mail = telemetry::Mail { id: message.id, given, envelope, record };
-            telemetry::spool_tried(mail, &group.outcome, name, &reply);
+            telemetry::spool_tried(mail, &group.outcome, name, context, &reply);
         }
     }
 }

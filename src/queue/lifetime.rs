@@ -17,9 +17,11 @@ pub struct SetUpFaults {
 }
 
 impl SetUpFaults {
-    /// An attempt met one. It holds from the first on.
-    pub fn met(&mut self, now: u64) {
+    /// An attempt met one. It holds from the first on; whether this was it.
+    pub fn met(&mut self, now: u64) -> bool {
+        let begins = self.since.is_none();
         self.since.get_or_insert(now);
+        begins
     }
 
     /// An attempt got past it.
