@@ -147,10 +147,10 @@ ok "docker stop in a burst: $(wc -l < "$tree/taken") mails acknowledged, $(wc -l
 # The app lives on in the old namespace; the new one is mailshim's alone.
 docker start "$shim" > /dev/null
 until_true 30 "health" healthy "$shim"
-refused stranded '' || fail "README.md says that the app is stranded: $(cat "$tree/said")"
+refused stranded '' || fail "docs/compose.md says that the app is stranded: $(cat "$tree/said")"
 docker restart -t 5 "$(container app)" > /dev/null
 sends joined-again
-ok "app.yaml: mailshim is restarted, the app is stranded until it is restarted, as README.md says"
+ok "app.yaml: mailshim is restarted, the app is stranded until it is restarted, as docs/compose.md says"
 down
 
 part "compose: namespace.yaml"
