@@ -98,7 +98,7 @@ impl Connection {
         self.usable
             && self.messages < MAX_MESSAGES
             && Instant::now() < self.ends()
-            && !self.link.replies.has_unread()
+            && self.link.is_in_step()
     }
 
     /// How long it may stay idle.
