@@ -3,7 +3,6 @@
 //! As many lanes as the mailbox has connections; a message that waits costs neither a task nor a file handle. Nothing is
 //! claimed while the breaker, a pause or the pace would hold it.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +19,7 @@ use crate::life::{Life, ending};
 use crate::message::{Awaited, Budget, DeliveryRecord, Envelope, Message, MessageId};
 use crate::outcome::{Context, Outcome, RecipientOutcome};
 use crate::queue::entry::{Entry, Verdict};
-use crate::queue::lifetime::{self, SetUpFaults};
+use crate::queue::lifetime::Mailboxes;
 use crate::spool::{Claimed, Store};
 use crate::telemetry;
 
@@ -48,7 +47,7 @@ pub struct Worker {
     /// Messages that stream now.
     large: Arc<AtomicUsize>,
     /// Mailboxes that are held, or were, by a set-up fault.
-    faults: Arc<Mutex<HashMap<String, SetUpFaults>>>,
+    faults: Arc<Mutex<Mailboxes>>,
 }
 
 impl Worker {
@@ -216,18 +215,14 @@ impl Worker {
             }
             _ => None,
         });
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = faults.entry(mailbox.to_ascii_lowercase()).or_default();
-        match held_by {
-            Some(fault) => {
-                if faults.met(now) {
-                    telemetry::mailbox_held(mailbox, fault);
-                }
-            }
-            None => faults.passed(now),
-        }
         let last = entry.attempts.last().map_or(entry.head.created, |attempt| attempt.at);
-        lifetime::since(last, self.store.started_at(), now, faults)
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lived, fault_begins) =
+            faults.attempt(mailbox, held_by.is_some(), last, self.store.started_at(), now);
+        if let Some(fault) = held_by.filter(|_| fault_begins) {
+            telemetry::mailbox_held(mailbox, fault);
+        }
+        lived
     }
 
     /// One line for each outcome, with the recipients that it is about.
