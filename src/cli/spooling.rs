@@ -14,6 +14,8 @@ use crate::delivery::directory::Accounts;
 use crate::durable::System;
 use crate::life::Life;
 use crate::message::Budget;
+use crate::queue::report::ReportOptions;
+use crate::smtp::path::Address;
 use crate::spool::{self, SpoolOptions, Store};
 use crate::telemetry;
 
@@ -66,8 +68,15 @@ impl Spool {
                 let _ = fails.send(format!("the spool cannot be used: {error} (MAILSHIM_SPOOL_DIR)"));
             }
         });
-        let worker =
-            Worker::new(store.clone(), Arc::clone(accounts), options.lifetime, budget.clone(), life.clone());
+        store.pace_reports(reports_in_a_minute(config.allowance.messages_per_minute));
+        let worker = Worker::new(
+            store.clone(),
+            Arc::clone(accounts),
+            options.lifetime,
+            reports(config)?,
+            budget.clone(),
+            life.clone(),
+        );
         let running = tokio::spawn(worker.clone().run(config.allowance.connections));
         Ok(Self { store, worker, running, failed })
     }
@@ -98,6 +107,23 @@ impl Spool {
         }
         self.worker.tell_what_stays().await;
     }
+}
+
+/// Who reports come from and go to.
+fn reports(config: &Config) -> Result<ReportOptions, String> {
+    let mailbox = config.identity.mailbox.to_string();
+    let mailbox = Address::parse(&mailbox).ok_or_else(|| format!("{mailbox} is not an address"))?;
+    Ok(ReportOptions {
+        to: config.bounce_to.clone(),
+        mailbox,
+        policy: config.policy.clone(),
+        upstream: config.upstream.host.clone(),
+    })
+}
+
+/// A quarter of the pace, so that a flood of reports leaves the mailbox to mail; `None` where there is no pace.
+fn reports_in_a_minute(messages: usize) -> Option<usize> {
+    (messages > 0).then(|| (messages / 4).max(1))
 }
 
 /// Mail that was accepted must not be forgotten because a variable went missing.

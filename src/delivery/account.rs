@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::gate::{Gate, Probe, UnderWay};
+use super::gate::{Gate, Probe, UnderWay, waiting};
 use super::limits::{Breaker, Event, Limits};
 use crate::credential::Credential;
 use crate::identity::Identity;
@@ -73,8 +73,8 @@ const LOOK_AT_SECRET: Duration = Duration::from_secs(5);
 pub enum Each {
     /// With what became of each, in the envelope's order.
     Done(Vec<RecipientOutcome>),
-    /// Office 365 was not asked: it may be in this time.
-    NotTried(Duration),
+    /// Office 365 was not asked, and why; it may be in this time.
+    NotTried(Duration, Fault),
     /// The process ends.
     ShuttingDown,
     /// Its content did not become whole: nothing was sent.
@@ -211,8 +211,8 @@ impl Account {
         record: &mut DeliveryRecord,
     ) -> Each {
         let sender = message.sender.as_str();
-        if let Some(wait) = self.gate.kept_back(sender) {
-            return Each::NotTried(wait);
+        if let Some((wait, fault)) = self.gate.kept_back(sender) {
+            return Each::NotTried(wait, fault);
         }
         let mut hold = Hold::of_the_spool();
         let mut is_first = true;
@@ -222,12 +222,14 @@ impl Account {
                 Ok(submitted) => submitted,
                 Err(Attempt::Again { fault, .. } | Attempt::Done(Outcome::Failed(fault))) => {
                     if let Some(wait) = fault.opens_in() {
-                        return Each::NotTried(wait);
+                        return Each::NotTried(wait, fault);
                     }
                     let each = RecipientOutcome::Settled(Outcome::Failed(fault));
                     return Each::Done(vec![each; message.envelope.recipients.len()]);
                 }
-                Err(Attempt::HoldEnded) => return Each::NotTried(NO_CONNECTION),
+                Err(Attempt::HoldEnded) => {
+                    return Each::NotTried(NO_CONNECTION, waiting(Cause::HoldEnded(SPOOL_HOLD, None)));
+                }
                 Err(Attempt::ShuttingDown) => return Each::ShuttingDown,
                 Err(Attempt::Abandoned(_) | Attempt::Done(_)) => return Each::Abandoned,
             };

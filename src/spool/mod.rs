@@ -18,7 +18,9 @@ mod index;
 mod commit;
 mod store;
 mod put;
+mod dead;
 mod reading;
+mod tidy;
 mod claim;
 
 pub use claim::{Claimed, Then};
