@@ -9,6 +9,7 @@ use mailshim::testing::deadlines::Deadlines;
 use mailshim::testing::telemetry::metrics::metrics;
 
 const README: &str = include_str!("../../README.md");
+const SPOOL: &str = include_str!("../../docs/spool.md");
 const REFERENCE: &str = include_str!("../../docs/reference.md");
 const AZURE: &str = include_str!("../../examples/azure/README.md");
 const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
@@ -154,8 +155,12 @@ fn every_link_to_a_section_leads_to_one() {
         let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
         kept.map(|c| if c == ' ' { '-' } else { c }).collect::<String>()
     };
-    let files =
-        [("README.md", README), ("docs/reference.md", REFERENCE), ("examples/azure/README.md", AZURE)];
+    let files = [
+        ("README.md", README),
+        ("docs/reference.md", REFERENCE),
+        ("docs/spool.md", SPOOL),
+        ("examples/azure/README.md", AZURE),
+    ];
     for (own, document) in files {
         for link in document.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             let Some((path, section)) = link.split_once('#') else { continue };

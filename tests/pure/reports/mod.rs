@@ -103,6 +103,7 @@ fn tried(mut entry: Entry, attempts: &[(u64, Vec<RecipientOutcome>)]) -> Entry {
 
 fn report(entry: &Entry, header: &str) -> String {
     let to = options().recipient(entry).expect("somebody to tell");
+    assert!(!owed(entry).is_empty(), "there is something to tell");
     let last = entry.attempts.last().unwrap();
     let stamp = Stamp { now: last.at, id: "6926d3000001" };
     let report = options().report(entry, &owed(entry), &to, header.as_bytes(), stamp);
@@ -147,7 +148,11 @@ fn each_class_of_refusal() {
              permanent exception with message [BeginDiagnosticData]Cannot submit message. 0.35250:6F030000[EndDiagnosticData]",
         ),
         ("too_large", Stage::Verdict, "552 5.3.4 Message size exceeds fixed maximum message size"),
-        ("policy", Stage::Rcpt, "550 5.7.1 Unable to relay"),
+        (
+            "policy",
+            Stage::Verdict,
+            "550 5.7.1 TRANSPORT.RULES.RejectMessage; the message was rejected by organization policy",
+        ),
         ("rejected_by_recipient", Stage::Rcpt, "550 5.7.507 Access denied, rejected by recipient"),
     ] {
         compare(name, &one(stage, line));
