@@ -5,7 +5,7 @@ use std::path::Path;
 use office365::{Fault, Stage, Taken, Times};
 use support::files::Directory;
 use support::mails::{large, small};
-use support::thread::{Plan, Setup, plan};
+use support::thread::{Plan, Setup};
 
 use crate::spool::{files, spool, wait_for};
 
