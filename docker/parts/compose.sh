@@ -15,7 +15,7 @@ readable() {
         cp "examples/compose/$1" "$tree/$1"
     fi
 }
-for file in demo app namespace staging; do readable $file.yaml; done
+for file in demo dev app namespace staging; do readable $file.yaml; done
 
 echo simulated-secret > "$tree/client-secret"
 chmod 644 "$tree/client-secret"
@@ -94,6 +94,13 @@ grep -q 'app.*Office 365 has taken my mail' "$tree/said" || fail "the app said: 
 down
 ok "demo.yaml: one command, and what arrived is printed"
 
+part "compose: dev.yaml"
+project dev dev
+up
+sends laptop
+down
+ok "dev.yaml: the app's mail arrives at the simulated Office 365, without an account"
+
 part "compose: app.yaml"
 project app app simulated
 up
@@ -113,7 +120,11 @@ refused cut 451 || fail "cut off: $(cat "$tree/said")"
 said=$(cat "$tree/said")
 docker network connect --alias office365 "${name}_default" "$(container office365)"
 until_true 60 "mail after the cut" in_app php /app/legacy.php restored 1
-[ "$(arrived | grep -c '^cut-1$')" = 0 ] || fail "refused, and yet arrived"
+# Where all of it had been written, nobody can know, and the answer says so.
+case $said in
+    *"may have this mail"*) ;;
+    *) [ "$(arrived | grep -c '^cut-1$')" = 0 ] || fail "refused, and yet arrived: $said" ;;
+esac
 ok "the network is cut: ${said:0:90}…; restored, and mail passes"
 
 # docker stop in the middle of a burst of three clients.

@@ -121,7 +121,13 @@ impl Reader {
                         trimmed => Ok(trimmed.to_string()),
                     })
                     .map_err(|problem| {
-                        format!("the file that it names {problem} (it takes the path of a file, not the value itself)")
+                        let is_shown = problem.contains(&*path.to_string_lossy());
+                        let no_value = if is_shown {
+                            ""
+                        } else {
+                            " (it takes the path of a file, not the value itself)"
+                        };
+                        format!("the file that it names {problem}{no_value}")
                     });
                 (by_file, Some(PathBuf::from(path)), value)
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::limits::{Breaker, Event, Limits, Question, Standing, Turn};
+use super::limits::{Breaker, Event, KeptBack, Limits, Question, Standing, Turn};
 use crate::outcome::{Cause, Fault, Stage};
 use crate::telemetry::{self, Counted};
 
@@ -69,7 +69,8 @@ impl Drop for Probe<'_> {
 impl Gate {
     /// The gate of a mailbox with these limits.
     pub fn new(limits: Limits) -> Self {
-        let (limits, open_breaker) = (Mutex::new(limits), Mutex::default());
+        let open_breaker = Mutex::new((limits.breaker() != Breaker::Closed).then(telemetry::breaker_open));
+        let limits = Mutex::new(limits);
         Self { limits, front: Semaphore::new(1), wake: Notify::new(), open_breaker }
     }
 
@@ -201,6 +202,11 @@ impl Gate {
         }
     }
 
+    /// What keeps all mail back now, to be remembered where this gate is not.
+    pub fn keeps_back(&self) -> Option<KeptBack> {
+        lock(&self.limits).kept_back(Instant::now().into_std())
+    }
+
     /// How long Office 365 has paused the mailbox for, if it has.
     pub fn paused_for(&self, sender: &str) -> Option<Duration> {
         let now = Instant::now();
@@ -263,6 +269,11 @@ pub(super) fn remembered(fault: Fault, again_in: Duration) -> Fault {
 
 fn used_up(opens_in: Duration) -> Fault {
     waiting(Cause::UsedUp(opens_in))
+}
+
+/// A mail that found no connection for so long.
+pub(super) fn in_vain(held: Duration) -> Fault {
+    waiting(Cause::HoldEnded(held, None))
 }
 
 /// A mail that came to the end of its waiting.

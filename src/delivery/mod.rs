@@ -9,6 +9,7 @@ pub mod settlement;
 mod reports;
 pub mod account;
 pub mod gate;
+mod left;
 pub mod limits;
 pub mod directory;
 

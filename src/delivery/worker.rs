@@ -18,7 +18,7 @@ use super::directory::Accounts;
 use super::reports::Reporter;
 use super::settlement::{Moment, Verdicts, holds_the_mailbox};
 use crate::life::{Life, ending};
-use crate::message::{Budget, DeliveryRecord, Envelope, Message, MessageId};
+use crate::message::{Awaited, Budget, DeliveryRecord, Envelope, Message, MessageId};
 use crate::outcome::{Cause, Class, Context, Fault, Outcome, RecipientOutcome, Stage, judge};
 use crate::queue::entry::{Entry, Verdict};
 use crate::queue::lifetime::{self, SetUpFaults};
@@ -165,28 +165,38 @@ impl Worker {
         let mailbox = self.accounts.mailbox_of(sender);
         let context = Context { mailbox, from_is_ours: message.from_is_ours, spool: true };
         let account = self.accounts.of(sender);
+        let possible_duplicate = claimed.may_have_arrived(&places);
         let mut record = DeliveryRecord {
             message_id: claimed.entry.head.message_id.clone(),
             octets,
             attempts: u32::try_from(claimed.entry.tries() + 1).unwrap_or(u32::MAX),
+            possible_duplicate,
             ..DeliveryRecord::default()
         };
         let begun = Instant::now();
         let mut content = claimed.content(&self.budget);
+        let (id, message_id) = (message.id, record.message_id.clone());
+        let mut mark = Some(self.store.begin(&claimed, &places));
+        let mut begins = || -> Awaited<'static, bool> {
+            let Some(mark) = mark.take() else { return Box::pin(std::future::ready(true)) };
+            if possible_duplicate {
+                telemetry::spool_sends_again(id, message_id.as_deref());
+            }
+            Box::pin(mark)
+        };
         let each = match account {
-            Ok(account) => account.attempt_each(&message, &mut content, &mut record).await,
+            Ok(account) => account.attempt_each(&message, &mut content, &mut record, &mut begins).await,
             Err(_) => Each::NotTried(TOO_MANY_SENDERS, Fault::new(Stage::Wait, Cause::TooManySenders)),
         };
+        let is_begun = mark.is_none();
         let outcomes = match each {
             Each::Done(outcomes) => outcomes,
             // Its time may be over without anybody having been asked: so many of one sender wait that Office 365 refuses.
             Each::NotTried(_, fault) if self.is_over(mailbox, &claimed.entry, &fault, &context) => {
                 vec![RecipientOutcome::Settled(Outcome::Failed(fault)); places.len()]
             }
-            Each::NotTried(wait, _) => {
-                return self.store.release(claimed, wait.max(Duration::from_secs(1)));
-            }
-            Each::ShuttingDown => return self.store.release(claimed, Duration::ZERO),
+            Each::NotTried(wait, _) => return self.store.release(claimed, wait, is_begun),
+            Each::ShuttingDown => return self.store.release(claimed, Duration::ZERO, is_begun),
             // Its file could be read a moment ago. It waits again.
             Each::Abandoned => {
                 return telemetry::spool_file_unreadable(&claimed.entry.head.id, "it cannot be read on");

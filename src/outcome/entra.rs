@@ -115,6 +115,12 @@ pub(super) fn rule_on(fault: &TokenFault) -> Ruling {
             "Let the proxy or firewall pass HTTPS to the token service, or set MAILSHIM_EGRESS_PROXY.",
         ),
         TokenFault::Proxy(fault) => network::egress_proxy(fault),
+        TokenFault::NotReached { fault, .. } if fault.rule() == "certificate" => ruling(
+            "token_certificate",
+            Class::Transient,
+            Retry::Again,
+            "Let the firewall pass HTTPS to the token service without TLS inspection, or give its root in MAILSHIM_CA_FILE; check the clock.",
+        ),
         TokenFault::NotReached { .. } | TokenFault::Unreachable(_) | TokenFault::TimedOut(_) => ruling(
             "token_unreachable",
             Class::Transient,

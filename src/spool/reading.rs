@@ -42,6 +42,7 @@ impl Content {
 /// What a file holds.
 pub(super) struct Read {
     pub entry: Entry,
+    pub begun: Vec<usize>,
     pub shown: Shown,
     /// The header block, as far as it is kept.
     pub header: Vec<u8>,
@@ -147,7 +148,7 @@ pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<Read
     let shown = Shown::of(&header);
     header.truncate(MOST_HEADER);
     header.shrink_to_fit();
-    Ok(Read { entry, shown, header, content })
+    Ok(Read { entry, begun: entry::read_begun(&behind), shown, header, content })
 }
 
 fn read_on(file: &dyn DiskFile, octets: &mut Vec<u8>) -> io::Result<usize> {

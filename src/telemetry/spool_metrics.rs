@@ -25,6 +25,8 @@ pub struct SpoolMetrics {
     pub dead_letters: Gauge,
     /// How long it took to make a batch durable.
     pub syncs: Histogram,
+    /// 1 while the disk takes mail.
+    pub usable: Gauge,
     attempts: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
@@ -32,8 +34,8 @@ impl Default for SpoolMetrics {
     fn default() -> Self {
         let (messages, octets, oldest) = (Gauge::default(), Gauge::default(), Gauge::default());
         let (syncs, attempts) = (Histogram::new(SYNC_BUCKETS), Family::default());
-        let dead_letters = Gauge::default();
-        Self { messages, octets, oldest, dead_letters, syncs, attempts }
+        let (dead_letters, usable) = (Gauge::default(), Gauge::default());
+        Self { messages, octets, oldest, dead_letters, syncs, usable, attempts }
     }
 }
 
@@ -64,6 +66,7 @@ impl SpoolMetrics {
             Unit::Seconds,
             self.syncs.clone(),
         );
+        registry.register("usable", "1 while the spool's disk takes mail", self.usable.clone());
         for outcome in OUTCOMES {
             drop(self.attempts.get_or_create(&[("outcome", outcome)]));
         }

@@ -2,7 +2,8 @@
 //!
 //! A server that is one reply ahead would have the reply to RCPT taken for the verdict on the mail: a false 250. So
 //! nothing leaves while no reply is owed and something has come all the same. What is still under way then is not seen;
-//! what it says of itself is looked at in [`transaction`](super::transaction).
+//! what it says of itself is looked at in [`transaction`](super::transaction), and where it says nothing of itself, the
+//! verdict is believed behind a goodbye alone.
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;

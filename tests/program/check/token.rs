@@ -167,6 +167,23 @@ fn managed_identity() {
         ("AZURE_POD_IDENTITY_AUTHORITY_HOST", url.as_str()),
     ];
     compare("managed_identity", &Climb::with(&office365, &imds).text());
+    // Where the machine has no identity, or something else answers at that address, no firewall is to blame.
+    for fault in [Fault::Token5xx(403), Fault::TokenGarbage] {
+        office365.fault(fault, Times::Always);
+        let said = Climb::with(&office365, &imds).failure("token");
+        assert!(said.contains("give it an identity") && !said.contains("firewall"), "{said}");
+        office365.clear_faults();
+    }
+}
+
+/// Exchange judges the From only after the dot: what a climb without a test mail cannot see is said.
+#[test]
+fn a_from_that_is_not_the_mailbox() {
+    let office365 = Office365::start(settings());
+    let said = Climb::with(&office365, &[("MAILSHIM_FROM", "ceo@contoso.com")]).text();
+    assert!(said.contains("may send as ceo@contoso.com shows only when a mail is sent: --send"), "{said}");
+    let said = Climb::with(&office365, &[("MAILSHIM_FROM", "APP@contoso.com")]).text();
+    assert!(!said.contains("shows only when"), "{said}");
 }
 
 #[test]

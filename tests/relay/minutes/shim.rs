@@ -49,7 +49,8 @@ impl Shim {
         lifetime: Duration,
     ) -> Self {
         let options = SpoolOptions { directory: directory.into(), max_bytes: 1_000_000_000, lifetime };
-        let store = Store::in_place(&options, Arc::new(System)).unwrap();
+        let store = Store::in_place(&options, Arc::new(System));
+        store.make_directories().unwrap();
         store.lock().await.unwrap();
         store.read_directory().await.unwrap();
         store.pace_reports((messages_per_minute > 0).then(|| (messages_per_minute / 4).max(1)));
