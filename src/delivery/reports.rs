@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use crate::message::{HeldContent, MessageId};
-use crate::queue::entry::{Attempt, Entry, Head, Sent, StoredEnvelope, StoredRecipient};
+use crate::queue::entry::{Attempt, Entry, Head, Sent, StoredEnvelope, StoredRecipient, Verdict};
 use crate::queue::flood::{Flood, Key, Owed};
 use crate::queue::report::{self, Listed, Report, ReportOptions, Stamp};
 use crate::smtp::path::Address;
@@ -34,6 +34,13 @@ impl Reporter {
     /// Reports what an attempt has come to, where that is owed, and notes in the attempt whom it is about.
     /// `header` is the block that was to be sent.
     pub async fn about(&self, entry: &Entry, header: &[u8], attempt: &mut Attempt, then: Then) {
+        let is_news = attempt
+            .results
+            .iter()
+            .any(|result| matches!(result.verdict, Verdict::Refused | Verdict::Expired));
+        if !is_news && then != Then::Dead {
+            return;
+        }
         let mut entry = entry.clone();
         entry.attempts.push(attempt.clone());
         let places = self.about_entry(&entry, header, then == Then::Dead).await;

@@ -11,8 +11,10 @@ const MOST: usize = 10;
 const HOUR: u64 = 3600;
 /// Reasons and persons that are told apart. Beyond that each failure has its report, and the pace of reports bounds them.
 const MOST_KEYS: usize = 256;
-/// Letters of one report that it is noted in. More would only be told again after a crash within the hour.
-const MOST_NOTED: usize = 10_000;
+/// Mails that are listed in all reports together; beyond that they are counted.
+const MOST_IN_ALL: usize = 500;
+/// Letters in which a report is noted, of all reports together. More would only be told again after a crash within the hour.
+const MOST_NOTED: usize = 5_000;
 
 /// Who is told, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -64,13 +66,17 @@ impl Flood {
 
     /// This failure is listed in the report that comes at the end of the hour.
     pub fn owe(&mut self, key: &Key, listed: Listed, letter: (u64, Attempt), now: u64) {
+        let all = || self.hours.values().map(|hour| &hour.owed);
+        let listed_in_all: usize = all().map(|owed| owed.listed.len()).sum();
+        let noted_in_all: usize = all().map(|owed| owed.letters.len()).sum();
         let hour = Hour { begun: now, told: MOST, owed: Owed::default() };
         let owed = &mut self.hours.entry(key.clone()).or_insert(hour).owed;
         owed.all += 1;
-        if owed.listed.len() < MOST_LISTED {
+        // The first is always there: it has the reason.
+        if owed.listed.is_empty() || owed.listed.len() < MOST_LISTED && listed_in_all < MOST_IN_ALL {
             owed.listed.push(listed);
         }
-        if owed.letters.len() < MOST_NOTED {
+        if noted_in_all < MOST_NOTED {
             owed.letters.push(letter);
         }
     }
@@ -102,7 +108,7 @@ mod tests {
     fn listed(id: usize) -> Listed {
         let state = State { verdict: None, reply: String::new(), fix: None, detail: None, reported: false };
         let (message_id, recipients) = (None, Vec::new());
-        Listed { id: id.to_string(), message_id, created: 0, at: 0, recipients, state }
+        Listed { id: id.to_string(), message_id, created: 0, at: 0, recipients, all: 1, state }
     }
 
     fn key(reason: &str) -> Key {
@@ -126,6 +132,23 @@ mod tests {
         // The next hour begins with the one that listed them.
         let told = (0..20).filter(|_| flood.may_tell(&key("x"), 1000 + HOUR)).count();
         assert_eq!(told, 9);
+    }
+
+    #[test]
+    fn what_is_owed_about_many_reasons_is_bounded_together() {
+        let mut flood = Flood::default();
+        for number in 0..200_000 {
+            let key = key(&(number % 200).to_string());
+            if !flood.may_tell(&key, 1000) {
+                flood.owe(&key, listed(number), (7, Attempt::default()), 1000);
+            }
+        }
+        let due = flood.due(1000, true);
+        let listed: usize = due.iter().map(|(_, owed)| owed.listed.len()).sum();
+        let letters: usize = due.iter().map(|(_, owed)| owed.letters.len()).sum();
+        assert_eq!(due.iter().map(|(_, owed)| owed.all).sum::<usize>(), 200 * (1000 - MOST));
+        assert!(listed <= MOST_IN_ALL + 200 && letters <= MOST_NOTED, "{listed} {letters}");
+        assert!(due.iter().all(|(_, owed)| !owed.listed.is_empty()));
     }
 
     #[test]

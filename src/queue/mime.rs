@@ -1,7 +1,7 @@
 //! Text as a part of a message that every program on its way can carry: seven bits, short lines.
 
 /// Text lines are broken behind this many characters, where there is a blank.
-const WIDTH: usize = 76;
+const WIDTH: usize = 72;
 /// A word without a blank that is longer is broken anywhere: no line may come near 998 octets (RFC 5322 section 2.1.1).
 const LONGEST_WORD: usize = 500;
 

@@ -14,6 +14,10 @@ use crate::message::policy::Policy;
 use crate::message::sender::is_usable;
 use crate::smtp::path::Address;
 
+/// Characters of an answer in the part for programs.
+const LONGEST_ANSWER: usize = 1000;
+/// Recipients of one mail that a merged report lists.
+const MOST_OF_ONE: usize = 10;
 /// Mails that a merged report lists.
 pub const MOST_LISTED: usize = 100;
 
@@ -134,7 +138,7 @@ impl ReportOptions {
         for listed in listed {
             let names: Vec<String> =
                 listed.recipients.iter().take(MOST_NAMED).map(|to| shown(&to.address)).collect();
-            let more = listed.recipients.len() - names.len();
+            let more = listed.all.saturating_sub(names.len());
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             wrapped(
                 &mut text,
@@ -271,8 +275,10 @@ pub struct Listed {
     pub created: u64,
     /// When it was tried for the last time.
     pub at: u64,
-    /// Who did not get it.
+    /// Who did not get it: the first of them.
     pub recipients: Vec<StoredRecipient>,
+    /// How many did not.
+    pub all: usize,
     /// What was said.
     pub state: State,
 }
@@ -281,13 +287,15 @@ impl Listed {
     /// These recipients of an entry.
     pub fn of(entry: &Entry, places: &[usize]) -> Option<Self> {
         let states = entry.states();
-        let recipients = places.iter().filter_map(|place| entry.head.sent.envelope.recipients.get(*place));
+        let named = places.iter().take(MOST_OF_ONE);
+        let recipients = named.filter_map(|place| entry.head.sent.envelope.recipients.get(*place));
         Some(Self {
             id: entry.head.id.clone(),
             message_id: entry.head.message_id.clone(),
             created: entry.head.created,
             at: entry.attempts.last().map_or(entry.head.created, |attempt| attempt.at),
             recipients: recipients.cloned().collect(),
+            all: places.len(),
             state: states.get(*places.first()?)?.clone(),
         })
     }
@@ -365,7 +373,8 @@ fn is_message_id(text: &str) -> bool {
 
 /// One line of ASCII, for a field that knows no other.
 fn ascii(text: &str) -> String {
-    let text: String = text.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
+    let text: String =
+        text.chars().take(LONGEST_ANSWER).map(|c| if c.is_ascii() { c } else { '?' }).collect();
     shown(&text)
 }
 

@@ -62,6 +62,17 @@ fn a_refused_mail_comes_back_to_its_sender() {
 }
 
 #[test]
+fn a_hidden_recipient_stays_hidden_in_the_report() {
+    let directory = Directory::new();
+    let setup = spool(&directory).start();
+    refuses_recipients(&setup, Times::Once);
+    setup.send("From: app@contoso.com\r\nBcc: secret@fabrikam.com\r\nSubject: x\r\n\r\nHello\r\n").is(250);
+    setup.wait(|stats| stats.messages == 1);
+    let report = text_of(&setup.office365.taken()[0]);
+    assert!(report.contains("Subject: x") && !report.contains("secret"), "{report}");
+}
+
+#[test]
 fn a_report_that_is_refused_is_a_dead_letter_and_nothing_more() {
     let directory = Directory::new();
     let setup = spool(&directory).start();
