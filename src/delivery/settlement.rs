@@ -116,7 +116,7 @@ impl Verdicts {
             reply: reply(&group.outcome),
             fix: group.fix.clone(),
         });
-        Attempt { at, lived, next, results: results.collect(), reported: Vec::new() }
+        Attempt { at, lived, next, results: results.collect(), ..Attempt::default() }
     }
 }
 

@@ -20,7 +20,13 @@ mod store;
 mod put;
 mod reading;
 mod claim;
+mod browse;
+mod renewal;
+mod operate;
+mod requests;
 
+pub use browse::{Browser, Found, Whereabouts, owner_of};
 pub use claim::{Claimed, Then};
 pub use put::PutFault;
+pub use requests::Requests;
 pub use store::{Phase, SpoolOptions, Store, left_in};

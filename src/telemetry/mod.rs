@@ -47,9 +47,10 @@ pub use mail::{Mail, abandoned, message, repeated};
 pub use readiness::readiness;
 pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use spool::{
-    spool_delivery_not_recorded, spool_disk_failed, spool_file_damaged, spool_file_of_another_version,
-    spool_file_unreadable, spool_full, spool_holds, spool_not_recorded, spool_not_used, spool_opened,
-    spool_stays, spool_synced, spool_tried, spool_waits_for_lock,
+    spool_delivery_not_recorded, spool_disk_failed, spool_dropped, spool_file_damaged,
+    spool_file_of_another_version, spool_file_unreadable, spool_full, spool_holds, spool_not_recorded,
+    spool_not_used, spool_opened, spool_operated, spool_request_refused, spool_stays, spool_synced,
+    spool_tried, spool_waits_for_lock,
 };
 pub use writer::flush;
 
