@@ -187,6 +187,14 @@ impl Index {
         firsts.map(|(key, _)| u64::from(key.0)).min()
     }
 
+    /// Forgets all that wait but these.
+    pub fn keep_only(&mut self, ids: &HashSet<u64>) {
+        for lane in [&mut self.fresh, &mut self.backlog, &mut self.large] {
+            lane.retain(|(_, id), _| ids.contains(id));
+        }
+        self.octets = self.names().map(|name| name.octets).sum();
+    }
+
     /// Messages, those under way included.
     pub fn len(&self) -> usize {
         self.fresh.len() + self.backlog.len() + self.large.len() + self.claimed.len()

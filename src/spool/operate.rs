@@ -61,7 +61,7 @@ impl Store {
             let names = self.state().index.take_later(now, AT_ONCE);
             let Some((last, others)) = names.split_last() else { break };
             count += names.len() as u64;
-            others.iter().for_each(|name| self.rename(*name, now));
+            others.iter().for_each(|name| self.rename(*name, now, Vec::new()));
             // One after the other: when this one is done, so are those before it.
             self.hasten(*last).await;
         }

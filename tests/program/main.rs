@@ -10,4 +10,5 @@ mod exec;
 mod sendmail;
 mod spool;
 mod queue;
+mod spool_faults;
 mod soak;

@@ -1,8 +1,8 @@
 //! The rules of the house, held by tests. Architecture: every import of the release code is read and followed to the
 //! file that defines what it names ([`reader`], [`graph`]), and held against a table that a person can read
 //! ([`table`]). `cargo test --test rules -- --nocapture figures` prints how things stand. Documents: what lib.rs and
-//! docs/flow.md say of the tree is true ([`documents`]), and what README, reference and docs/spool.md say of the code
-//! ([`readme`], [`spool`]);
+//! docs/flow.md say of the tree is true ([`documents`]), the tables of the documents are those of the code
+//! ([`readme`], [`spool`]), what they speak of exists ([`mentions`]), what they show can be run ([`blocks`]);
 //! what is made of the code is current ([`generated`]).
 
 mod reader;
@@ -14,6 +14,8 @@ mod rules_tests;
 mod documents;
 mod readme;
 mod spool;
+mod mentions;
+mod blocks;
 mod generated;
 
 use std::collections::BTreeSet;

@@ -224,7 +224,8 @@ impl Hand {
             max_bytes: u64::MAX / 2,
             lifetime: Duration::MAX,
         };
-        let store = Store::in_place(&options, Arc::new(System)).map_err(trouble)?;
+        let store = Store::in_place(&options, Arc::new(System));
+        store.make_directories().map_err(trouble)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .max_blocking_threads(1)
