@@ -3,7 +3,6 @@
 //! As many lanes as the mailbox has connections; a message that waits costs neither a task nor a file handle. Nothing is
 //! claimed while the breaker, a pause or the pace would hold it.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +19,7 @@ use crate::life::{Life, ending};
 use crate::message::{Awaited, Budget, DeliveryRecord, Envelope, Message, MessageId};
 use crate::outcome::{Context, Outcome, RecipientOutcome};
 use crate::queue::entry::{Entry, Verdict};
-use crate::queue::lifetime::{self, SetUpFaults};
+use crate::queue::lifetime::Mailboxes;
 use crate::spool::{Claimed, Store};
 use crate::telemetry;
 
@@ -48,7 +47,7 @@ pub struct Worker {
     /// Messages that stream now.
     large: Arc<AtomicUsize>,
     /// Mailboxes that are held, or were, by a set-up fault.
-    faults: Arc<Mutex<HashMap<String, SetUpFaults>>>,
+    faults: Arc<Mutex<Mailboxes>>,
 }
 
 impl Worker {
@@ -210,18 +209,20 @@ impl Worker {
         context: &Context<'_>,
     ) -> u64 {
         let now = self.store.now();
-        let is_held = outcomes.iter().any(|outcome| {
-            matches!(outcome, RecipientOutcome::Settled(Outcome::Failed(fault)) if holds_the_mailbox(fault, context))
+        let held_by = outcomes.iter().find_map(|outcome| match outcome {
+            RecipientOutcome::Settled(Outcome::Failed(fault)) if holds_the_mailbox(fault, context) => {
+                Some(fault)
+            }
+            _ => None,
         });
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = faults.entry(mailbox.to_ascii_lowercase()).or_default();
-        if is_held {
-            faults.met(now);
-        } else {
-            faults.passed(now);
-        }
         let last = entry.attempts.last().map_or(entry.head.created, |attempt| attempt.at);
-        lifetime::since(last, self.store.started_at(), now, faults)
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lived, fault_begins) =
+            faults.attempt(mailbox, held_by.is_some(), last, self.store.started_at(), now);
+        if let Some(fault) = held_by.filter(|_| fault_begins) {
+            telemetry::mailbox_held(mailbox, fault);
+        }
+        lived
     }
 
     /// One line for each outcome, with the recipients that it is about.
@@ -244,7 +245,7 @@ impl Worker {
             };
             let reply = group.outcome.to_reply(context);
             let mail = telemetry::Mail { id: message.id, given, envelope, record };
-            telemetry::spool_tried(mail, &group.outcome, name, &reply);
+            telemetry::spool_tried(mail, &group.outcome, name, context, &reply);
         }
     }
 }
