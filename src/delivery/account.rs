@@ -7,12 +7,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::gate::{Gate, Probe, UnderWay};
+use super::left::Left;
 use super::limits::{Breaker, Event, Limits};
 use crate::credential::Credential;
 use crate::identity::Identity;
 use crate::life::{Life, ending};
 use crate::message::{Abandoned, Awaited, DeliveryRecord, HeldContent, Message};
-use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Retry, Stage};
+use crate::outcome::{Cause, Class, Context, Fault, Outcome, Pause, RecipientOutcome, Retry, Stage, judge};
 use crate::telemetry;
 use crate::upstream::connection::Connection;
 use crate::upstream::connector::Connector;
@@ -124,15 +125,32 @@ impl Account {
         Self { identity, pool, gate, life, refused_with, unready, is_a_senders: false }
     }
 
+    /// What must not be forgotten with it.
+    pub fn left(&self) -> Option<Left> {
+        let refused_with = *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner);
+        self.gate.keeps_back().map(|kept_back| Left { kept_back, refused_with })
+    }
+
     /// For a mailbox that an app names as its sender.
     #[must_use]
     pub fn of_a_sender(self) -> Self {
         Self { is_a_senders: true, ..self }
     }
 
+    /// For one whose sign-in was refused with this before it was forgotten.
+    #[must_use]
+    pub fn refused_with(self, fingerprint: Option<u64>) -> Self {
+        Self { refused_with: Mutex::new(fingerprint), ..self }
+    }
+
     /// The mailbox that signs in.
     pub fn mailbox(&self) -> &str {
         self.identity.mailbox()
+    }
+
+    /// All that keeps its mail back now, for people.
+    pub fn obstacles(&self) -> Vec<telemetry::Obstacle> {
+        self.gate.obstacles(self.mailbox())
     }
 
     /// The fault of a mail that cannot be sent today, at MAIL already.
@@ -429,7 +447,7 @@ impl Account {
     fn signed_in(&self) {
         *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.gate.learn(Event::SignedIn);
-        telemetry::signed_in();
+        telemetry::signed_in(self.mailbox());
     }
 
     /// Learns and tells it; [`Account::keep_ready`] tries again after the pause, if it may.
@@ -455,6 +473,11 @@ impl Account {
     fn failed(&self, sender: &str, fault: &Fault) {
         let standing = self.gate.learn(Event::Failed { sender, fault });
         self.pool.allow(standing.connections);
+        if let Class::Throttled(Pause::Day | Pause::ContinuousErrors) =
+            judge(fault, &Context::default()).class
+        {
+            telemetry::mailbox_held(self.mailbox(), fault);
+        }
         if standing.breaker != Breaker::Closed && matches!(fault.stage(), Stage::Auth | Stage::Token) {
             *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = self.identity.fingerprint();
         }

@@ -1,12 +1,12 @@
 //! The turns of one mailbox: locks and waits around its pure [`limits`](super::limits).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::limits::{Breaker, Event, Limits, Question, Standing, Turn};
+use super::limits::{Breaker, Event, KeptBack, Limits, ObstacleKind, Question, Standing, Turn};
 use crate::outcome::{Cause, Fault, Stage};
 use crate::telemetry::{self, Counted};
 
@@ -69,7 +69,8 @@ impl Drop for Probe<'_> {
 impl Gate {
     /// The gate of a mailbox with these limits.
     pub fn new(limits: Limits) -> Self {
-        let (limits, open_breaker) = (Mutex::new(limits), Mutex::default());
+        let open_breaker = Mutex::new((limits.breaker() != Breaker::Closed).then(telemetry::breaker_open));
+        let limits = Mutex::new(limits);
         Self { limits, front: Semaphore::new(1), wake: Notify::new(), open_breaker }
     }
 
@@ -198,6 +199,11 @@ impl Gate {
         }
     }
 
+    /// What keeps all mail back now, to be remembered where this gate is not.
+    pub fn keeps_back(&self) -> Option<KeptBack> {
+        lock(&self.limits).kept_back(Instant::now().into_std())
+    }
+
     /// How long Office 365 has paused the mailbox for, if it has.
     pub fn paused_for(&self, sender: &str) -> Option<Duration> {
         let now = Instant::now();
@@ -205,6 +211,29 @@ impl Gate {
             Turn::Paused(again, _) => Some(left(again, now)),
             _ => None,
         }
+    }
+
+    /// All that keeps mail of this mailbox back now, for people.
+    pub fn obstacles(&self, mailbox: &str) -> Vec<telemetry::Obstacle> {
+        let (now, clock) = (Instant::now().into_std(), SystemTime::now());
+        let all = lock(&self.limits).obstacles(now);
+        all.into_iter()
+            .map(|obstacle| telemetry::Obstacle {
+                kind: match obstacle.kind {
+                    ObstacleKind::SignIn(Breaker::HalfOpen) => "half_open",
+                    ObstacleKind::SignIn(_) => "open",
+                    ObstacleKind::Throttled => "throttled",
+                    ObstacleKind::Refused => "refused",
+                    ObstacleKind::Paced => "paced",
+                    ObstacleKind::UsedUp => "used_up",
+                },
+                mailbox: mailbox.to_string(),
+                sender: obstacle.sender,
+                since: obstacle.since.map(|since| clock - now.saturating_duration_since(since)),
+                until: clock + obstacle.until.saturating_duration_since(now),
+                fault: obstacle.fault,
+            })
+            .collect()
     }
 
     /// The fault of a mail that cannot be sent today, at MAIL already.

@@ -209,12 +209,19 @@ impl Worker {
         context: &Context<'_>,
     ) -> u64 {
         let now = self.store.now();
-        let is_held = outcomes.iter().any(|outcome| {
-            matches!(outcome, RecipientOutcome::Settled(Outcome::Failed(fault)) if holds_the_mailbox(fault, context))
+        let held_by = outcomes.iter().find_map(|outcome| match outcome {
+            RecipientOutcome::Settled(Outcome::Failed(fault)) if holds_the_mailbox(fault, context) => {
+                Some(fault)
+            }
+            _ => None,
         });
         let last = entry.attempts.last().map_or(entry.head.created, |attempt| attempt.at);
         let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.attempt(mailbox, is_held, last, self.store.started_at(), now)
+        let lived = faults.attempt(mailbox, held_by.is_some(), last, self.store.started_at(), now);
+        if let Some(fault) = held_by.filter(|_| lived.begins) {
+            telemetry::mailbox_held(mailbox, fault);
+        }
+        lived.seconds
     }
 
     /// One line for each outcome, with the recipients that it is about.
@@ -237,7 +244,7 @@ impl Worker {
             };
             let reply = group.outcome.to_reply(context);
             let mail = telemetry::Mail { id: message.id, given, envelope, record };
-            telemetry::spool_tried(mail, &group.outcome, name, &reply);
+            telemetry::spool_tried(mail, &group.outcome, name, context, &reply);
         }
     }
 }
