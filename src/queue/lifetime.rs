@@ -58,25 +58,23 @@ pub struct Mailboxes {
     forgotten: u64,
 }
 
-/// What an attempt says of its message's life and of its mailbox.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lived {
-    /// Seconds since the attempt before.
-    pub seconds: u64,
-    /// A set-up fault holds the mailbox from this attempt on.
-    pub begins: bool,
-}
-
 impl Mailboxes {
-    /// Learns whether an attempt met a set-up fault of its mailbox. Its message was tried at `last`, or accepted then, in a
-    /// process that was started at `started`; it has not lived since where nothing more can be kept.
-    pub fn attempt(&mut self, mailbox: &str, is_held: bool, last: u64, started: u64, now: u64) -> Lived {
+    /// Learns whether an attempt met a set-up fault of its mailbox. Seconds that its message has lived since `last`, in a
+    /// process that was started at `started`; none where nothing more can be kept. And whether such a fault begins with it.
+    pub fn attempt(
+        &mut self,
+        mailbox: &str,
+        is_held: bool,
+        last: u64,
+        started: u64,
+        now: u64,
+    ) -> (u64, bool) {
         let key = mailbox.to_ascii_lowercase();
         if self.of.len() >= MOST_MAILBOXES && !self.of.contains_key(&key) {
             self.of.retain(|_, faults| faults.since.is_some());
             self.forgotten = now;
             if self.of.len() >= MOST_MAILBOXES {
-                return Lived::default();
+                return (0, false);
             }
         }
         let faults = self.of.entry(key).or_default();
@@ -84,7 +82,14 @@ impl Mailboxes {
         if !is_held {
             faults.passed(now);
         }
-        Lived { seconds: since(last, started.max(self.forgotten), now, faults), begins }
+        (since(last, started.max(self.forgotten), now, faults), begins)
+    }
+
+    /// Seconds that a message which was not tried has lived since `last`.
+    pub fn lived(&self, mailbox: &str, last: u64, started: u64, now: u64) -> u64 {
+        let none = SetUpFaults::default();
+        let faults = self.of.get(&mailbox.to_ascii_lowercase()).unwrap_or(&none);
+        since(last, started.max(self.forgotten), now, faults)
     }
 }
 
@@ -127,10 +132,8 @@ mod tests {
     #[test]
     fn mailboxes_are_bounded_and_the_mistake_is_to_live_longer() {
         let mut mailboxes = Mailboxes::default();
-        let first = mailboxes.attempt("held@contoso.com", true, START, START, START + 100);
-        assert_eq!(first, Lived { seconds: 100, begins: true });
         // One that is held, and many that were.
-        assert_eq!(mailboxes.attempt("HELD@contoso.com", true, START, START, START + 100).seconds, 100);
+        assert_eq!(mailboxes.attempt("HELD@contoso.com", true, START, START, START + 100), (100, true));
         for number in 0..3 * MOST_MAILBOXES as u64 {
             let mailbox = format!("{number}@contoso.com");
             mailboxes.attempt(&mailbox, true, START, START, START + number);
@@ -139,13 +142,13 @@ mod tests {
         }
         // Its clock has stood still all along, whoever came.
         let now = START + 10_000;
-        assert_eq!(mailboxes.attempt("held@contoso.com", false, START + 200, START, now).seconds, 0);
-        assert!(mailboxes.attempt("7@contoso.com", false, START, START, now).seconds < 10_000);
+        assert_eq!(mailboxes.attempt("held@contoso.com", false, START + 200, START, now), (0, false));
+        assert!(mailboxes.attempt("7@contoso.com", false, START, START, now).0 < 10_000);
         // All are held: who comes then lives, as long as that lasts.
         for number in 0..2 * MOST_MAILBOXES as u64 {
             mailboxes.attempt(&format!("{number}@fabrikam.com"), true, now, START, now);
         }
-        assert_eq!(mailboxes.attempt("late@contoso.com", false, START, START, now + 9), Lived::default());
+        assert_eq!(mailboxes.attempt("late@contoso.com", false, START, START, now + 9), (0, false));
         assert!(mailboxes.of.len() <= MOST_MAILBOXES);
     }
 

@@ -24,8 +24,12 @@ fn every_variable_of_the_policy_reaches_its_field() {
         ("MAILSHIM_ALLOWED_RECIPIENTS", "a@fabrikam.com, *@contoso.com"),
         ("MAILSHIM_LOCAL_TO", "admin@contoso.com"),
         ("MAILSHIM_REDIRECT_TO", "tests@contoso.com"),
+        ("MAILSHIM_SPOOL_DIR", "/var/spool/mailshim"),
+        ("MAILSHIM_BOUNCE_TO", "ops@fabrikam.com"),
     ])
     .unwrap();
+    assert_eq!(config.bounce_to.unwrap().as_str(), "ops@fabrikam.com");
+    assert_eq!(with(&[]).unwrap().bounce_to, None);
     assert_eq!(config.policy.from.display.as_deref(), Some("Contoso Alerts"));
     assert_eq!(config.policy.from.address.as_str(), "alerts@contoso.com");
     assert_eq!(config.policy.from_policy, FromPolicy::Force);
@@ -81,6 +85,8 @@ fn a_bad_policy_says_what_to_write() {
         ("MAILSHIM_LOCAL_TO", "root@localhost", "such as admin@contoso.com"),
         ("MAILSHIM_LOCAL_TO", "Admin <admin@contoso.com>", "such as admin@contoso.com"),
         ("MAILSHIM_REDIRECT_TO", "tests", "such as tests@contoso.com"),
+        ("MAILSHIM_BOUNCE_TO", "root@localhost", "such as admin@contoso.com"),
+        ("MAILSHIM_BOUNCE_TO", "a@contoso.com,b@contoso.com", "such as admin@contoso.com"),
     ] {
         assert_refused(&[(name, value)], name, part);
     }
