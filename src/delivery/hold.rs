@@ -35,4 +35,4 @@ impl Hold {
 }
 
 /// The hold of a message of the spool; then it waits in its file.
-const SPOOL_HOLD: Duration = Duration::from_secs(180);
+pub(super) const SPOOL_HOLD: Duration = Duration::from_secs(180);
