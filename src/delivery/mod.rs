@@ -8,6 +8,7 @@ pub mod worker;
 pub mod settlement;
 mod reports;
 pub mod account;
+mod hold;
 pub mod gate;
 mod left;
 pub mod limits;
