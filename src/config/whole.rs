@@ -19,6 +19,7 @@ use crate::message::sender::Sender;
 use crate::names::{self, HostPort, Listen, Mailbox};
 use crate::session::options::SessionOptions;
 use crate::session::step::Limits;
+use crate::smtp::path::Address;
 use crate::spool::SpoolOptions;
 use crate::telemetry::{AddressDetail, LogConfig, LogFilter, LogFormat};
 use crate::transport::proxy::EgressProxy;
@@ -37,6 +38,8 @@ pub struct Config {
     pub hold: Duration,
     /// Where mail waits on a disk; `None` where the app waits for Office 365's answer.
     pub spool: Option<SpoolOptions>,
+    /// Who hears of mail that the spool could not deliver; `None` for its sender.
+    pub bounce_to: Option<Address>,
     /// What one mailbox may use.
     pub allowance: Allowance,
     /// The mailbox that signs in and sends, and how.
@@ -119,6 +122,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
     let recipients_per_day = reader.value("MAILSHIM_RECIPIENTS_PER_DAY", number(0, 10_000_000));
     let hold = reader.value("MAILSHIM_HOLD", duration("1s", "10m"));
     let spool = spool::options(reader);
+    let bounce_to = reader.value("MAILSHIM_BOUNCE_TO", Sender::parse_address);
     let filter = reader.value("MAILSHIM_LOG", LogFilter::parse);
     let format = reader.value("MAILSHIM_LOG_FORMAT", LogFormat::parse);
     let http_listen = network::http_listen(reader);
@@ -165,6 +169,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
         },
         hold: hold?,
         spool: spool?,
+        bounce_to,
         allowance: Allowance {
             connections: connections?,
             messages_per_minute: messages_per_minute?,

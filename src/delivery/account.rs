@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::gate::{Gate, Probe, UnderWay};
+use super::gate::{Gate, Probe, UnderWay, in_vain};
 use super::left::Left;
 use super::limits::{Breaker, Event, Limits};
 use crate::credential::Credential;
@@ -76,8 +76,8 @@ const LOOK_AT_SECRET: Duration = Duration::from_secs(5);
 pub enum Each {
     /// With what became of each, in the envelope's order.
     Done(Vec<RecipientOutcome>),
-    /// Office 365 was not asked: it may be in this time; in none where [`Account::opened`] says when.
-    NotTried(Duration),
+    /// Office 365 was not asked, and why: it may be in this time; in none where [`Account::opened`] says when.
+    NotTried(Duration, Fault),
     /// The process ends.
     ShuttingDown,
     /// Its content did not become whole: nothing was sent.
@@ -233,8 +233,8 @@ impl Account {
         begins: &mut (dyn FnMut() -> Awaited<'static, bool> + Send),
     ) -> Each {
         let sender = message.sender.as_str();
-        if let Some(wait) = self.gate.kept_back(sender) {
-            return self.not_tried(wait);
+        if let Some((wait, fault)) = self.gate.kept_back(sender) {
+            return self.not_tried(wait, fault);
         }
         let mut hold = Hold::of_the_spool();
         let mut is_first = true;
@@ -244,12 +244,12 @@ impl Account {
                 Ok(submitted) => submitted,
                 Err(Attempt::Again { fault, .. } | Attempt::Done(Outcome::Failed(fault))) => {
                     if let Some(wait) = fault.opens_in() {
-                        return self.not_tried(wait);
+                        return self.not_tried(wait, fault);
                     }
                     let each = RecipientOutcome::Settled(Outcome::Failed(fault));
                     return Each::Done(vec![each; message.envelope.recipients.len()]);
                 }
-                Err(Attempt::HoldEnded) => return Each::NotTried(NO_CONNECTION),
+                Err(Attempt::HoldEnded) => return Each::NotTried(NO_CONNECTION, in_vain(SPOOL_HOLD)),
                 Err(Attempt::ShuttingDown) => return Each::ShuttingDown,
                 Err(Attempt::Abandoned(_) | Attempt::Done(_)) => return Each::Abandoned,
             };
@@ -261,9 +261,9 @@ impl Account {
 
     /// What keeps the whole mailbox back may be over at any moment (a probe that succeeds, a new secret), and the worker
     /// claims nothing before: a message that waited in its file for as long as was said would wait for too long.
-    fn not_tried(&self, wait: Duration) -> Each {
+    fn not_tried(&self, wait: Duration, fault: Fault) -> Each {
         let is_the_mailbox_s = !self.is_a_senders && self.gate.kept_back("").is_some();
-        Each::NotTried(if is_the_mailbox_s { Duration::ZERO } else { wait.max(LEAST_WAIT) })
+        Each::NotTried(if is_the_mailbox_s { Duration::ZERO } else { wait.max(LEAST_WAIT) }, fault)
     }
 
     /// What became of each recipient, and whether another attempt at once may fare better.

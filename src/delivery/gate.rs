@@ -190,11 +190,14 @@ impl Gate {
         }
     }
 
-    /// How long a mail of this sender is kept back by more than our own pace, if it is.
-    pub fn kept_back(&self, sender: &str) -> Option<Duration> {
+    /// How long a mail of this sender is kept back by more than our own pace, and why, if it is.
+    pub fn kept_back(&self, sender: &str) -> Option<(Duration, Fault)> {
         let now = Instant::now();
         match self.ask(now, Question::Mail(sender)) {
-            Turn::Refused(again, _) | Turn::Paused(again, _) | Turn::UsedUp(again) => Some(left(again, now)),
+            Turn::Refused(again, fault) | Turn::Paused(again, fault) => {
+                Some((left(again, now), remembered(fault, left(again, now))))
+            }
+            Turn::UsedUp(again) => Some((left(again, now), used_up(left(again, now)))),
             Turn::Now | Turn::Paced { .. } => None,
         }
     }
@@ -289,6 +292,11 @@ pub(super) fn remembered(fault: Fault, again_in: Duration) -> Fault {
 
 fn used_up(opens_in: Duration) -> Fault {
     waiting(Cause::UsedUp(opens_in))
+}
+
+/// A mail that found no connection for so long.
+pub(super) fn in_vain(held: Duration) -> Fault {
+    waiting(Cause::HoldEnded(held, None))
 }
 
 /// A mail that came to the end of its waiting.

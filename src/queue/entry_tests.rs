@@ -22,7 +22,7 @@ fn head() -> Head {
         changes: vec!["date_added".into()],
     };
     let header = "Subject: \"x\"\r\n\tfolded\r\n".to_string();
-    Head { id: "67a".into(), created: 1_764_000_000, message_id: None, app, header, sent }
+    Head { id: "67a".into(), created: 1_764_000_000, message_id: None, app, header, sent, report: false }
 }
 
 fn file(content: &[u8]) -> Vec<u8> {
@@ -84,6 +84,7 @@ fn attempts_are_folded_and_a_torn_line_is_none() {
         recipients: recipients.to_vec(),
         reply: format!("{verdict:?}"),
         fix: None,
+        detail: None,
     };
     let first = Attempt {
         at: 1,
@@ -126,7 +127,8 @@ fn attempts_are_folded_and_a_torn_line_is_none() {
 fn what_was_begun_and_not_recorded_may_have_arrived() {
     let begun = |places: &[usize]| Begun { begun: places.to_vec(), at: 7 }.line();
     let recorded = |verdict, places: &[usize]| {
-        let result = Result { verdict, recipients: places.to_vec(), reply: String::new(), fix: None };
+        let result =
+            Result { verdict, recipients: places.to_vec(), reply: String::new(), fix: None, detail: None };
         Attempt { at: 9, lived: 2, results: vec![result], ..Attempt::default() }.line()
     };
     for (log, is) in [

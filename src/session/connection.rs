@@ -181,7 +181,7 @@ impl Sessions {
                 (Ok(Outcome::Failed(fault)), DeliveryRecord::default(), None)
             }
             Ok(Ok(prepared)) => {
-                if !prepared.changes.contains(&Note::Redirected) {
+                if ![Note::Redirected, Note::LocalTo].iter().any(|note| prepared.changes.contains(note)) {
                     // The same stand in the message, and 500 with an ORCPT each are some hundred kilobytes.
                     given.recipients = Vec::new();
                 }

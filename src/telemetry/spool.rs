@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
+use super::addresses::masked_address;
 use super::alerts::alert;
 use super::mail::{self, Mail, in_words};
 use super::metrics::metrics;
@@ -37,6 +38,38 @@ pub fn spool_tried(
         mail::count(mail.envelope, mail.record, outcome, name, reply);
     }
     mail::tell(mail, outcome, name, reply, true);
+}
+
+/// What was given up and is kept, after something has changed.
+pub fn spool_keeps(dead_letters: usize) {
+    metrics().spool.dead_letters.set(i64::try_from(dead_letters).unwrap_or(i64::MAX));
+}
+
+/// Recipients of a dead letter that a line names.
+const MOST_NAMED: usize = 20;
+
+/// A dead letter goes: nobody has its mail any more.
+pub fn spool_dead_letter_discarded(id: &str, message_id: &str, recipients: &[&str], why: &str) {
+    let named: Vec<String> =
+        recipients.iter().take(MOST_NAMED).map(|to| printable(&masked_address(to))).collect();
+    let others = recipients.len().saturating_sub(named.len());
+    let more = if others > 0 { format!(" and {others} more") } else { String::new() };
+    warn!(
+        id,
+        message_id = &*masked(&printable(message_id)),
+        to = format!("{}{more}", named.join(" ")),
+        "a mail that could not be delivered is removed: {why}"
+    );
+}
+
+/// A report about a mail, or about many, waits in the spool.
+pub fn spool_reported(id: &str, about: &str, to: &str) {
+    info!(id, about, to = printable(&masked_address(to)), "a report tells that mail was not delivered");
+}
+
+/// A report could not be put into the spool; it is tried again.
+pub fn spool_not_reported(about: &str, problem: &str) {
+    warn!(about, "a report about a mail that was not delivered cannot be written: {}", printable(problem));
 }
 
 /// A batch of changes was made durable, or was not.
