@@ -60,6 +60,9 @@ pub fn printable(text: &str) -> String {
 /// Without the numbers of errors, as in `Permission denied (os error 13)`: they help nobody who reads the words.
 pub(crate) fn without_error_numbers(text: &str) -> String {
     const BEGIN: &str = " (os error ";
+    if !text.contains('(') {
+        return text.to_string();
+    }
     let (mut kept, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, behind)) = rest.split_once(BEGIN) {
         kept.push_str(before);

@@ -15,6 +15,7 @@ use crate::durable::System;
 use crate::life::Life;
 use crate::message::Budget;
 use crate::spool::{self, SpoolOptions, Store};
+use crate::task;
 use crate::telemetry;
 
 /// Where the images keep it, and where a package would.
@@ -54,10 +55,12 @@ impl Spool {
                 rustix::process::getuid().as_raw()
             )
         })?;
-        vital.spawn(async move { thread.await.expect("the thread that writes the spool has died") });
+        vital.spawn(task::boxed(async move {
+            thread.await.expect("the thread that writes the spool has died");
+        }));
         let (fails, failed) = oneshot::channel();
         let taken = store.clone();
-        vital.spawn(async move {
+        vital.spawn(task::boxed(async move {
             let opened = async {
                 taken.lock().await?;
                 taken.read_directory().await
@@ -65,10 +68,10 @@ impl Spool {
             if let Err(error) = opened.await {
                 let _ = fails.send(format!("the spool cannot be used: {error} (MAILSHIM_SPOOL_DIR)"));
             }
-        });
+        }));
         let worker =
             Worker::new(store.clone(), Arc::clone(accounts), options.lifetime, budget.clone(), life.clone());
-        let running = tokio::spawn(worker.clone().run(config.allowance.connections));
+        let running = task::spawn(worker.clone().run(config.allowance.connections));
         Ok(Self { store, worker, running, failed })
     }
 

@@ -22,6 +22,7 @@ use crate::outcome::{Context, Outcome, RecipientOutcome};
 use crate::queue::entry::{Entry, Verdict};
 use crate::queue::lifetime::{self, SetUpFaults};
 use crate::spool::{Claimed, Store};
+use crate::task;
 use crate::telemetry;
 
 /// How long a message waits whose sender's mailbox has no place now.
@@ -77,7 +78,7 @@ impl Worker {
         let mut running = JoinSet::new();
         for _ in 0..lanes {
             let worker = self.clone();
-            running.spawn(async move { worker.lane(lanes).await });
+            running.spawn(task::boxed(async move { worker.lane(lanes).await }));
         }
         let counting = async {
             loop {

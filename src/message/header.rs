@@ -50,13 +50,18 @@ impl<'a> Field<'a> {
     pub fn value(&self) -> Value {
         let behind = &self.raw[self.name_end..];
         let colon = memchr::memchr(b':', behind).map_or(behind.len(), |colon| colon + 1);
-        let octets: Vec<u8> =
-            behind[colon..].iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
+        let mut octets = behind[colon..].trim_ascii().to_vec();
+        octets.retain(|octet| !matches!(octet, b'\r' | b'\n'));
         match String::from_utf8(octets) {
-            Ok(text) => Value { text: text.trim().to_string(), is_utf8: true },
-            Err(error) => Value { text: windows_1252(error.as_bytes()).trim().to_string(), is_utf8: false },
+            Ok(text) => Value { text: trimmed(text), is_utf8: true },
+            Err(error) => Value { text: trimmed(windows_1252(error.as_bytes())), is_utf8: false },
         }
     }
+}
+
+/// Without the blanks of Unicode at its ends.
+fn trimmed(text: String) -> String {
+    if text.trim().len() == text.len() { text } else { text.trim().to_string() }
 }
 
 /// A field's value as text.

@@ -54,7 +54,7 @@ impl Reply {
 
     /// All lines in one, the enhanced code kept once: what is classified and logged.
     pub fn text(&self) -> String {
-        let mut text = String::new();
+        let mut text = String::with_capacity(self.lines.iter().map(|line| 1 + line.len()).sum());
         for (index, line) in self.lines.iter().enumerate() {
             let line = match EnhancedCode::split(line) {
                 Some((_, rest)) if index > 0 => rest,

@@ -13,6 +13,7 @@ use super::clock::Clock;
 use super::commit::{Job, Queue, Work};
 use super::index::{Index, Name};
 use crate::durable::{Disk, System};
+use crate::task;
 use crate::telemetry;
 
 /// The folder that is ours, and is judged: what else lies in MAILSHIM_SPOOL_DIR is nobody's business.
@@ -288,5 +289,5 @@ fn make_directories(options: &SpoolOptions, disk: &dyn Disk) -> io::Result<PathB
 
 /// Work that may wait for the disk.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| io::Error::other("a fault in mailshim"))
+    task::blocking(work).await.ok_or_else(|| io::Error::other("a fault in mailshim"))
 }

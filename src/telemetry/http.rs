@@ -21,6 +21,7 @@ use super::exposition;
 use super::metrics::metrics;
 use super::readiness::{NotReady, readiness};
 use crate::message::Budget;
+use crate::task;
 use crate::wire::HyperIo;
 
 /// Connections at once; the oldest makes room for one more.
@@ -44,7 +45,7 @@ pub async fn serve(listener: TcpListener, budget: Budget) {
                 {
                     oldest.abort();
                 }
-                open.push_back(tokio::spawn(connection(socket, peer, budget.clone())));
+                open.push_back(task::spawn(connection(socket, peer, budget.clone())));
             }
             // Out of descriptors, usually.
             Err(_) => sleep(Duration::from_millis(200)).await,

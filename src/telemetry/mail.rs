@@ -260,7 +260,7 @@ impl fmt::Display for Size {
 
 /// Milliseconds with two decimals, where they are not zeros: a phase may take less than one.
 fn milliseconds(time: Duration) -> String {
-    let hundredths = (time.as_nanos() + 5_000) / 10_000;
+    let hundredths = u64::try_from((time.as_nanos() + 5_000) / 10_000).unwrap_or(u64::MAX);
     let (whole, rest) = (hundredths / 100, hundredths % 100);
     match rest {
         0 => whole.to_string(),
