@@ -6,7 +6,7 @@ pub mod cli {
         pub use crate::cli::serve::{FirstSignIn, bind, run};
     }
     pub mod check {
-        pub use crate::cli::check::{End, RUNGS, Rung, Screen, State, climb};
+        pub use crate::cli::check::{End, RUNGS, Rung, Screen, State, climb, spool_rung};
     }
     pub mod arguments {
         pub use crate::cli::arguments::command;
@@ -29,7 +29,8 @@ pub mod session {
         pub use crate::session::repeats::{Coming, Digest, MAX_REMEMBERED, REMEMBERED, Table, Told};
     }
     pub mod machine {
-        pub use crate::session::machine::{Guard, Limits, Machine, Step};
+        pub use crate::session::machine::Machine;
+        pub use crate::session::step::{Guard, Limits, Step};
     }
 }
 
@@ -77,7 +78,9 @@ pub mod identity {
 }
 
 pub mod spool {
-    pub use crate::spool::{Claimed, PutFault, SpoolOptions, Store, Then};
+    pub use crate::spool::{
+        Claimed, Doubt, Examination, Lying, Mount, PutFault, SpoolOptions, Store, Then, Unfit,
+    };
 }
 
 pub mod queue {

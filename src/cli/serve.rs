@@ -149,7 +149,9 @@ pub async fn run(
         life: seen_life,
     };
 
-    vital.spawn(task::boxed(async move { identity.keep_fresh(tell_renewal).await }));
+    vital.spawn(task::boxed(async move {
+        identity.keep_fresh(|event| tell_renewal(identity.mailbox(), event)).await;
+    }));
     let max_sessions = sessions_that_fit(config.session.max_sessions, getrlimit(Resource::Nofile).current);
     if max_sessions < config.session.max_sessions {
         telemetry::few_descriptors(max_sessions, config.session.max_sessions);
@@ -210,11 +212,11 @@ fn sessions_that_fit(wanted: usize, limit: Option<u64>) -> usize {
     room.and_then(|room| usize::try_from(room).ok()).map_or(wanted, |room| wanted.min(room))
 }
 
-fn tell_renewal(event: &RenewalEvent) {
+fn tell_renewal(mailbox: &str, event: &RenewalEvent) {
     match event {
         RenewalEvent::Renewed { good_for, renew_in, .. } => telemetry::token_renewed(*good_for, *renew_in),
         RenewalEvent::Failed { fault, again_in, still_good_for } => {
-            telemetry::token_not_renewed(fault, *again_in, *still_good_for);
+            telemetry::token_not_renewed(mailbox, fault, *again_in, *still_good_for);
         }
     }
 }

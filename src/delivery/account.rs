@@ -7,11 +7,12 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::gate::{Gate, Probe, UnderWay};
+use super::left::Left;
 use super::limits::{Breaker, Event, Limits};
 use crate::credential::Credential;
 use crate::identity::Identity;
 use crate::life::{Life, ending};
-use crate::message::{Abandoned, DeliveryRecord, HeldContent, Message};
+use crate::message::{Abandoned, Awaited, DeliveryRecord, HeldContent, Message};
 use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Retry, Stage};
 use crate::telemetry;
 use crate::upstream::connection::Connection;
@@ -65,6 +66,8 @@ impl Hold {
 const SPOOL_HOLD: Duration = Duration::from_secs(180);
 /// How long a message of the spool waits that found no connection within its hold.
 const NO_CONNECTION: Duration = Duration::from_secs(30);
+/// The least that a message of the spool waits that was not tried and could be.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// How often a changed secret is looked for while mail is kept back.
 const LOOK_AT_SECRET: Duration = Duration::from_secs(5);
 
@@ -73,7 +76,7 @@ const LOOK_AT_SECRET: Duration = Duration::from_secs(5);
 pub enum Each {
     /// With what became of each, in the envelope's order.
     Done(Vec<RecipientOutcome>),
-    /// Office 365 was not asked: it may be in this time.
+    /// Office 365 was not asked: it may be in this time; in none where [`Account::opened`] says when.
     NotTried(Duration),
     /// The process ends.
     ShuttingDown,
@@ -122,10 +125,22 @@ impl Account {
         Self { identity, pool, gate, life, refused_with, unready, is_a_senders: false }
     }
 
+    /// What must not be forgotten with it.
+    pub fn left(&self) -> Option<Left> {
+        let refused_with = *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner);
+        self.gate.keeps_back().map(|kept_back| Left { kept_back, refused_with })
+    }
+
     /// For a mailbox that an app names as its sender.
     #[must_use]
     pub fn of_a_sender(self) -> Self {
         Self { is_a_senders: true, ..self }
+    }
+
+    /// For one whose sign-in was refused with this before it was forgotten.
+    #[must_use]
+    pub fn refused_with(self, fingerprint: Option<u64>) -> Self {
+        Self { refused_with: Mutex::new(fingerprint), ..self }
     }
 
     /// The mailbox that signs in.
@@ -203,26 +218,28 @@ impl Account {
     }
 
     /// One attempt of a message of the spool. Its turn, a connection and the message, as in [`Account::attempt`]; once
-    /// more, at once, where an idle connection turns out to be none or a token to be old.
+    /// more, at once, where an idle connection turns out to be none or a token to be old. `begins` is asked right before
+    /// Office 365 is; where it says no the message waits.
     pub async fn attempt_each(
         &self,
         message: &Message,
         content: &mut HeldContent<'_>,
         record: &mut DeliveryRecord,
+        begins: &mut (dyn FnMut() -> Awaited<'static, bool> + Send),
     ) -> Each {
         let sender = message.sender.as_str();
         if let Some(wait) = self.gate.kept_back(sender) {
-            return Each::NotTried(wait);
+            return self.not_tried(wait);
         }
         let mut hold = Hold::of_the_spool();
         let mut is_first = true;
         loop {
-            let submitted = self.submit_to_each(sender, message, content, &mut hold, record).await;
+            let submitted = self.submit_to_each(sender, message, content, &mut hold, record, begins).await;
             let (outcomes, passes) = match submitted {
                 Ok(submitted) => submitted,
                 Err(Attempt::Again { fault, .. } | Attempt::Done(Outcome::Failed(fault))) => {
                     if let Some(wait) = fault.opens_in() {
-                        return Each::NotTried(wait);
+                        return self.not_tried(wait);
                     }
                     let each = RecipientOutcome::Settled(Outcome::Failed(fault));
                     return Each::Done(vec![each; message.envelope.recipients.len()]);
@@ -237,6 +254,13 @@ impl Account {
         }
     }
 
+    /// What keeps the whole mailbox back may be over at any moment (a probe that succeeds, a new secret), and the worker
+    /// claims nothing before: a message that waited in its file for as long as was said would wait for too long.
+    fn not_tried(&self, wait: Duration) -> Each {
+        let is_the_mailbox_s = !self.is_a_senders && self.gate.kept_back("").is_some();
+        Each::NotTried(if is_the_mailbox_s { Duration::ZERO } else { wait.max(LEAST_WAIT) })
+    }
+
     /// What became of each recipient, and whether another attempt at once may fare better.
     async fn submit_to_each(
         &self,
@@ -245,11 +269,16 @@ impl Account {
         content: &mut HeldContent<'_>,
         hold: &mut Hold,
         record: &mut DeliveryRecord,
+        begins: &mut (dyn FnMut() -> Awaited<'static, bool> + Send),
     ) -> Result<(Vec<RecipientOutcome>, bool), Attempt> {
         let recipients = message.envelope.recipients.len();
         let (mut under_way, mut lease) = self.leased(sender, recipients, content, hold, record).await?;
         let connection = self.connected(&mut lease, content, hold, record).await?;
         let was_idle = !connection.is_new();
+        if !begins().await {
+            // As one that found no connection: it waits in its file.
+            return Err(Attempt::HoldEnded);
+        }
         let connected = Instant::now();
         under_way.submitting();
         let outcomes =
@@ -422,7 +451,7 @@ impl Account {
         // One address that may not sign in must not make an operator believe that no mail goes out.
         match self.is_a_senders && fault.stage() == Stage::Auth {
             true => telemetry::sender_refused(),
-            false => telemetry::sign_in_failed(fault, self.next_sign_in(pause)),
+            false => telemetry::sign_in_failed(self.mailbox(), fault, self.next_sign_in(pause)),
         }
         self.unready.notify_one();
     }

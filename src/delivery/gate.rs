@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::limits::{Breaker, Event, Limits, Question, Standing, Turn};
+use super::limits::{Breaker, Event, KeptBack, Limits, Question, Standing, Turn};
 use crate::outcome::{Cause, Fault, Stage};
 use crate::telemetry::{self, Counted};
 
@@ -69,7 +69,8 @@ impl Drop for Probe<'_> {
 impl Gate {
     /// The gate of a mailbox with these limits.
     pub fn new(limits: Limits) -> Self {
-        let (limits, open_breaker) = (Mutex::new(limits), Mutex::default());
+        let open_breaker = Mutex::new((limits.breaker() != Breaker::Closed).then(telemetry::breaker_open));
+        let limits = Mutex::new(limits);
         Self { limits, front: Semaphore::new(1), wake: Notify::new(), open_breaker }
     }
 
@@ -196,6 +197,11 @@ impl Gate {
             Turn::Refused(again, _) | Turn::Paused(again, _) | Turn::UsedUp(again) => Some(left(again, now)),
             Turn::Now | Turn::Paced { .. } => None,
         }
+    }
+
+    /// What keeps all mail back now, to be remembered where this gate is not.
+    pub fn keeps_back(&self) -> Option<KeptBack> {
+        lock(&self.limits).kept_back(Instant::now().into_std())
     }
 
     /// How long Office 365 has paused the mailbox for, if it has.

@@ -159,6 +159,21 @@ impl Remembered {
     }
 }
 
+/// What keeps all mail of a mailbox back: outlives the mailbox's limits where these are forgotten to make room.
+#[derive(Clone, Debug)]
+pub struct KeptBack {
+    refused_sign_in: Option<Remembered>,
+    pause: Option<(Instant, Fault)>,
+}
+
+impl KeptBack {
+    /// When none of it holds any more.
+    pub fn until(&self) -> Option<Instant> {
+        let refused = self.refused_sign_in.as_ref().map(|refusal| refusal.until);
+        refused.max(self.pause.as_ref().map(|(until, _)| *until))
+    }
+}
+
 /// The limits of one mailbox.
 #[derive(Debug)]
 pub struct Limits {
@@ -206,6 +221,28 @@ impl Limits {
     #[must_use]
     pub const fn of_a_sender(mut self) -> Self {
         self.breaker_lasts = (MEMORY.1, MEMORY.1);
+        self
+    }
+
+    /// The breaker.
+    pub const fn breaker(&self) -> Breaker {
+        self.breaker
+    }
+
+    /// What keeps all mail of the mailbox back now, if anything does.
+    pub fn kept_back(&self, now: Instant) -> Option<KeptBack> {
+        let refused_sign_in = self.refused_sign_in.clone().filter(|refusal| now < refusal.until);
+        let pause = self.pause.clone().filter(|(until, _)| now < *until);
+        (refused_sign_in.is_some() || pause.is_some()).then_some(KeptBack { refused_sign_in, pause })
+    }
+
+    /// The limits of a mailbox that was kept back so when it was forgotten.
+    #[must_use]
+    pub fn kept_back_by(mut self, last: KeptBack) -> Self {
+        if last.refused_sign_in.is_some() {
+            self.breaker = Breaker::Open;
+        }
+        (self.refused_sign_in, self.pause) = (last.refused_sign_in, last.pause);
         self
     }
 

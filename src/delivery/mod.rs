@@ -8,6 +8,7 @@ pub mod worker;
 mod settlement;
 pub mod account;
 pub mod gate;
+mod left;
 pub mod limits;
 pub mod directory;
 

@@ -17,7 +17,7 @@ use super::account::Each;
 use super::directory::Accounts;
 use super::settlement::{Moment, Verdicts, holds_the_mailbox};
 use crate::life::{Life, ending};
-use crate::message::{Budget, DeliveryRecord, Envelope, Message, MessageId};
+use crate::message::{Awaited, Budget, DeliveryRecord, Envelope, Message, MessageId};
 use crate::outcome::{Context, Outcome, RecipientOutcome};
 use crate::queue::entry::{Entry, Verdict};
 use crate::queue::lifetime::{self, SetUpFaults};
@@ -149,20 +149,33 @@ impl Worker {
         let Some(message) = message(&claimed, &places, octets) else { return };
         let sender = message.envelope.mail.reverse_path.as_ref();
         let Ok(account) = self.accounts.of(sender) else {
-            return self.store.release(claimed, TOO_MANY_SENDERS);
+            return self.store.release(claimed, TOO_MANY_SENDERS, false);
         };
+        let possible_duplicate = claimed.may_have_arrived(&places);
         let mut record = DeliveryRecord {
             message_id: claimed.entry.head.message_id.clone(),
             octets,
             attempts: u32::try_from(claimed.entry.tries() + 1).unwrap_or(u32::MAX),
+            possible_duplicate,
             ..DeliveryRecord::default()
         };
         let begun = Instant::now();
         let mut content = claimed.content(&self.budget);
-        let outcomes = match account.attempt_each(&message, &mut content, &mut record).await {
+        let (id, message_id) = (message.id, record.message_id.clone());
+        let mut mark = Some(self.store.begin(&claimed, &places));
+        let mut begins = || -> Awaited<'static, bool> {
+            let Some(mark) = mark.take() else { return Box::pin(std::future::ready(true)) };
+            if possible_duplicate {
+                telemetry::spool_sends_again(id, message_id.as_deref());
+            }
+            Box::pin(mark)
+        };
+        let attempt = account.attempt_each(&message, &mut content, &mut record, &mut begins).await;
+        let is_begun = mark.is_none();
+        let outcomes = match attempt {
             Each::Done(outcomes) => outcomes,
-            Each::NotTried(wait) => return self.store.release(claimed, wait.max(Duration::from_secs(1))),
-            Each::ShuttingDown => return self.store.release(claimed, Duration::ZERO),
+            Each::NotTried(wait) => return self.store.release(claimed, wait, is_begun),
+            Each::ShuttingDown => return self.store.release(claimed, Duration::ZERO, is_begun),
             // Its file could be read a moment ago. It waits again.
             Each::Abandoned => {
                 return telemetry::spool_file_unreadable(&claimed.entry.head.id, "it cannot be read on");

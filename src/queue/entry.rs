@@ -3,6 +3,7 @@
 //! ```text
 //! {"mailshim":1,"length":"000000004711","sha256":"…","head":{"id":…,"created":…,"app":…,"header":…,"sent":…}}
 //! From: …                                          the content, canonical, to the octet `length`
+//! {"begun":[0],"at":…}
 //! {"at":…,"lived":…,"next":…,"results":[{"verdict":"delivered","recipients":[0],"reply":"250 …"}]}
 //! ```
 //!
@@ -199,6 +200,17 @@ pub struct Attempt {
     pub reported: Vec<usize>,
 }
 
+/// Office 365 is about to be asked: appended before the first octet of the envelope is sent, and outlived by the record of
+/// the attempt. One that no result follows belongs to a process that was killed in between, and the next attempt may be a
+/// second copy. One of nobody takes it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Places in [`Sent::envelope`].
+    pub begun: Vec<usize>,
+    /// When, in seconds since 1970.
+    pub at: u64,
+}
+
 /// Where one recipient stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
@@ -357,23 +369,51 @@ pub fn read_head(line: &[u8]) -> std::result::Result<Head, Damage> {
 }
 
 impl Attempt {
-    /// As it is appended. The line feed before it ends a line that a crash or a full disk has torn: behind it this one
-    /// would be lost as well, and with it that somebody has the message.
+    /// As it is appended.
     pub fn line(&self) -> Vec<u8> {
-        let mut line = vec![b'\n'];
-        // A struct of strings and numbers can always be written.
-        serde_json::to_writer(&mut line, self).unwrap_or_default();
-        line.push(b'\n');
-        line
+        appended(self)
     }
+}
+
+impl Begun {
+    /// As it is appended.
+    pub fn line(&self) -> Vec<u8> {
+        appended(self)
+    }
+}
+
+/// The line feed before it ends a line that a crash or a full disk has torn: behind it this one would be lost as well, and
+/// with it that somebody has the message.
+fn appended(record: &impl Serialize) -> Vec<u8> {
+    let mut line = vec![b'\n'];
+    // A struct of strings and numbers can always be written.
+    serde_json::to_writer(&mut line, record).unwrap_or_default();
+    line.push(b'\n');
+    line
 }
 
 /// Reads the attempts behind a content. A torn last line is no attempt: its record had not come back durable.
 pub fn read_attempts(octets: &[u8]) -> Vec<Attempt> {
+    lines(octets).filter_map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+/// Reads the recipients of the attempt behind a content that was begun and is not recorded.
+pub fn read_begun(octets: &[u8]) -> Vec<usize> {
+    let mut begun = Vec::new();
+    for line in lines(octets) {
+        if let Ok(mark) = serde_json::from_slice::<Begun>(line) {
+            begun = mark.begun;
+        } else if serde_json::from_slice::<Attempt>(line).is_ok_and(|attempt| !attempt.results.is_empty()) {
+            begun = Vec::new();
+        }
+    }
+    begun
+}
+
+/// Whole lines. One that a crash tore before others were appended is none of ours when it is read.
+fn lines(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
     let whole = octets.iter().rposition(|octet| *octet == b'\n').map_or(0, |end| end + 1);
-    let lines = octets[..whole].split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
-    // A line that a crash tore before others were appended is passed over as well.
-    lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    octets[..whole].split(|octet| *octet == b'\n').filter(|line| !line.is_empty())
 }
 
 impl Entry {

@@ -123,6 +123,33 @@ fn attempts_are_folded_and_a_torn_line_is_none() {
 }
 
 #[test]
+fn what_was_begun_and_not_recorded_may_have_arrived() {
+    let begun = |places: &[usize]| Begun { begun: places.to_vec(), at: 7 }.line();
+    let recorded = |verdict, places: &[usize]| {
+        let result = Result { verdict, recipients: places.to_vec(), reply: String::new(), fix: None };
+        Attempt { at: 9, lived: 2, results: vec![result], ..Attempt::default() }.line()
+    };
+    for (log, is) in [
+        (vec![], vec![]),
+        (vec![begun(&[0, 1])], vec![0, 1]),
+        (vec![begun(&[0, 1]), recorded(Verdict::Deferred, &[0, 1])], vec![]),
+        (vec![begun(&[0]), recorded(Verdict::Deferred, &[0]), begun(&[0])], vec![0]),
+        // Given back without having been sent.
+        (vec![begun(&[0]), begun(&[])], vec![]),
+        // What an operator asks for tells nothing of it.
+        (vec![begun(&[0]), Attempt::default().line()], vec![0]),
+        (vec![recorded(Verdict::Delivered, &[0]), b"{\"begun\":[1".to_vec()], vec![]),
+    ] {
+        let octets = log.concat();
+        assert_eq!(read_begun(&octets), is, "{}", String::from_utf8_lossy(&octets));
+        // A mark is no attempt.
+        let attempts =
+            log.iter().filter(|line| line.ends_with(b"\n") && !line.starts_with(b"\n{\"begun")).count();
+        assert_eq!(read_attempts(&octets).len(), attempts);
+    }
+}
+
+#[test]
 fn an_envelope_comes_back_for_those_that_are_left() {
     let stored = head().sent.envelope;
     let envelope = stored.envelope_of(&[1, 2], Some(7)).unwrap();

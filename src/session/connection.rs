@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::app::{AppConnection, FLUSH, tell};
-use super::machine::{Ending, Guard, Limits, Machine, Step};
+use super::machine::Machine;
 use super::patience::Patience;
 use super::peer::BoxedAppWire;
 use super::places::Place;
 use super::repeats::{OneMail, Repeats, Told};
+use super::step::{Ending, Guard, Limits, Step};
 use crate::credential::AppLogin;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;

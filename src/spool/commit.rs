@@ -185,11 +185,22 @@ impl Writer {
                 written.result = Err(copy(error));
             }
             if let (Err(_), Some(path)) = (&written.result, &written.new) {
-                // Whether this succeeds or not: its length may be filled in, but nobody heard 250 for it. A copy that a
-                // crash keeps is one that is sent twice, which is promise 5 (d).
-                let _ = self.disk.remove(path);
+                self.take_back(path);
             }
             (written.done)(written.result);
+        }
+    }
+
+    /// Removes a file whose length may be filled in, and for which nobody heard 250. A copy that a crash keeps is one that is
+    /// sent twice (promise 5 (d)), and said.
+    fn take_back(&self, path: &Path) {
+        let removed = match self.disk.remove(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        if removed.and_then(|()| self.disk.sync_directory(&self.directory)).is_err() {
+            let name = path.file_name().and_then(|name| Name::parse(name.to_str()?));
+            name.into_iter().for_each(|name| telemetry::spool_may_keep(&format!("{:x}", name.id)));
         }
     }
 

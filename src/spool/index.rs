@@ -3,7 +3,7 @@
 //! The index is made of file names alone, so that a hundred thousand messages cost a few megabytes and one reading of the
 //! directory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 /// Mail that was accepted so lately takes turns with the backlog: a burst or an outage must not keep a password reset
@@ -151,6 +151,14 @@ impl Index {
         let lanes = [Some(&self.fresh), Some(&self.backlog), large.then_some(&self.large)];
         let firsts = lanes.into_iter().flatten().filter_map(|lane| lane.first_key_value());
         firsts.map(|(key, _)| u64::from(key.0)).min()
+    }
+
+    /// Forgets all that wait but these.
+    pub fn keep_only(&mut self, ids: &HashSet<u64>) {
+        for lane in [&mut self.fresh, &mut self.backlog, &mut self.large] {
+            lane.retain(|(_, id), _| ids.contains(id));
+        }
+        self.octets = self.names().map(|name| name.octets).sum();
     }
 
     /// Messages, those under way included.

@@ -20,7 +20,11 @@ mod store;
 mod put;
 mod reading;
 mod claim;
+mod examine;
+mod mount;
 
 pub use claim::{Claimed, Then};
+pub use examine::{Doubt, Examination, Lying, Unfit, examine, warning_of};
+pub use mount::Mount;
 pub use put::PutFault;
-pub use store::{Phase, SpoolOptions, Store, left_in};
+pub use store::{Phase, SpoolOptions, Store, TRY_AGAIN, left_in};

@@ -12,6 +12,7 @@ use super::index::Name;
 use super::store::{Phase, Store, blocking};
 use crate::durable::{Disk, DiskFile};
 use crate::message::{Abandoned, HeldContent, Piece};
+use crate::outcome::SpoolFault;
 use crate::queue::entry::{self, Head, Sum};
 
 /// Octets of a stream that are written in one call: 64 sessions may do so at once, outside of the budget.
@@ -22,6 +23,8 @@ const GATHER: usize = 32 * 1024;
 pub enum PutFault {
     /// The directory is another shim's for the moment.
     Waiting,
+    /// The disk has not let the spool be opened yet.
+    Unusable(SpoolFault),
     /// MAILSHIM_SPOOL_MAX_BYTES is reached.
     Full,
     /// The disk would not, or cannot say whether it did.
@@ -36,9 +39,26 @@ impl Store {
     /// # Errors
     /// Nothing of it was kept.
     pub async fn put(&self, id: u64, head: &Head, content: &mut HeldContent<'_>) -> Result<(), PutFault> {
-        if self.phase() == Phase::Waiting {
-            return Err(PutFault::Waiting);
+        match self.phase() {
+            Phase::Waiting => return Err(PutFault::Waiting),
+            Phase::Unusable => return Err(self.unusable()),
+            Phase::Reading | Phase::Open => {}
         }
+        let put = self.put_in(id, head, content).await;
+        match &put {
+            Ok(()) if self.state().trouble.is_some() => self.disk_works(),
+            Err(PutFault::Disk(error)) => self.disk_failed(error),
+            _ => {}
+        }
+        put
+    }
+
+    fn unusable(&self) -> PutFault {
+        let trouble = self.state().trouble.clone();
+        trouble.map_or(PutFault::Waiting, PutFault::Unusable)
+    }
+
+    async fn put_in(&self, id: u64, head: &Head, content: &mut HeldContent<'_>) -> Result<(), PutFault> {
         self.expect(id);
         let first_line = entry::first_line(head);
         let sender = head.app.reverse_path.as_deref().unwrap_or_default();

@@ -41,6 +41,7 @@ impl Content {
 /// What a file holds.
 pub(super) struct Read {
     pub entry: Entry,
+    pub begun: Vec<usize>,
     pub shown: Shown,
     pub content: Content,
 }
@@ -140,7 +141,7 @@ pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<Read
     if entry.head.sent.envelope.whole().is_none() {
         return Err(Damage::Damaged("its envelope cannot be read").into());
     }
-    Ok(Read { entry, shown: Shown::of(header_of(&header)), content })
+    Ok(Read { entry, begun: entry::read_begun(&behind), shown: Shown::of(header_of(&header)), content })
 }
 
 fn read_on(file: &dyn DiskFile, octets: &mut Vec<u8>) -> io::Result<usize> {

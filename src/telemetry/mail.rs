@@ -67,6 +67,9 @@ pub(super) fn tell(mail: Mail<'_>, outcome: &Outcome, name: &'static str, reply:
     if !changes.is_empty() {
         line.text("changes", changes.join(","));
     }
+    if record.possible_duplicate {
+        line.plain("possible_duplicate", true);
+    }
     line.plain("octets", record.octets);
     line.plain("attempts", record.attempts);
     for (name, time) in [

@@ -205,7 +205,11 @@ impl Metrics {
             Unit::Seconds,
             self.certificate_ends.clone(),
         );
-        registry.register("ready", "1 while the last sign-in was fine", self.ready.clone());
+        registry.register(
+            "ready",
+            "1 while the last sign-in was fine and the spool's disk takes mail",
+            self.ready.clone(),
+        );
         registry.register(
             "panics",
             "Parts of the program that panicked; please report any",

@@ -47,9 +47,10 @@ pub use mail::{Mail, abandoned, message, repeated};
 pub use readiness::readiness;
 pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use spool::{
-    spool_delivery_not_recorded, spool_disk_failed, spool_file_damaged, spool_file_of_another_version,
-    spool_file_unreadable, spool_full, spool_holds, spool_not_recorded, spool_not_used, spool_opened,
-    spool_stays, spool_synced, spool_tried, spool_waits_for_lock,
+    spool_delivery_not_recorded, spool_file_damaged, spool_file_of_another_version, spool_file_unreadable,
+    spool_full, spool_holds, spool_may_keep, spool_not_recorded, spool_not_used, spool_opened,
+    spool_sends_again, spool_stays, spool_synced, spool_tried, spool_unusable, spool_usable,
+    spool_waits_for_lock,
 };
 pub use writer::flush;
 
@@ -272,13 +273,13 @@ pub fn token_renewed(good_for: Duration, renew_in: Duration) {
 
 /// The token could not be renewed in the background: when that is tried again, and how long the old one is still handed
 /// out, if there is one.
-pub fn token_not_renewed(fault: &Fault, again_in: Duration, still_good_for: Option<Duration>) {
+pub fn token_not_renewed(mailbox: &str, fault: &Fault, again_in: Duration, still_good_for: Option<Duration>) {
     let Some(still_good_for) = still_good_for else {
         // No sign-in was made that could be counted: that is told by whoever waits for the token to make one.
-        return not_ready(fault, Some(again_in));
+        return not_ready(mailbox, fault, Some(again_in));
     };
     if let Some(repeated) = repeats::due(&format!("renewal {}", fault.rule())) {
-        let hint = judge(fault, &Context::default()).hint;
+        let hint = judge(fault, &Context { mailbox, ..Context::default() }).hint;
         let hint = hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default();
         warn!(
             again_in_s = again_in.as_secs(),
@@ -293,7 +294,7 @@ pub fn token_not_renewed(fault: &Fault, again_in: Duration, still_good_for: Opti
 /// A connection was opened and signed in.
 pub fn signed_in() {
     metrics().sign_in("accepted");
-    let is_news = readiness().is_err();
+    let is_news = !readiness::is_signed_in();
     match readiness::signed_in() {
         Some(after) => info!("ready: signed in after {}", in_words(after)),
         None if is_news => info!("signed in to Office 365"),
@@ -302,18 +303,21 @@ pub fn signed_in() {
 }
 
 /// No connection could be opened and signed in; the next try comes in this time, or with the next mail.
-pub fn sign_in_failed(fault: &Fault, next: Option<Duration>) {
+pub fn sign_in_failed(mailbox: &str, fault: &Fault, next: Option<Duration>) {
     metrics().sign_in("failed");
-    not_ready(fault, next);
+    not_ready(mailbox, fault, next);
 }
 
 /// Nothing fails in silence: the first line says what is wrong and how to mend it, and so does each change of that; the
 /// same again is counted, and said now and then.
-fn not_ready(fault: &Fault, next: Option<Duration>) {
-    let hint = judge(fault, &Context::default()).hint;
+fn not_ready(mailbox: &str, fault: &Fault, next: Option<Duration>) {
+    let hint = judge(fault, &Context { mailbox, ..Context::default() }).hint;
     let why = shown(&format!("{fault}{}", hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default()));
     let cause = format!("{} {}", fault.stage().name(), fault.rule());
-    let next = next.map_or_else(|| "with the next mail".to_string(), |next| format!("in {}", in_words(next)));
+    let next = next.map_or_else(
+        || "with the next mail".to_string(),
+        |next| format!("in {}", in_words(next.max(Duration::from_secs(1)))),
+    );
     match readiness::failed(why.clone(), &cause) {
         Some((_, 1)) => warn!("not ready, mail will wait or fail: {why} | next try {next}"),
         Some((since, times)) => {

@@ -1,7 +1,7 @@
-//! Whether mail would go out now, as far as the last sign-in says: for people and alerts. No orchestrator should take the
+//! Whether mail would go out now, as far as the spool's disk and the last sign-in say: for people and alerts. No orchestrator should take the
 //! app out of service for it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::metrics::metrics;
@@ -13,37 +13,78 @@ const AGAIN_AFTER: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotReady(pub String);
 
-/// The last sign-in's result, and the trouble that holds.
+/// The last sign-in's result, what the spool's disk refused, and the troubles that hold.
 struct State {
     result: Option<Result<(), NotReady>>,
     trouble: Option<Trouble>,
+    disk: Option<(NotReady, Trouble)>,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { result: None, trouble: None });
+impl State {
+    fn readiness(&self) -> Result<(), NotReady> {
+        if let Some((why, _)) = &self.disk {
+            return Err(NotReady(format!("spool: {}", why.0)));
+        }
+        let none = || Err(NotReady("the first sign-in is under way".to_string()));
+        self.result.clone().unwrap_or_else(none)
+    }
+}
 
-/// The last sign-in's result.
+static STATE: Mutex<State> = Mutex::new(State { result: None, trouble: None, disk: None });
+
+fn state() -> MutexGuard<'static, State> {
+    STATE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether mail would be taken and go out, as far as the spool's disk and the last sign-in say.
 ///
 /// # Errors
-/// It failed, with the reason; or there was none yet.
+/// It would not, with the reason; or there was no sign-in yet.
 pub fn readiness() -> Result<(), NotReady> {
-    let state = STATE.lock().unwrap_or_else(PoisonError::into_inner).result.clone();
-    state.unwrap_or_else(|| Err(NotReady("the first sign-in is under way".to_string())))
+    state().readiness()
+}
+
+/// Whether the last sign-in was fine, whatever else is wrong.
+pub(super) fn is_signed_in() -> bool {
+    state().result == Some(Ok(()))
+}
+
+fn show(state: &State) {
+    metrics().ready.set(i64::from(state.readiness().is_ok()));
+}
+
+/// The spool's disk refuses mail for this reason. What is to be told, if anything, as for [`failed`].
+pub(super) fn disk_failed(why: String) -> Option<(Duration, u64)> {
+    let mut state = state();
+    let (cause, mut trouble) = (why.clone(), state.disk.take().map(|(_, trouble)| trouble));
+    let told = Trouble::met(&mut trouble, &cause, Instant::now());
+    state.disk = trouble.map(|trouble| (NotReady(why), trouble));
+    show(&state);
+    told
+}
+
+/// The spool's disk can be used; for how long it could not, if it could not.
+pub(super) fn disk_works() -> Option<Duration> {
+    let mut state = state();
+    let over = state.disk.take().map(|(_, trouble)| trouble.began.elapsed());
+    show(&state);
+    over
 }
 
 /// A sign-in failed for this reason, and this cause of it. What is to be told, if anything: for how long, and how many
 /// tries; the first one of a cause is always told.
 pub(super) fn failed(why: String, cause: &str) -> Option<(Duration, u64)> {
-    metrics().ready.set(0);
-    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = state();
     state.result = Some(Err(NotReady(why)));
+    show(&state);
     Trouble::met(&mut state.trouble, cause, Instant::now())
 }
 
 /// A sign-in passed; for how long there was trouble before it, if there was.
 pub(super) fn signed_in() -> Option<Duration> {
-    metrics().ready.set(1);
-    let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = state();
     state.result = Some(Ok(()));
+    show(&state);
     state.trouble.take().map(|trouble| trouble.began.elapsed())
 }
 

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tracing::{error, info, warn};
 
-use super::mail::{self, Mail};
+use super::mail::{self, Mail, in_words};
 use super::metrics::metrics;
-use super::{masked, printable};
-use crate::outcome::Outcome;
+use super::{masked, printable, readiness};
+use crate::message::MessageId;
+use crate::outcome::{Cause, Context, Fault, Outcome, SpoolFault, Stage, judge};
 use crate::smtp::reply::Reply;
 
 /// What waits, after something has changed.
@@ -44,9 +45,30 @@ pub fn spool_opened(messages: usize, octets: u64) {
     info!(messages, octets, "the spool is open");
 }
 
-/// A message was not taken, since the disk would not.
-pub fn spool_disk_failed(problem: &str) {
-    once_a_minute!("mail is refused for now: the spool's disk fails ({})", printable(problem));
+/// The disk does not take what it must: mail is refused until it does. Told with the fix when it begins, when its cause
+/// changes and now and then.
+pub fn spool_unusable(fault: &SpoolFault) {
+    let fault = Fault::new(Stage::Spool, Cause::Spool(fault.clone()));
+    let hint = judge(&fault, &Context::default()).hint;
+    let why =
+        printable(&format!("{fault}{}", hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default()));
+    metrics().spool.usable.set(0);
+    match readiness::disk_failed(why.clone()) {
+        Some((_, 1)) => error!("the spool cannot be used, mail is refused for now: {why}"),
+        Some((since, times)) => {
+            let since = in_words(since);
+            error!("the spool cannot be used for {since}, {times} tries, mail is refused for now: {why}");
+        }
+        None => {}
+    }
+}
+
+/// The disk takes mail, again or for the first time.
+pub fn spool_usable() {
+    metrics().spool.usable.set(1);
+    if let Some(after) = readiness::disk_works() {
+        info!("the spool can be used again after {}", in_words(after));
+    }
 }
 
 /// A message was not taken, since there is no more room.
@@ -87,6 +109,26 @@ pub fn spool_delivery_not_recorded(id: &str, problem: &str) {
         "Office 365 has this mail, and the spool's disk does not record that ({}): should mailshim end before it does, the \
          mail is sent once more",
         printable(problem)
+    );
+}
+
+/// A message goes to Office 365 that may be there already: the process died, or the connection, before that was known.
+pub fn spool_sends_again(id: MessageId, message_id: Option<&str>) {
+    warn!(
+        %id,
+        message_id = message_id.map(|id| masked(&printable(id)).into_owned()),
+        possible_duplicate = true,
+        "Office 365 may have this mail already, and is sent it once more: whether it had arrived was not recorded"
+    );
+}
+
+/// A message was refused to its app, and its file could not be taken back for certain: a later start may find it.
+pub fn spool_may_keep(id: &str) {
+    warn!(
+        id,
+        possible_duplicate = true,
+        "the disk does not say whether it has this mail, which its app heard 452 for: should a later start find it, it is \
+         delivered, and twice if the app has sent it again"
     );
 }
 

@@ -23,6 +23,8 @@ pub struct SpoolMetrics {
     pub oldest: Gauge<f64, AtomicU64>,
     /// How long it took to make a batch durable.
     pub syncs: Histogram,
+    /// 1 while the disk takes mail.
+    pub usable: Gauge,
     attempts: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
@@ -30,7 +32,7 @@ impl Default for SpoolMetrics {
     fn default() -> Self {
         let (messages, octets, oldest) = (Gauge::default(), Gauge::default(), Gauge::default());
         let (syncs, attempts) = (Histogram::new(SYNC_BUCKETS), Family::default());
-        Self { messages, octets, oldest, syncs, attempts }
+        Self { messages, octets, oldest, syncs, usable: Gauge::default(), attempts }
     }
 }
 
@@ -56,6 +58,7 @@ impl SpoolMetrics {
             Unit::Seconds,
             self.syncs.clone(),
         );
+        registry.register("usable", "1 while the spool's disk takes mail", self.usable.clone());
         for outcome in OUTCOMES {
             drop(self.attempts.get_or_create(&[("outcome", outcome)]));
         }

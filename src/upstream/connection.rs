@@ -95,10 +95,7 @@ impl Connection {
 
     /// Whether it takes another message.
     pub fn is_reusable(&self) -> bool {
-        self.usable
-            && self.messages < MAX_MESSAGES
-            && Instant::now() < self.ends()
-            && !self.link.replies.has_unread()
+        self.usable && self.messages < MAX_MESSAGES && Instant::now() < self.ends() && self.link.is_in_step()
     }
 
     /// How long it may stay idle.
@@ -250,6 +247,9 @@ impl Connection {
 
     /// The outcome where the connection is of no more use.
     fn broken(&self, transaction: &mut Transaction<'_>, fault: Fault) -> Outcome {
+        if let Some(outcome) = transaction.parted(&fault) {
+            return outcome;
+        }
         match transaction.refusal() {
             // With a refusal nothing can have been accepted.
             Some(refusal) if refusal.is_certain() => Outcome::Failed(refusal),
@@ -435,3 +435,7 @@ impl Connection {
 #[cfg(test)]
 #[path = "connection_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "stray_replies_tests.rs"]
+mod stray_replies;

@@ -9,4 +9,5 @@ mod login;
 mod exec;
 mod sendmail;
 mod spool;
+mod spool_faults;
 mod soak;

@@ -35,7 +35,10 @@ fn values_by_file() {
         (latin1.path(), "cannot be read: stream did not contain valid UTF-8"),
         (huge.path(), "is longer than"),
         ("/nowhere/secret", "cannot be read: No such file"),
-        ("/", "cannot be read: Is a directory"),
+        ("/", "cannot be read: / is a directory (a container gets an empty one"),
+        ("/etc/no-such-secret", "cannot be read: there is no /etc/no-such-secret"),
+        // In the root, or in a folder that is not there, it may be the secret itself.
+        ("/s3cret", "cannot be read: No such file"),
     ] {
         let changes = [("MAILSHIM_CLIENT_SECRET", ""), ("MAILSHIM_CLIENT_SECRET_FILE", path)];
         assert_refused(&changes, "MAILSHIM_CLIENT_SECRET_FILE: ", part);

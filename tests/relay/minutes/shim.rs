@@ -44,7 +44,8 @@ impl Shim {
     pub async fn spooled(upstream: &Upstream, messages_per_minute: usize, directory: &str) -> Self {
         let lifetime = Duration::from_secs(432_000);
         let options = SpoolOptions { directory: directory.into(), max_bytes: 1_000_000_000, lifetime };
-        let store = Store::in_place(&options, Arc::new(System)).unwrap();
+        let store = Store::in_place(&options, Arc::new(System));
+        store.make_directories().unwrap();
         store.lock().await.unwrap();
         store.read_directory().await.unwrap();
         Self::over(upstream, messages_per_minute, |accounts, life, budget| {
