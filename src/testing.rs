@@ -39,6 +39,9 @@ pub mod delivery {
     pub mod intake {
         pub use crate::delivery::intake::Intake;
     }
+    pub mod settlement {
+        pub use crate::delivery::settlement::{Moment, Verdicts};
+    }
     pub mod relay {
         pub use crate::delivery::relay::Relay;
     }
@@ -89,8 +92,11 @@ pub mod queue {
     }
     pub mod entry {
         pub use crate::queue::entry::{
-            Attempt, Head, Result, Sent, StoredEnvelope, StoredRecipient, Verdict,
+            Attempt, Detail, Entry, Head, Result, Sent, StoredEnvelope, StoredRecipient, Verdict,
         };
+    }
+    pub mod report {
+        pub use crate::queue::report::{Listed, Report, ReportOptions, Stamp, owed};
     }
 }
 

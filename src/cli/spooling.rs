@@ -15,6 +15,8 @@ use crate::delivery::directory::Accounts;
 use crate::durable::System;
 use crate::life::Life;
 use crate::message::Budget;
+use crate::queue::report::ReportOptions;
+use crate::smtp::path::Address;
 use crate::spool::{self, SpoolOptions, Store, TRY_AGAIN};
 use crate::telemetry;
 
@@ -84,8 +86,15 @@ impl Spool {
                 made = making.await.unwrap_or_else(|_| Err(io::Error::other("a fault in mailshim")));
             }
         });
-        let worker =
-            Worker::new(store.clone(), Arc::clone(accounts), options.lifetime, budget.clone(), life.clone());
+        store.pace_reports(reports_in_a_minute(config.allowance.messages_per_minute));
+        let worker = Worker::new(
+            store.clone(),
+            Arc::clone(accounts),
+            options.lifetime,
+            reports(config)?,
+            budget.clone(),
+            life.clone(),
+        );
         let (delivering, taken) = (worker.clone().run(config.allowance.connections), store.clone());
         let policy = Arc::new(config.policy.clone());
         let running = tokio::spawn(async move {
@@ -123,6 +132,23 @@ impl Spool {
         }
         self.worker.tell_what_stays().await;
     }
+}
+
+/// Who reports come from and go to.
+fn reports(config: &Config) -> Result<ReportOptions, String> {
+    let mailbox = config.identity.mailbox.to_string();
+    let mailbox = Address::parse(&mailbox).ok_or_else(|| format!("{mailbox} is not an address"))?;
+    Ok(ReportOptions {
+        to: config.bounce_to.clone(),
+        mailbox,
+        policy: config.policy.clone(),
+        upstream: config.upstream.host.clone(),
+    })
+}
+
+/// A quarter of the pace, so that a flood of reports leaves the mailbox to mail; `None` where there is no pace.
+fn reports_in_a_minute(messages: usize) -> Option<usize> {
+    (messages > 0).then(|| (messages / 4).max(1))
 }
 
 /// Waits for the lock, and reads what is there.

@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::gate::{Gate, Probe, UnderWay};
+use super::gate::{Gate, Probe, UnderWay, in_vain};
 use super::left::Left;
 use super::limits::{Breaker, Event, Limits};
 use crate::credential::Credential;
 use crate::identity::Identity;
 use crate::life::{Life, ending};
 use crate::message::{Abandoned, Awaited, DeliveryRecord, HeldContent, Message};
-use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Retry, Stage};
+use crate::outcome::{Cause, Class, Context, Fault, Outcome, Pause, RecipientOutcome, Retry, Stage, judge};
 use crate::telemetry;
 use crate::upstream::connection::Connection;
 use crate::upstream::connector::Connector;
@@ -76,8 +76,8 @@ const LOOK_AT_SECRET: Duration = Duration::from_secs(5);
 pub enum Each {
     /// With what became of each, in the envelope's order.
     Done(Vec<RecipientOutcome>),
-    /// Office 365 was not asked: it may be in this time; in none where [`Account::opened`] says when.
-    NotTried(Duration),
+    /// Office 365 was not asked, and why: it may be in this time; in none where [`Account::opened`] says when.
+    NotTried(Duration, Fault),
     /// The process ends.
     ShuttingDown,
     /// Its content did not become whole: nothing was sent.
@@ -146,6 +146,11 @@ impl Account {
     /// The mailbox that signs in.
     pub fn mailbox(&self) -> &str {
         self.identity.mailbox()
+    }
+
+    /// All that keeps its mail back now, for people.
+    pub fn obstacles(&self) -> Vec<telemetry::Obstacle> {
+        self.gate.obstacles(self.mailbox())
     }
 
     /// The fault of a mail that cannot be sent today, at MAIL already.
@@ -228,8 +233,8 @@ impl Account {
         begins: &mut (dyn FnMut() -> Awaited<'static, bool> + Send),
     ) -> Each {
         let sender = message.sender.as_str();
-        if let Some(wait) = self.gate.kept_back(sender) {
-            return self.not_tried(wait);
+        if let Some((wait, fault)) = self.gate.kept_back(sender) {
+            return self.not_tried(wait, fault);
         }
         let mut hold = Hold::of_the_spool();
         let mut is_first = true;
@@ -239,12 +244,12 @@ impl Account {
                 Ok(submitted) => submitted,
                 Err(Attempt::Again { fault, .. } | Attempt::Done(Outcome::Failed(fault))) => {
                     if let Some(wait) = fault.opens_in() {
-                        return self.not_tried(wait);
+                        return self.not_tried(wait, fault);
                     }
                     let each = RecipientOutcome::Settled(Outcome::Failed(fault));
                     return Each::Done(vec![each; message.envelope.recipients.len()]);
                 }
-                Err(Attempt::HoldEnded) => return Each::NotTried(NO_CONNECTION),
+                Err(Attempt::HoldEnded) => return Each::NotTried(NO_CONNECTION, in_vain(SPOOL_HOLD)),
                 Err(Attempt::ShuttingDown) => return Each::ShuttingDown,
                 Err(Attempt::Abandoned(_) | Attempt::Done(_)) => return Each::Abandoned,
             };
@@ -256,9 +261,9 @@ impl Account {
 
     /// What keeps the whole mailbox back may be over at any moment (a probe that succeeds, a new secret), and the worker
     /// claims nothing before: a message that waited in its file for as long as was said would wait for too long.
-    fn not_tried(&self, wait: Duration) -> Each {
+    fn not_tried(&self, wait: Duration, fault: Fault) -> Each {
         let is_the_mailbox_s = !self.is_a_senders && self.gate.kept_back("").is_some();
-        Each::NotTried(if is_the_mailbox_s { Duration::ZERO } else { wait.max(LEAST_WAIT) })
+        Each::NotTried(if is_the_mailbox_s { Duration::ZERO } else { wait.max(LEAST_WAIT) }, fault)
     }
 
     /// What became of each recipient, and whether another attempt at once may fare better.
@@ -442,7 +447,7 @@ impl Account {
     fn signed_in(&self) {
         *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.gate.learn(Event::SignedIn);
-        telemetry::signed_in();
+        telemetry::signed_in(self.mailbox());
     }
 
     /// Learns and tells it; [`Account::keep_ready`] tries again after the pause, if it may.
@@ -468,6 +473,11 @@ impl Account {
     fn failed(&self, sender: &str, fault: &Fault) {
         let standing = self.gate.learn(Event::Failed { sender, fault });
         self.pool.allow(standing.connections);
+        if let Class::Throttled(Pause::Day | Pause::ContinuousErrors) =
+            judge(fault, &Context::default()).class
+        {
+            telemetry::mailbox_held(self.mailbox(), fault);
+        }
         if standing.breaker != Breaker::Closed && matches!(fault.stage(), Stage::Auth | Stage::Token) {
             *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = self.identity.fingerprint();
         }

@@ -1,12 +1,12 @@
 //! The turns of one mailbox: locks and waits around its pure [`limits`](super::limits).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::limits::{Breaker, Event, KeptBack, Limits, Question, Standing, Turn};
+use super::limits::{Breaker, Event, KeptBack, Limits, ObstacleKind, Question, Standing, Turn};
 use crate::outcome::{Cause, Fault, Stage};
 use crate::telemetry::{self, Counted};
 
@@ -190,11 +190,14 @@ impl Gate {
         }
     }
 
-    /// How long a mail of this sender is kept back by more than our own pace, if it is.
-    pub fn kept_back(&self, sender: &str) -> Option<Duration> {
+    /// How long a mail of this sender is kept back by more than our own pace, and why, if it is.
+    pub fn kept_back(&self, sender: &str) -> Option<(Duration, Fault)> {
         let now = Instant::now();
         match self.ask(now, Question::Mail(sender)) {
-            Turn::Refused(again, _) | Turn::Paused(again, _) | Turn::UsedUp(again) => Some(left(again, now)),
+            Turn::Refused(again, fault) | Turn::Paused(again, fault) => {
+                Some((left(again, now), remembered(fault, left(again, now))))
+            }
+            Turn::UsedUp(again) => Some((left(again, now), used_up(left(again, now)))),
             Turn::Now | Turn::Paced { .. } => None,
         }
     }
@@ -211,6 +214,29 @@ impl Gate {
             Turn::Paused(again, _) => Some(left(again, now)),
             _ => None,
         }
+    }
+
+    /// All that keeps mail of this mailbox back now, for people.
+    pub fn obstacles(&self, mailbox: &str) -> Vec<telemetry::Obstacle> {
+        let (now, clock) = (Instant::now().into_std(), SystemTime::now());
+        let all = lock(&self.limits).obstacles(now);
+        all.into_iter()
+            .map(|obstacle| telemetry::Obstacle {
+                kind: match obstacle.kind {
+                    ObstacleKind::SignIn(Breaker::HalfOpen) => "half_open",
+                    ObstacleKind::SignIn(_) => "open",
+                    ObstacleKind::Throttled => "throttled",
+                    ObstacleKind::Refused => "refused",
+                    ObstacleKind::Paced => "paced",
+                    ObstacleKind::UsedUp => "used_up",
+                },
+                mailbox: mailbox.to_string(),
+                sender: obstacle.sender,
+                since: obstacle.since.map(|since| clock - now.saturating_duration_since(since)),
+                until: clock + obstacle.until.saturating_duration_since(now),
+                fault: obstacle.fault,
+            })
+            .collect()
     }
 
     /// The fault of a mail that cannot be sent today, at MAIL already.
@@ -266,6 +292,11 @@ pub(super) fn remembered(fault: Fault, again_in: Duration) -> Fault {
 
 fn used_up(opens_in: Duration) -> Fault {
     waiting(Cause::UsedUp(opens_in))
+}
+
+/// A mail that found no connection for so long.
+pub(super) fn in_vain(held: Duration) -> Fault {
+    waiting(Cause::HoldEnded(held, None))
 }
 
 /// A mail that came to the end of its waiting.

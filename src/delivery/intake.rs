@@ -88,5 +88,6 @@ fn head(given: &Envelope, prepared: &Prepared, now: u64) -> Head {
             was_null_sender: message.was_null_sender,
             changes: prepared.changes.iter().map(|note| note.name().to_string()).collect(),
         },
+        report: false,
     }
 }

@@ -27,6 +27,7 @@ fn entry(recipients: usize) -> Entry {
         header: String::new(),
         header_base64: None,
         sent,
+        report: false,
     };
     Entry { head, content_at: 0, length: 0, attempts: Vec::new() }
 }

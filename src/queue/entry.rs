@@ -153,6 +153,9 @@ pub struct Head {
     pub header_base64: Option<String>,
     /// What was made of it.
     pub sent: Sent,
+    /// It is a report of mailshim's own about another one: none is made about it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub report: bool,
 }
 
 impl Head {
@@ -190,6 +193,20 @@ pub enum Verdict {
     Dropped,
 }
 
+/// Why a message was not delivered, for a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// The row of the table of replies that decided.
+    pub rule: String,
+    /// The enhanced status code (RFC 3463).
+    pub status: String,
+    /// What happened, in a sentence without what only Microsoft's support can read.
+    pub words: String,
+    /// The reply, where the other side gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
+}
+
 /// One verdict and whom it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Result {
@@ -202,6 +219,9 @@ pub struct Result {
     /// What an administrator can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
+    /// The same for a report; none where the message was delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Detail>,
 }
 
 /// An attempt, as it is appended to the entry.
@@ -246,6 +266,8 @@ pub struct State {
     pub reply: String,
     /// What an administrator can do.
     pub fix: Option<String>,
+    /// The same for a report.
+    pub detail: Option<Detail>,
     /// A report was sent about it.
     pub reported: bool,
 }
@@ -445,7 +467,7 @@ fn lines(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
 impl Entry {
     /// Where each recipient stands.
     pub fn states(&self) -> Vec<State> {
-        let new = State { verdict: None, reply: String::new(), fix: None, reported: false };
+        let new = State { verdict: None, reply: String::new(), fix: None, detail: None, reported: false };
         let mut states = vec![new; self.head.sent.envelope.recipients.len()];
         for attempt in &self.attempts {
             for place in &attempt.again {
@@ -461,6 +483,7 @@ impl Entry {
                         state.verdict = Some(result.verdict);
                         state.reply.clone_from(&result.reply);
                         state.fix.clone_from(&result.fix);
+                        state.detail.clone_from(&result.detail);
                     }
                 }
             }

@@ -30,6 +30,7 @@ fn head() -> Head {
         header,
         header_base64: None,
         sent,
+        report: false,
     }
 }
 
@@ -92,6 +93,7 @@ fn attempts_are_folded_and_a_torn_line_is_none() {
         recipients: recipients.to_vec(),
         reply: format!("{verdict:?}"),
         fix: None,
+        detail: None,
     };
     let first = Attempt {
         at: 1,
@@ -135,7 +137,8 @@ fn attempts_are_folded_and_a_torn_line_is_none() {
 fn what_was_begun_and_not_recorded_may_have_arrived() {
     let begun = |places: &[usize]| Begun { begun: places.to_vec(), at: 7 }.line();
     let recorded = |verdict, places: &[usize]| {
-        let result = Result { verdict, recipients: places.to_vec(), reply: String::new(), fix: None };
+        let result =
+            Result { verdict, recipients: places.to_vec(), reply: String::new(), fix: None, detail: None };
         Attempt { at: 9, lived: 2, results: vec![result], ..Attempt::default() }.line()
     };
     for (log, is) in [

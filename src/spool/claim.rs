@@ -44,10 +44,14 @@ pub struct Claimed {
     pub entry: Entry,
     /// Whom its header names as its sender.
     pub shown: Shown,
+    /// Its header block as it is sent, as far as it is kept for a report.
+    pub header: Vec<u8>,
     /// The recipients of an attempt that was begun and is not recorded, by their places.
     begun: Vec<usize>,
     content: Content,
     place: Place,
+    /// As it is called among what was given up.
+    buried: Option<Name>,
 }
 
 /// Its place in the spool, given back by Drop.
@@ -187,8 +191,8 @@ impl Store {
         let read = blocking(move || reading::read(&disk, &path, name)).await;
         place.is_read = true;
         let error = match read {
-            Ok(Ok(reading::Read { entry, begun, shown, content })) => {
-                return Some(Box::new(Claimed { entry, shown, begun, content, place }));
+            Ok(Ok(reading::Read { entry, begun, shown, header, content })) => {
+                return Some(Box::new(Claimed { entry, shown, header, begun, content, place, buried: None }));
             }
             Ok(Err(Unusable::Damage(damage))) => {
                 self.set_apart(place, damage).await;
@@ -216,7 +220,7 @@ impl Store {
             Damage::Damaged(what) => {
                 telemetry::spool_file_damaged(&name.to_string(), what);
                 let to = self.0.folder.join(DAMAGED);
-                self.change(Work::Move { name, to, line: Vec::new() }).await
+                self.change(Work::Move { name, to, moved: name, line: Vec::new() }).await
             }
         };
         if let Err(error) = result {
@@ -247,8 +251,13 @@ impl Store {
         let work = match then {
             Then::Remove => Work::Remove { name },
             Then::Again(due) => Work::Again { name, due, line: attempt.line(), sync: is_done },
-            Then::Dead => Work::Move { name, to: self.0.folder.join(DEAD), line: attempt.line() },
+            Then::Dead => {
+                // The same at every try to record it: the file may have been moved by one that failed after that.
+                let moved = *claimed.buried.get_or_insert(Name { due: self.ran(), ..name });
+                Work::Move { name, to: self.0.folder.join(DEAD), moved, line: attempt.line() }
+            }
         };
+        let buried = claimed.buried;
         // A record that is under way when this is dropped must not have its file renamed beneath it.
         claimed.place.store = None;
         match (self.change(work).await, then) {
@@ -268,7 +277,9 @@ impl Store {
                 Ok(())
             }
             (Ok(()), _) => {
-                self.state().index.remove(name.id);
+                let mut state = self.state();
+                state.index.remove(name.id);
+                buried.into_iter().for_each(|name| state.dead.add(name));
                 Ok(())
             }
         }

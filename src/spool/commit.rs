@@ -78,20 +78,31 @@ pub enum Work {
         /// A line to append before that.
         line: Vec<u8>,
     },
-    /// A message that was given up, or is damaged, goes for good.
-    Discard {
-        /// The file.
-        name: Name,
-        /// The directory that it lies in.
-        from: PathBuf,
-    },
     /// The message goes to another directory.
     Move {
         /// The file.
         name: Name,
         /// The directory.
         to: PathBuf,
+        /// As it will be called there.
+        moved: Name,
         /// A line to append before that; empty for none.
+        line: Vec<u8>,
+    },
+    /// A file of another directory than that of what waits goes.
+    Discard {
+        /// The directory.
+        from: PathBuf,
+        /// The file.
+        name: Name,
+    },
+    /// A line is appended to a file of another directory.
+    Note {
+        /// The directory.
+        of: PathBuf,
+        /// The file.
+        name: Name,
+        /// The line.
         line: Vec<u8>,
     },
 }
@@ -300,16 +311,21 @@ impl Writer {
                 written.rename = Some((path, self.path(Name { due, ..name })));
                 (written.other, written.leaves_other) = (Some(from), true);
             }
-            Work::Discard { name, from } => {
+            Work::Discard { from, name } => {
                 written.directory = false;
                 match self.disk.remove(&from.join(name.to_string())) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
+                    _ => written.other = Some(from),
                 }
-                written.other = Some(from);
             }
-            Work::Move { name, to, line } => {
-                let (path, moved) = (self.path(name), to.join(name.to_string()));
+            Work::Note { of, name, line } => {
+                written.directory = false;
+                let mut file = self.disk.append(&of.join(name.to_string()))?;
+                file.write(&line)?;
+                written.file = Some(file);
+            }
+            Work::Move { name, to, moved, line } => {
+                let (path, moved) = (self.path(name), to.join(moved.to_string()));
                 written.other = Some(to);
                 match self.disk.append(&path) {
                     Ok(mut file) => {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::commit::Work;
-use super::index::Name;
+use super::index::{Name, REPORT};
 use super::store::{Phase, Store, blocking};
 use crate::durable::{Disk, DiskFile};
 use crate::message::{Abandoned, HeldContent, Piece};
@@ -62,8 +62,9 @@ impl Store {
         self.expect(id);
         let first_line = entry::first_line(head);
         let sender = head.app.reverse_path.as_deref().unwrap_or_default();
-        let name = Name { due: head.created, id, octets: 0, sender: hash(sender) };
-        let mut room = Room { store: self, octets: 0 };
+        let sender = if head.report { REPORT } else { hash(sender) };
+        let name = Name { due: head.created, id, octets: 0, sender };
+        let mut room = Room { store: self, octets: 0, is_report: head.report };
         room.take(first_line.len() as u64)?;
         let (work, name) = if content.is_complete() {
             let chunks: Vec<Bytes> = content.kept().cloned().collect();
@@ -148,12 +149,14 @@ impl Store {
 struct Room<'a> {
     store: &'a Store,
     octets: u64,
+    /// A report finds room in a full spool: the mail that it is about leaves it.
+    is_report: bool,
 }
 
 impl Room<'_> {
     fn take(&mut self, octets: u64) -> Result<(), PutFault> {
         let mut state = self.store.state();
-        if state.index.octets() + state.coming + octets > self.store.0.max_bytes {
+        if !self.is_report && state.index.octets() + state.coming + octets > self.store.0.max_bytes {
             return Err(PutFault::Full);
         }
         state.coming += octets;
@@ -185,7 +188,8 @@ impl Drop for Unfinished<'_> {
 /// The same for the same sender in every process: it stands in file names.
 fn hash(sender: &str) -> u32 {
     // FNV-1a: a name tag, not a defence.
-    sender.bytes().fold(0x811c_9dc5, |hash, byte| {
+    let hash = sender.bytes().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193)
-    })
+    });
+    if hash == REPORT { 1 } else { hash }
 }

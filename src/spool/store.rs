@@ -11,6 +11,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::clock::Clock;
 use super::commit::{Job, Queue, Work};
+use super::dead::{Dead, Ran};
 use super::index::{Index, Name};
 use crate::durable::{Disk, System, directory_of};
 use crate::outcome::SpoolFault;
@@ -84,8 +85,11 @@ pub(super) struct Shared {
     /// Wakes [`Store::keep_trying`].
     trouble: Notify,
     phase: watch::Sender<Phase>,
-    /// Held for as long as the process lives: the kernel gives it back, whatever ends us.
+    /// Held for as long as the process lives: the kernel gives it back, whatever ends us. In it stands for how long the
+    /// spool has been used.
     lock: Mutex<Option<std::fs::File>>,
+    /// For how long the spool has been used.
+    pub ran: Ran,
 }
 
 #[derive(Default)]
@@ -97,6 +101,8 @@ pub(super) struct State {
     newcomers: HashSet<u64>,
     /// Messages whose file could not be given a later name: they wait until then all the same.
     pub later: Vec<(u64, Name)>,
+    /// What was given up and is kept.
+    pub dead: Dead,
     /// Why the disk does not take what it must, since when it does not.
     pub trouble: Option<SpoolFault>,
 }
@@ -145,6 +151,7 @@ impl Store {
             trouble: Notify::new(),
             phase: watch::Sender::new(Phase::Waiting),
             lock: Mutex::default(),
+            ran: Ran::default(),
         }))
     }
 
@@ -192,6 +199,7 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.0.ran.read(&file);
         *self.0.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
         Ok(())
     }
@@ -257,6 +265,7 @@ impl Store {
         let file = self.open_lock()?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
+                self.0.ran.read(&file);
                 *self.0.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
                 self.0.phase.send_replace(Phase::Reading);
                 Ok(true)
@@ -268,7 +277,7 @@ impl Store {
 
     fn open_lock(&self) -> io::Result<std::fs::File> {
         let path = self.0.folder.join("lock");
-        std::fs::OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
+        std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
     }
 
     /// Reads which messages there are. They are delivered from then on.
@@ -287,7 +296,25 @@ impl Store {
         Ok(())
     }
 
+    /// Writes down for how long the spool has been used.
+    pub(super) fn save_ran(&self) {
+        if let Some(file) = &*self.0.lock.lock().unwrap_or_else(PoisonError::into_inner) {
+            self.0.ran.write(file, self.ran());
+        }
+    }
+
+    /// Reports that may be tried in a minute; `None` for no limit.
+    pub fn pace_reports(&self, in_a_minute: Option<usize>) {
+        self.state().index.reports_in_a_minute = in_a_minute;
+    }
+
     fn read_names(&self) -> io::Result<()> {
+        self.0.disk.list(&self.0.folder.join(DEAD), &mut |name| {
+            let name = name.to_str().and_then(Name::parse);
+            if let Some(name) = name.filter(|name| name.octets > 0) {
+                self.state().dead.add(name);
+            }
+        })?;
         let queue = self.0.folder.join(QUEUE);
         let now = self.now();
         self.0.disk.list(&queue, &mut |name| {

@@ -21,6 +21,8 @@ pub struct SpoolMetrics {
     pub octets: Gauge,
     /// How long the oldest has waited, in seconds.
     pub oldest: Gauge<f64, AtomicU64>,
+    /// Messages that were given up and are kept.
+    pub dead_letters: Gauge,
     /// How long it took to make a batch durable.
     pub syncs: Histogram,
     /// 1 while the disk takes mail.
@@ -32,7 +34,8 @@ impl Default for SpoolMetrics {
     fn default() -> Self {
         let (messages, octets, oldest) = (Gauge::default(), Gauge::default(), Gauge::default());
         let (syncs, attempts) = (Histogram::new(SYNC_BUCKETS), Family::default());
-        Self { messages, octets, oldest, syncs, usable: Gauge::default(), attempts }
+        let (dead_letters, usable) = (Gauge::default(), Gauge::default());
+        Self { messages, octets, oldest, dead_letters, syncs, usable, attempts }
     }
 }
 
@@ -46,6 +49,11 @@ impl SpoolMetrics {
             "How long the oldest message has been in the spool",
             Unit::Seconds,
             self.oldest.clone(),
+        );
+        registry.register(
+            "dead_letters",
+            "Messages that were given up and are kept in dead/",
+            self.dead_letters.clone(),
         );
         registry.register(
             "attempts",

@@ -11,4 +11,6 @@ mod sendmail;
 mod spool;
 mod queue;
 mod spool_faults;
+mod status;
+mod alert;
 mod soak;

@@ -87,7 +87,9 @@ fn every_variable_that_is_spoken_of_exists() {
         let words = text.split(no_word).filter(|word| word.starts_with("MAILSHIM_"));
         for name in words.filter(|word| word.len() > "MAILSHIM_".len()) {
             let known = VARIABLES.iter().any(|variable| {
+                // `MAILSHIM_FLEET_*` means several.
                 variable.name == name
+                    || (name.ends_with('_') && variable.name.starts_with(name))
                     || name.strip_suffix("_FILE").is_some_and(|plain| plain == variable.name)
             });
             assert!(known, "{document}: {name}");
@@ -106,7 +108,7 @@ fn every_command_that_is_spoken_of_exists() {
             if !before.is_empty() && !before.ends_with([' ', '/']) {
                 continue;
             }
-            let rest = rest.replace(['[', ']', '|'], " ");
+            let rest = rest.replace(['[', ']', '|', '\\'], " ");
             let mut words = rest.split_whitespace().filter(|word| *word != "…");
             let Some(first) = words.next().filter(|word| !["COMMAND", "."].contains(word)) else { continue };
             if first.starts_with('-') {
@@ -114,13 +116,15 @@ fn every_command_that_is_spoken_of_exists() {
                 assert!(known, "{document}: {span}");
                 continue;
             }
-            let command = program.find_subcommand(first);
-            let command = command.unwrap_or_else(|| panic!("{document}: {span}"));
+            let mut command = program.find_subcommand(first).unwrap_or_else(|| panic!("{document}: {span}"));
             seen += 1;
-            for flag in words.filter_map(|word| word.strip_prefix("--")).filter(|flag| !flag.is_empty()) {
-                let known = flag == "help"
-                    || command.get_arguments().any(|argument| argument.get_long() == Some(flag));
-                assert!(known, "{document}: {span}");
+            for word in words {
+                if let Some(below) = command.find_subcommand(word) {
+                    command = below;
+                }
+                let Some(flag) = word.strip_prefix("--").filter(|flag| !flag.is_empty()) else { continue };
+                let of_it = command.get_arguments().any(|argument| argument.get_long() == Some(flag));
+                assert!(of_it || flag == "help", "{document}: {span}");
             }
         }
     }
@@ -161,4 +165,17 @@ fn every_file_that_is_named_exists() {
         }
     }
     assert!(seen > 10, "{seen}");
+}
+
+/// The image is one file in an empty root and has no PATH to it.
+#[test]
+fn in_a_container_the_program_is_called_by_its_path() {
+    for (document, text) in &*DOCUMENTS {
+        let blocks = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+        for code in spans(text).into_iter().chain(blocks) {
+            let inside = code.contains("docker exec ") || code.contains("kubectl exec ");
+            let called = code.split_whitespace().rfind(|word| word.ends_with("mailshim"));
+            assert!(!inside || called.is_none_or(|word| word == "/mailshim"), "{document}: {code}");
+        }
+    }
 }

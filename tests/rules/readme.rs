@@ -30,6 +30,15 @@ fn pairs(document: &'static str, heading: &str) -> Vec<(String, String)> {
 }
 
 #[test]
+fn the_readme_is_short_and_ends_with_the_two_commands() {
+    assert!(README.lines().count() <= 150, "what a newcomer need not read stands in docs/");
+    let last = README.split("```sh\n").last().expect("a block");
+    let commands: Vec<&str> =
+        last.lines().take(2).map(|line| line.split(" #").next().expect("a command").trim()).collect();
+    assert_eq!(commands, ["cargo run --release --example demo", "cargo test --workspace"]);
+}
+
+#[test]
 fn every_variable_stands_in_the_configuration_with_its_default_and_no_other() {
     let code: Vec<_> = VARIABLES
         .iter()

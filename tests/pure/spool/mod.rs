@@ -87,6 +87,7 @@ fn head(store: &Store, id: u64, recipients: usize) -> Head {
         header: "Subject: x\r\n".into(),
         header_base64: None,
         sent,
+        report: false,
     }
 }
 
@@ -141,7 +142,7 @@ async fn claim_all(store: &Store, within: Duration) -> Vec<(u64, Box<Claimed>)> 
 
 fn delivered(recipients: &[usize]) -> Attempt {
     let (recipients, reply) = (recipients.to_vec(), "250 2.0.0 OK".to_string());
-    let result = Verdicts { verdict: Verdict::Delivered, recipients, reply, fix: None };
+    let result = Verdicts { verdict: Verdict::Delivered, recipients, reply, fix: None, detail: None };
     Attempt { at: 1, lived: 1, next: 1, results: vec![result], ..Attempt::default() }
 }
 

@@ -30,7 +30,7 @@ fn policy(from: &str) -> Arc<Policy> {
 
 fn refused(recipients: &[usize]) -> Attempt {
     let (recipients, reply) = (recipients.to_vec(), "550 5.7.60 not as this sender".to_string());
-    let result = Verdicts { verdict: Verdict::Refused, recipients, reply, fix: None };
+    let result = Verdicts { verdict: Verdict::Refused, recipients, reply, fix: None, detail: None };
     Attempt { at: 1, lived: 9, next: 0, results: vec![result], ..Attempt::default() }
 }
 

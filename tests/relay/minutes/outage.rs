@@ -39,7 +39,7 @@ async fn an_hours_outage_costs_nobody_a_mail_and_the_mailbox_no_throttling() {
     let mails = mails();
     let (upstream, directory) = (Upstream::new(), Directory::new());
     upstream.mailbox().says = Some(OUTAGE[0].1);
-    let shim = Shim::spooled(&upstream, PER_MINUTE, &directory.path("")).await;
+    let shim = Shim::spooled(&upstream, PER_MINUTE, &directory.path(""), 5 * 24 * 60 * MINUTE).await;
     let mut app = shim.app().await;
     for number in 0..mails {
         let reply = app.mail(&format!("{number}")).await;
