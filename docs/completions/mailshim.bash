@@ -74,7 +74,7 @@ _mailshim() {
 
     case "${cmd}" in
         mailshim)
-            opts="-h -V --help --version run check send sendmail exec healthcheck wait status queue setup login env"
+            opts="-h -V --help --version run check send sendmail exec healthcheck wait queue status setup login env"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -135,13 +135,14 @@ impl Reporter {
             envid: None,
             recipients: vec![recipient],
         };
+        let (header, header_base64) = Head::keep_header(&report.header);
         Head {
             id: id.to_string(),
             created: self.store.now(),
             message_id: Some(report.message_id.clone()),
             app: envelope.clone(),
-            header: String::from_utf8_lossy(&report.header).into_owned(),
-            header_base64: None,
+            header,
+            header_base64,
             sent: Sent {
                 envelope: StoredEnvelope { reverse_path: sender, ..envelope },
                 from_is_ours: true,

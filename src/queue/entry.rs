@@ -17,8 +17,6 @@
 //! | a last line without its line feed | an attempt whose record was torn | the line is ignored |
 //! | another version | of a newer mailshim, or an older one | left alone, and said |
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
@@ -156,23 +154,6 @@ pub struct Head {
     /// It is a report of mailshim's own about another one: none is made about it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub report: bool,
-}
-
-impl Head {
-    /// A header block as it is kept: to be read, and octet by octet where that is not the same.
-    pub fn keep_header(octets: &[u8]) -> (String, Option<String>) {
-        let text = String::from_utf8_lossy(octets);
-        let is_same = text.as_bytes() == octets;
-        (text.into_owned(), (!is_same).then(|| STANDARD.encode(octets)))
-    }
-
-    /// The header block that the app gave; `None` where it was kept by nobody who knows how.
-    pub fn header_octets(&self) -> Option<Vec<u8>> {
-        match &self.header_base64 {
-            Some(text) => STANDARD.decode(text).ok(),
-            None => Some(self.header.clone().into_bytes()),
-        }
-    }
 }
 
 /// What became of some recipients in an attempt.

@@ -2,6 +2,7 @@
 //! tried again, what is reported of it, and what the operator asks of it. Pure: octets and times in, values out.
 
 pub mod entry;
+mod header;
 pub mod schedule;
 pub mod lifetime;
 mod mime;

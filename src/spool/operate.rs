@@ -186,6 +186,9 @@ impl Store {
                 let record = self.record(path).await;
                 match self.change(Work::Discard { name, from }).await {
                     Ok(()) => {
+                        if directory == DEAD {
+                            self.state().dead.remove(name);
+                        }
                         tell_dropped(name, record.ok().as_ref());
                         Answer::Done
                     }
@@ -226,6 +229,7 @@ impl Store {
         // Where only the directory was not synced it waits there all the same.
         let is_there = result.is_ok() || blocking(move || disk.open(&path).is_ok()).await.unwrap_or(false);
         if is_there {
+            self.state().dead.remove(name);
             self.wait_again(back);
         }
         result.map_or_else(|error| failed(&error), |()| Answer::Done)

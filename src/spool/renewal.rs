@@ -54,6 +54,9 @@ pub(super) fn renew(
         _ => {}
     }
     let written = write(disk, new, &*file, &entry, &head, &block, old.body_at, behind.as_deref())
+        // The old one's name must be durable before the new one takes it: else a power cut may leave the old one under a
+        // name that it had before, and the message twice.
+        .and_then(|()| disk.sync_directory(directory_of(path)))
         .and_then(|()| disk.rename(new, path));
     if let Err(error) = written {
         let _ = disk.remove(new);

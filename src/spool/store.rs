@@ -266,6 +266,7 @@ impl Store {
         let file = self.open_lock()?;
         match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
+                self.0.ran.read(&file);
                 *self.0.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
                 self.0.phase.send_replace(Phase::Reading);
                 Ok(true)

@@ -70,6 +70,7 @@ fn entry(sender: Option<&str>, recipients: &[&str]) -> Entry {
         created: ACCEPTED_AT,
         message_id: Some("<4711@contoso.com>".into()),
         app: envelope,
+        header_base64: None,
         header: HEADER.into(),
         sent,
         report: false,
