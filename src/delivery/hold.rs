@@ -9,10 +9,11 @@ use tokio::time::Instant;
 pub struct Hold {
     /// Its end.
     pub until: Instant,
+    /// The last moment for its turn: what is left then is for a connection.
     pub(super) turn_until: Instant,
     /// At the end of its hold it does not go where our own pace says no.
     pub(super) pace_binds: bool,
-    /// The token was fetched anew for it.
+    /// Its one fresh token was used up.
     pub(super) renewed: bool,
 }
 

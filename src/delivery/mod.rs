@@ -12,6 +12,7 @@ mod hold;
 pub mod gate;
 mod left;
 pub mod limits;
+mod obstacles;
 pub mod directory;
 
 pub use account::open;

@@ -12,6 +12,7 @@ use crate::message::header::MAX_HEADER_BLOCK;
 use crate::message::shown::Shown;
 use crate::message::{Abandoned, Awaited, Budget, HeldContent, Piece, Source};
 use crate::queue::entry::{self, Damage, Entry, Head, Sum};
+use crate::task;
 
 /// Octets of a header block that are kept for a report.
 const MOST_HEADER: usize = 32 * 1024;
@@ -98,6 +99,30 @@ pub(super) fn read_head(disk: &Arc<dyn Disk>, path: &Path) -> Result<Head, Unusa
     Ok(entry::read_head(&first[..end])?)
 }
 
+/// Octets of the attempts that are read by whoever looks into the spool: those of a mail to 500 recipients that was tried
+/// every hour of its life.
+const MAX_ATTEMPTS: usize = 4 * 1024 * 1024;
+
+/// Reads what a file says of its message, without the content, and verifies nothing.
+pub(super) fn read_record(disk: &Arc<dyn Disk>, path: &Path) -> Result<Entry, Unusable> {
+    let file = disk.open(path)?;
+    let (first, end) = first_line(&*file)?;
+    let length = entry::read_prefix(&first)?.length;
+    let head = entry::read_head(&first[..end])?;
+    if length < end as u64 {
+        return Err(Damage::Damaged("its length cannot be").into());
+    }
+    let mut behind = Vec::new();
+    let mut buffer = vec![0; 16 * 1024];
+    while behind.len() < MAX_ATTEMPTS {
+        match file.read_at(&mut buffer, length + behind.len() as u64)? {
+            0 => break,
+            octets => behind.extend_from_slice(&buffer[..octets]),
+        }
+    }
+    Ok(Entry { head, content_at: end as u64, length, attempts: entry::read_attempts(&behind) })
+}
+
 /// Reads a file and verifies all of it.
 pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<Read, Unusable> {
     let file = disk.open(path)?;
@@ -174,13 +199,13 @@ impl Source for FileContent {
             }
             let Some(file) = self.file.take() else { return Piece::Abandoned(Abandoned::Unreadable) };
             let (at, most) = (self.at, usize::try_from(self.end - self.at).unwrap_or(CHUNK).min(CHUNK));
-            let reading = tokio::task::spawn_blocking(move || {
+            let reading = task::blocking(move || {
                 let mut buffer = vec![0; most];
                 let read = file.read_at(&mut buffer, at);
                 (file, buffer, read)
             });
             match reading.await {
-                Ok((file, mut buffer, Ok(octets))) if octets > 0 => {
+                Some((file, mut buffer, Ok(octets))) if octets > 0 => {
                     self.file = Some(file);
                     self.at += octets as u64;
                     buffer.truncate(octets);
