@@ -196,7 +196,8 @@ impl Index {
     pub fn take(&mut self, wanted: &HashSet<u64>) -> Vec<Name> {
         let mut taken = Vec::new();
         for lane in [&mut self.fresh, &mut self.backlog, &mut self.large] {
-            let keys: Vec<Key> = lane.keys().filter(|key| wanted.contains(&key.1)).copied().collect();
+            let keys: Vec<Key> =
+                lane.keys().filter(|key| wanted.contains(&key.1.number())).copied().collect();
             taken.extend(keys.into_iter().filter_map(|key| lane.remove_entry(&key)));
         }
         self.taken(taken)
