@@ -9,7 +9,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::index::{Key, Name, Value, entry, name};
+use super::index::{Id, Key, Name, Value, entry, name};
 
 /// Octets of all that is kept, beside MAILSHIM_SPOOL_MAX_BYTES.
 const MOST_OCTETS: u64 = 100_000_000;
@@ -48,7 +48,7 @@ impl Dead {
 
     /// Those that were laid aside since then, at most so many: the newest, oldest first.
     pub fn since(&self, ran: u64, most: usize) -> Vec<Name> {
-        let from = (u32::try_from(ran).unwrap_or(u32::MAX), 0);
+        let from = (u32::try_from(ran).unwrap_or(u32::MAX), Id::of(0));
         let newest = self.letters.range(from..).rev().take(most);
         let mut names: Vec<Name> = newest.map(|(key, value)| name(*key, *value)).collect();
         names.reverse();
@@ -57,7 +57,7 @@ impl Dead {
 
     /// Those with these ids.
     pub fn find(&self, is_wanted: impl Fn(u64) -> bool) -> Vec<Name> {
-        let found = self.letters.iter().filter(|(key, _)| is_wanted(key.1));
+        let found = self.letters.iter().filter(|(key, _)| is_wanted(key.1.number()));
         found.map(|(key, value)| name(*key, *value)).collect()
     }
 

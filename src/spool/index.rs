@@ -70,16 +70,31 @@ fn take_due(lane: &mut BTreeMap<Key, Value>, now: u64) -> Option<(Key, Value)> {
 }
 
 /// When and which; as small as it can be, since there is one for each message.
-pub(super) type Key = (u32, u64);
+pub(super) type Key = (u32, Id);
 pub(super) type Value = (u32, u32);
+
+/// A message's number in halves: a `u64` would be padded to eight octets behind `due`, for each of a hundred thousand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Id(u32, u32);
+
+impl Id {
+    #[expect(clippy::cast_possible_truncation, reason = "these are the halves")]
+    pub(super) const fn of(id: u64) -> Self {
+        Self((id >> 32) as u32, id as u32)
+    }
+
+    pub(super) const fn number(self) -> u64 {
+        (self.0 as u64) << 32 | self.1 as u64
+    }
+}
 
 pub(super) fn entry(name: Name) -> (Key, Value) {
     let due = u32::try_from(name.due).unwrap_or(u32::MAX);
-    ((due, name.id), (u32::try_from(name.octets).unwrap_or(u32::MAX), name.sender))
+    ((due, Id::of(name.id)), (u32::try_from(name.octets).unwrap_or(u32::MAX), name.sender))
 }
 
 pub(super) fn name(key: Key, value: Value) -> Name {
-    Name { due: u64::from(key.0), id: key.1, octets: u64::from(value.0), sender: value.1 }
+    Name { due: u64::from(key.0), id: key.1.number(), octets: u64::from(value.0), sender: value.1 }
 }
 
 /// The messages that wait.
@@ -181,7 +196,8 @@ impl Index {
     pub fn take(&mut self, wanted: &HashSet<u64>) -> Vec<Name> {
         let mut taken = Vec::new();
         for lane in [&mut self.fresh, &mut self.backlog, &mut self.large] {
-            let keys: Vec<Key> = lane.keys().filter(|key| wanted.contains(&key.1)).copied().collect();
+            let keys: Vec<Key> =
+                lane.keys().filter(|key| wanted.contains(&key.1.number())).copied().collect();
             taken.extend(keys.into_iter().filter_map(|key| lane.remove_entry(&key)));
         }
         self.taken(taken)
@@ -208,7 +224,8 @@ impl Index {
 
     /// What is no longer fresh joins the backlog.
     fn age(&mut self, now: u64) {
-        while let Some(first) = self.fresh.first_entry().filter(|first| (first.key().1 >> 20) + FRESH <= now)
+        while let Some(first) =
+            self.fresh.first_entry().filter(|first| (first.key().1.number() >> 20) + FRESH <= now)
         {
             let (key, value) = first.remove_entry();
             self.backlog.insert(key, value);
@@ -225,7 +242,7 @@ impl Index {
     /// Forgets all that wait but these.
     pub fn keep_only(&mut self, ids: &HashSet<u64>) {
         for lane in [&mut self.fresh, &mut self.backlog, &mut self.large, &mut self.reports] {
-            lane.retain(|(_, id), _| ids.contains(id));
+            lane.retain(|(_, id), _| ids.contains(&id.number()));
         }
         self.octets = self.names().map(|name| name.octets).sum();
     }
