@@ -36,6 +36,15 @@ pub fn spool_tried(
 ) {
     metrics().spool.tried(name);
     mail::remember(mail, outcome, name, context, reply);
+    if let (Outcome::Failed(fault) | Outcome::Unknown(fault), "refused" | "expired") = (outcome, name) {
+        let why = NotReady::of(context.mailbox, fault);
+        alert(
+            "dead_letter",
+            context.mailbox,
+            &format!("mail {}: {}", mail.id, why.reason),
+            why.fix.as_deref(),
+        );
+    }
     // What is tried again is no end of a message.
     if !matches!(name, "deferred" | "unknown") {
         mail::count(mail.envelope, mail.record, outcome, name, reply);

@@ -125,8 +125,8 @@ pub(super) struct Snapshot {
     pub connections: [i64; 4],
     /// Mails in hand, and the octets that are held of them.
     pub waiting: [i64; 2],
-    /// Mails, octets, and the seconds of the oldest.
-    pub queue: Option<[i64; 3]>,
+    /// Mails, octets, the seconds of the oldest, and dead letters.
+    pub queue: Option<[i64; 4]>,
 }
 
 /// Whether mail goes out.
@@ -180,7 +180,7 @@ impl Snapshot {
                 let spool = &metrics.spool;
                 #[expect(clippy::cast_possible_truncation, reason = "seconds")]
                 let oldest = spool.oldest.get() as i64;
-                [count(&spool.messages), count(&spool.octets), oldest]
+                [count(&spool.messages), count(&spool.octets), oldest, count(&spool.dead_letters)]
             }),
         }
     }
@@ -236,8 +236,10 @@ impl Snapshot {
             ("In hand", format!("{mails} mails, {octets} octets held")),
             ("Connections", format!("{in_use} in use, {idle} idle, {most} allowed; {app} of the app")),
         ];
-        if let Some([mails, octets, oldest]) = self.queue {
-            facts.push(("Spool", format!("{mails} mails, {octets} octets, the oldest {oldest} s old")));
+        if let Some([mails, octets, oldest, dead]) = self.queue {
+            let spool = format!("{mails} mails, {octets} octets, the oldest {oldest} s old");
+            facts.push(("Spool", spool));
+            facts.push(("Given up", format!("{dead} mails, kept in dead/")));
         }
         facts.extend(self.token_expires.clone().map(|at| ("Token until", at)));
         facts.extend(self.certificate_expires.clone().map(|at| ("Certificate until", at)));
@@ -286,7 +288,7 @@ impl Snapshot {
         let [in_use, idle, most, app] = self.connections;
         let [mails, held] = self.waiting;
         let queue = self.queue.map(
-            |[mails, octets, oldest]| json!({ "mails": mails, "octets": octets, "oldest_seconds": oldest }),
+            |[mails, octets, oldest, dead]| json!({ "mails": mails, "octets": octets, "oldest_seconds": oldest, "dead_letters": dead }),
         );
         let mut text = json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -10,7 +10,7 @@ use office365::{Fault, Office365, Settings, Stage, Times};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
-use support::files::TempFile;
+use support::files::{Directory, TempFile};
 use support::program::{Program, program, run, variables};
 use support::{CANARY, PATIENCE};
 
@@ -155,6 +155,20 @@ fn nobody_s_mail_waits_for_an_alert() {
         let log = printed(shim);
         assert!(!log.contains(CANARY) && !log.contains("/hooks"), "{log}");
     }
+}
+
+/// With a spool the app has its 250, and somebody else must hear that nobody gets the mail.
+#[test]
+fn a_dead_letter_wakes_somebody() {
+    let office365 = Office365::start(Settings::default());
+    office365.fault(Fault::ReplyAt(Stage::Dot, "554 5.7.0 never".to_string()), Times::Once);
+    let (webhook, spool) = (Webhook::start(&office365, Does::Takes), Directory::new());
+    let (path, hook) = (spool.path(""), webhook.variables());
+    let shim = Program::start(&office365, &[&hook[..], &[("MAILSHIM_SPOOL_DIR", path.as_str())]].concat());
+    shim.client().mail(MAIL).is(250);
+    let (_, alert) = webhook.next();
+    assert_eq!((&alert["event"], &alert["mailbox"]), (&"dead_letter".into(), &"app@contoso.com".into()));
+    assert!(alert["reason"].as_str().is_some_and(|reason| reason.contains("554 5.7.0 never")), "{alert}");
 }
 
 /// An egress proxy that opens every tunnel, and tells of each.

@@ -148,6 +148,7 @@ fn what_waits_in_the_spool() {
         |answer: &Answer| answer.body.contains("1 mails") && answer.body.contains("451 4.7.0 not now");
     probes.until("/", waits);
     let value = json(probes);
+    assert_eq!(value["queue"]["dead_letters"], 0);
     assert_eq!((&value["queue"]["mails"], &value["refusals"][0]["outcome"]), (&1.into(), &"deferred".into()));
 }
 
