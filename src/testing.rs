@@ -29,7 +29,8 @@ pub mod session {
         pub use crate::session::repeats::{Coming, Digest, MAX_REMEMBERED, REMEMBERED, Table, Told};
     }
     pub mod machine {
-        pub use crate::session::machine::{Guard, Limits, Machine, Step};
+        pub use crate::session::machine::Machine;
+        pub use crate::session::step::{Guard, Limits, Step};
     }
 }
 

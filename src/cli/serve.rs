@@ -2,7 +2,7 @@
 //! the end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::spooling::{Spool, SpoolFailed, tell_forgotten_mail};
 use super::trim;
+use crate::alert;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
@@ -148,6 +149,13 @@ pub async fn run(
         life: seen_life,
     };
 
+    // Not vital: mail goes on without it. Dropped at the end, with what it has not told.
+    let mut woken = JoinSet::new();
+    if let Some(options) = config.alerts.clone() {
+        let http = alert_http(config, &deadlines).map_err(Failed::SetUp)?;
+        telemetry::alerts_are_wanted();
+        woken.spawn(async move { alert::run(&options, &http).await });
+    }
     vital.spawn(async move { identity.keep_fresh(|event| tell_renewal(identity.mailbox(), event)).await });
     let max_sessions = sessions_that_fit(config.session.max_sessions, getrlimit(Resource::Nofile).current);
     if max_sessions < config.session.max_sessions {
@@ -155,7 +163,18 @@ pub async fn run(
     }
     let places = Places::new(max_sessions, deadlines.app_silence);
     if let Some(http) = sockets.http {
-        vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
+        let sources = telemetry::Sources {
+            mailbox: account.mailbox().to_string(),
+            started: SystemTime::now(),
+            limit: config.allowance.messages_per_minute,
+            connections: config.allowance.connections,
+            spool: spool.is_some(),
+            obstacles: Box::new({
+                let accounts = Arc::clone(&accounts);
+                move |most| accounts.obstacles(most)
+            }),
+        };
+        vital.spawn(telemetry::http::serve(http, sources, sessions.budget.clone()));
     }
     // The log tells whether mail would go out, whether or not anybody can ask over HTTP.
     if first_sign_in == FirstSignIn::AtStart {
@@ -256,6 +275,12 @@ pub fn upstream(
         deadlines: Arc::clone(deadlines),
     };
     Ok((connector, identity))
+}
+
+/// The way to whoever is to be woken: as to the token service, and without its watcher.
+fn alert_http(config: &Config, deadlines: &Arc<Deadlines>) -> Result<Http, String> {
+    let tls = tls::watched_client_config(config.ca_file.as_deref(), None, &Watcher::default())?;
+    Ok(Http::new(Dialer::new(deadlines, config.egress_proxy.clone()), tls, deadlines))
 }
 
 #[cfg(test)]

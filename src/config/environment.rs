@@ -149,7 +149,7 @@ impl Reader {
             if text.starts_with("MAILSHIM_") {
                 let hint = match did_you_mean(&text) {
                     Some(meant) => format!("did you mean {meant}?"),
-                    None => "README.md has the list".to_string(),
+                    None => "docs/configuration.md has the list".to_string(),
                 };
                 self.errors.push(ConfigError::new(shown, format!("is no variable of mailshim: {hint}")));
             } else if known.contains(&text.to_uppercase()) {

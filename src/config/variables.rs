@@ -311,8 +311,13 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "MAILSHIM_HTTP_LISTEN",
         default: Text("127.0.0.1:9025"),
-        summary: "address of /livez, /readyz and /metrics; off turns it off",
+        summary: "address of the status page, /livez, /readyz and /metrics; off turns it off",
         ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_ALERT_URL",
+        summary: "https URL of a webhook that is told when mail stops going out, and when it goes again",
+        ..SECRET
     },
     Variable {
         name: "MAILSHIM_LOG",

@@ -11,13 +11,14 @@ use super::error::ConfigErrors;
 use super::value::{duration, number, size};
 use super::variables::VARIABLES;
 use super::{app, network, policy, sign_in, spool};
+use crate::alert::AlertOptions;
 use crate::delivery::directory::Allowance;
 use crate::identity::sign_in::{IdentityOptions, SignIn};
 use crate::message::policy::Policy;
 use crate::message::sender::Sender;
 use crate::names::{self, HostPort, Listen, Mailbox};
-use crate::session::machine::Limits;
 use crate::session::options::SessionOptions;
+use crate::session::step::Limits;
 use crate::smtp::path::Address;
 use crate::spool::SpoolOptions;
 use crate::telemetry::{AddressDetail, LogConfig, LogFilter, LogFormat};
@@ -55,8 +56,10 @@ pub struct Config {
     pub connector_certificate: Option<ConnectorCertificate>,
     /// The proxy that SMTP and token traffic goes through.
     pub egress_proxy: Option<EgressProxy>,
-    /// Where `/livez`, `/readyz` and `/metrics` are; `None` for nowhere.
+    /// Where the status page, `/livez`, `/readyz` and `/metrics` are; `None` for nowhere.
     pub http_listen: Option<SocketAddr>,
+    /// Who is told of events; `None` for nobody.
+    pub alerts: Option<AlertOptions>,
     /// Nothing was set: mail goes without it if the port is taken.
     pub http_listen_is_default: bool,
     /// What to log, and how.
@@ -123,6 +126,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
     let filter = reader.value("MAILSHIM_LOG", LogFilter::parse);
     let format = reader.value("MAILSHIM_LOG_FORMAT", LogFormat::parse);
     let http_listen = network::http_listen(reader);
+    let alerts = network::alerts(reader);
     let addresses = reader.value("MAILSHIM_LOG_ADDRESSES", AddressDetail::parse);
     let shutdown_delay = reader.value("MAILSHIM_SHUTDOWN_DELAY", duration("0s", "1h"));
     let shutdown_grace = reader.value("MAILSHIM_SHUTDOWN_GRACE", duration("0s", "24h"));
@@ -179,6 +183,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
         connector_certificate,
         egress_proxy,
         http_listen: http_listen?,
+        alerts,
         http_listen_is_default: !reader.is_set("MAILSHIM_HTTP_LISTEN"),
         log: LogConfig { filter: filter?, format: format?, addresses: addresses? },
         shutdown_delay: shutdown_delay?,

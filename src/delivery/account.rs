@@ -13,7 +13,7 @@ use crate::credential::Credential;
 use crate::identity::Identity;
 use crate::life::{Life, ending};
 use crate::message::{Abandoned, Awaited, DeliveryRecord, HeldContent, Message};
-use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Retry, Stage};
+use crate::outcome::{Cause, Class, Context, Fault, Outcome, Pause, RecipientOutcome, Retry, Stage, judge};
 use crate::telemetry;
 use crate::upstream::connection::Connection;
 use crate::upstream::connector::Connector;
@@ -146,6 +146,11 @@ impl Account {
     /// The mailbox that signs in.
     pub fn mailbox(&self) -> &str {
         self.identity.mailbox()
+    }
+
+    /// All that keeps its mail back now, for people.
+    pub fn obstacles(&self) -> Vec<telemetry::Obstacle> {
+        self.gate.obstacles(self.mailbox())
     }
 
     /// The fault of a mail that cannot be sent today, at MAIL already.
@@ -442,7 +447,7 @@ impl Account {
     fn signed_in(&self) {
         *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.gate.learn(Event::SignedIn);
-        telemetry::signed_in();
+        telemetry::signed_in(self.mailbox());
     }
 
     /// Learns and tells it; [`Account::keep_ready`] tries again after the pause, if it may.
@@ -468,6 +473,11 @@ impl Account {
     fn failed(&self, sender: &str, fault: &Fault) {
         let standing = self.gate.learn(Event::Failed { sender, fault });
         self.pool.allow(standing.connections);
+        if let Class::Throttled(Pause::Day | Pause::ContinuousErrors) =
+            judge(fault, &Context::default()).class
+        {
+            telemetry::mailbox_held(self.mailbox(), fault);
+        }
         if standing.breaker != Breaker::Closed && matches!(fault.stage(), Stage::Auth | Stage::Token) {
             *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = self.identity.fingerprint();
         }

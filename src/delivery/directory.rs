@@ -16,6 +16,7 @@ use crate::life::Life;
 use crate::message::sender::AddressList;
 use crate::outcome::Fault;
 use crate::smtp::path::Address;
+use crate::telemetry;
 use crate::upstream::Pool;
 use crate::upstream::connector::Connector;
 
@@ -135,13 +136,22 @@ impl Accounts {
         Ok(account)
     }
 
+    /// What keeps mail back now, for people: the configured mailbox's first, then the senders' by name; no more than
+    /// `most`.
+    pub fn obstacles(&self, most: usize) -> Vec<telemetry::Obstacle> {
+        let mut senders = self.all_senders();
+        senders.sort_by(|one, other| one.mailbox().cmp(other.mailbox()));
+        [&self.main].into_iter().chain(&senders).flat_map(|account| account.obstacles()).take(most).collect()
+    }
+
+    fn all_senders(&self) -> Vec<Arc<Account>> {
+        let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        senders.kept.values().map(|(account, _)| Arc::clone(account)).collect()
+    }
+
     /// Closes all idle connections with QUIT.
     pub async fn close(&self) {
-        let senders: Vec<_> = {
-            let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-            senders.kept.values().map(|(account, _)| Arc::clone(account)).collect()
-        };
-        for account in senders.iter().chain([&self.main]) {
+        for account in self.all_senders().iter().chain([&self.main]) {
             account.close().await;
         }
     }

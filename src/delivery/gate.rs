@@ -1,12 +1,12 @@
 //! The turns of one mailbox: locks and waits around its pure [`limits`](super::limits).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::limits::{Breaker, Event, KeptBack, Limits, Question, Standing, Turn};
+use super::limits::{Breaker, Event, KeptBack, Limits, ObstacleKind, Question, Standing, Turn};
 use crate::outcome::{Cause, Fault, Stage};
 use crate::telemetry::{self, Counted};
 
@@ -214,6 +214,29 @@ impl Gate {
             Turn::Paused(again, _) => Some(left(again, now)),
             _ => None,
         }
+    }
+
+    /// All that keeps mail of this mailbox back now, for people.
+    pub fn obstacles(&self, mailbox: &str) -> Vec<telemetry::Obstacle> {
+        let (now, clock) = (Instant::now().into_std(), SystemTime::now());
+        let all = lock(&self.limits).obstacles(now);
+        all.into_iter()
+            .map(|obstacle| telemetry::Obstacle {
+                kind: match obstacle.kind {
+                    ObstacleKind::SignIn(Breaker::HalfOpen) => "half_open",
+                    ObstacleKind::SignIn(_) => "open",
+                    ObstacleKind::Throttled => "throttled",
+                    ObstacleKind::Refused => "refused",
+                    ObstacleKind::Paced => "paced",
+                    ObstacleKind::UsedUp => "used_up",
+                },
+                mailbox: mailbox.to_string(),
+                sender: obstacle.sender,
+                since: obstacle.since.map(|since| clock - now.saturating_duration_since(since)),
+                until: clock + obstacle.until.saturating_duration_since(now),
+                fault: obstacle.fault,
+            })
+            .collect()
     }
 
     /// The fault of a mail that cannot be sent today, at MAIL already.

@@ -138,9 +138,44 @@ pub struct Standing {
     pub breaker: Breaker,
 }
 
+/// What keeps mail back, and whose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Obstacle {
+    /// Which limit.
+    pub kind: ObstacleKind,
+    /// All that Exchange judges the one sender by whose mail is kept back; `None` for all mail of the mailbox.
+    pub sender: Option<String>,
+    /// Since when, where that is known.
+    pub since: Option<Instant>,
+    /// When a mail is let go, or tried again.
+    pub until: Instant,
+    /// Why.
+    pub fault: Fault,
+}
+
+/// The limit that keeps mail back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObstacleKind {
+    /// The breaker on sign-ins, in this state.
+    SignIn(Breaker),
+    /// Office 365 throttled the mailbox.
+    Throttled,
+    /// A refusal is remembered.
+    Refused,
+    /// `MAILSHIM_MESSAGES_PER_MINUTE`.
+    Paced,
+    /// `MAILSHIM_RECIPIENTS_PER_DAY`.
+    UsedUp,
+}
+
+/// Senders of one mailbox that [`Limits::obstacles`] names.
+const SENDERS_NAMED: usize = 5;
+
 /// A refusal that is repeated locally, with the time to its next trial.
 #[derive(Clone, Debug)]
 struct Remembered {
+    /// The first refusal without a success since.
+    since: Instant,
     until: Instant,
     lasted: Duration,
     fault: Fault,
@@ -155,7 +190,8 @@ impl Remembered {
         (first, longest): (Duration, Duration),
     ) -> Self {
         let lasted = last.map_or(first, |last| (last.lasted * 2).min(longest));
-        Self { until: now + lasted, lasted, fault: fault.clone() }
+        let since = last.map_or(now, |last| last.since);
+        Self { since, until: now + lasted, lasted, fault: fault.clone() }
     }
 }
 
@@ -163,14 +199,14 @@ impl Remembered {
 #[derive(Clone, Debug)]
 pub struct KeptBack {
     refused_sign_in: Option<Remembered>,
-    pause: Option<(Instant, Fault)>,
+    pause: Option<Remembered>,
 }
 
 impl KeptBack {
     /// When none of it holds any more.
     pub fn until(&self) -> Option<Instant> {
         let refused = self.refused_sign_in.as_ref().map(|refusal| refusal.until);
-        refused.max(self.pause.as_ref().map(|(until, _)| *until))
+        refused.max(self.pause.as_ref().map(|pause| pause.until))
     }
 }
 
@@ -185,7 +221,7 @@ pub struct Limits {
     recipients: VecDeque<(Instant, u64)>,
     /// Recipients of mails that are on their way.
     under_way: u64,
-    pause: Option<(Instant, Fault)>,
+    pause: Option<Remembered>,
     breaker: Breaker,
     /// The last refused sign-in, unless the breaker is closed.
     refused_sign_in: Option<Remembered>,
@@ -232,7 +268,7 @@ impl Limits {
     /// What keeps all mail of the mailbox back now, if anything does.
     pub fn kept_back(&self, now: Instant) -> Option<KeptBack> {
         let refused_sign_in = self.refused_sign_in.clone().filter(|refusal| now < refusal.until);
-        let pause = self.pause.clone().filter(|(until, _)| now < *until);
+        let pause = self.pause.clone().filter(|pause| now < pause.until);
         (refused_sign_in.is_some() || pause.is_some()).then_some(KeptBack { refused_sign_in, pause })
     }
 
@@ -297,8 +333,42 @@ impl Limits {
         if let Some(refusal) = remembered.chain(&self.refused_sign_in).find(|refusal| now < refusal.until) {
             return Some(Turn::Refused(refusal.until, refusal.fault.clone()));
         }
-        let paused = self.pause.as_ref().filter(|(until, _)| now < *until);
-        paused.map(|(until, fault)| Turn::Paused(*until, fault.clone()))
+        let paused = self.pause.as_ref().filter(|paused| now < paused.until);
+        paused.map(|paused| Turn::Paused(paused.until, paused.fault.clone()))
+    }
+
+    /// All that keeps mail back now, what concerns the whole mailbox first: for people, nothing is decided by it.
+    pub fn obstacles(&mut self, now: Instant) -> Vec<Obstacle> {
+        let known = |kind, sender, remembered: &Remembered| Obstacle {
+            kind,
+            sender,
+            since: Some(remembered.since),
+            until: remembered.until,
+            fault: remembered.fault.clone(),
+        };
+        // A breaker whose time is over stays open until a sign-in succeeds.
+        let sign_in =
+            self.refused_sign_in.iter().map(|one| known(ObstacleKind::SignIn(self.breaker), None, one));
+        let paused = self.pause.iter().filter(|paused| now < paused.until);
+        let paused = paused.map(|paused| known(ObstacleKind::Throttled, None, paused));
+        let whole = self.memory.get("").filter(|refused| now < refused.until);
+        let whole = whole.map(|refused| known(ObstacleKind::Refused, None, refused));
+        let senders =
+            self.memory.iter().filter(|(sender, refused)| !sender.is_empty() && now < refused.until);
+        let senders = senders
+            .take(SENDERS_NAMED)
+            .map(|(sender, one)| known(ObstacleKind::Refused, Some(sender.clone()), one));
+        let mut all: Vec<_> = sign_in.chain(paused).chain(whole).chain(senders).collect();
+        let ours = match self.count(now) {
+            Turn::Paced { until, .. } => Some((ObstacleKind::Paced, until, Cause::Paced(until - now))),
+            Turn::UsedUp(until) => Some((ObstacleKind::UsedUp, until, Cause::UsedUp(until - now))),
+            _ => None,
+        };
+        all.extend(ours.map(|(kind, until, cause)| {
+            let fault = Fault::new(Stage::Wait, cause);
+            Obstacle { kind, sender: None, since: None, until, fault }
+        }));
+        all
     }
 
     /// What our own counts say of a mail.
@@ -444,8 +514,10 @@ impl Limits {
             Pause::ContinuousErrors => PAUSE_CONTINUOUS,
         };
         let until = now + lasts;
-        if self.pause.as_ref().is_none_or(|(paused, _)| *paused < until) {
-            self.pause = Some((until, fault.clone()));
+        if self.pause.as_ref().is_none_or(|paused| paused.until < until) {
+            let goes_on = self.pause.as_ref().filter(|paused| now <= paused.until);
+            let since = goes_on.map_or(now, |paused| paused.since);
+            self.pause = Some(Remembered { since, until, lasted: lasts, fault: fault.clone() });
         }
     }
 }

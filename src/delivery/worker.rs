@@ -3,7 +3,6 @@
 //! As many lanes as the mailbox has connections; a message that waits costs neither a task nor a file handle. Nothing is
 //! claimed while the breaker, a pause or the pace would hold it.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,11 +19,11 @@ use super::settlement::{Moment, Verdicts, holds_the_mailbox};
 use crate::life::{Life, ending};
 use crate::message::{Awaited, Budget, DeliveryRecord, Envelope, Message, MessageId};
 use crate::outcome::{Cause, Class, Context, Fault, Outcome, RecipientOutcome, Stage, judge};
-use crate::queue::entry::{Entry, Verdict};
-use crate::queue::lifetime::{self, SetUpFaults};
+use crate::queue::entry::{self, Attempt, Entry, Verdict};
+use crate::queue::lifetime::Mailboxes;
 use crate::queue::report::ReportOptions;
 use crate::queue::schedule;
-use crate::spool::{Claimed, Phase, Store};
+use crate::spool::{Claimed, Phase, Store, Then};
 use crate::telemetry;
 
 /// How long a message waits whose sender's mailbox has no place now.
@@ -52,7 +51,7 @@ pub struct Worker {
     /// Messages that stream now.
     large: Arc<AtomicUsize>,
     /// Mailboxes that are held, or were, by a set-up fault.
-    faults: Arc<Mutex<HashMap<String, SetUpFaults>>>,
+    faults: Arc<Mutex<Mailboxes>>,
 }
 
 impl Worker {
@@ -210,6 +209,7 @@ impl Worker {
         let (mut attempt, then) = verdicts.settle(&claimed.entry, moment);
         self.tell(&claimed.entry, &message, &record, &verdicts, &context);
         self.reporter.about(&claimed.entry, &claimed.header, &mut attempt, then).await;
+        let given_up = (then == Then::Dead).then(|| given_up(&claimed.entry, &attempt)).flatten();
         let mut owed = claimed;
         while let Err((claimed, error)) = self.store.settle(owed, &attempt, then).await {
             telemetry::spool_delivery_not_recorded(&message.id.to_string(), &error.to_string());
@@ -220,6 +220,9 @@ impl Worker {
                 () = ending(&self.life) => return self.store.abandon(owed),
             }
         }
+        if let Some(entry::Result { reply, fix, .. }) = given_up {
+            telemetry::spool_given_up(mailbox, &reply, fix.as_deref());
+        }
     }
 
     /// Whether the time of a message that was not tried is over. A set-up fault keeps it for as long as it holds.
@@ -227,10 +230,9 @@ impl Worker {
         if judge(fault, context).class == Class::SetUp {
             return false;
         }
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = faults.entry(mailbox.to_ascii_lowercase()).or_default();
         let last = entry.attempts.last().map_or(entry.head.created, |attempt| attempt.at);
-        let since = lifetime::since(last, self.store.started_at(), self.store.now(), faults);
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = faults.lived(mailbox, last, self.store.started_at(), self.store.now());
         schedule::is_over(entry.lived() + since, self.lifetime)
     }
 
@@ -243,18 +245,20 @@ impl Worker {
         context: &Context<'_>,
     ) -> u64 {
         let now = self.store.now();
-        let is_held = outcomes.iter().any(|outcome| {
-            matches!(outcome, RecipientOutcome::Settled(Outcome::Failed(fault)) if holds_the_mailbox(fault, context))
+        let held_by = outcomes.iter().find_map(|outcome| match outcome {
+            RecipientOutcome::Settled(Outcome::Failed(fault)) if holds_the_mailbox(fault, context) => {
+                Some(fault)
+            }
+            _ => None,
         });
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = faults.entry(mailbox.to_ascii_lowercase()).or_default();
-        if is_held {
-            faults.met(now);
-        } else {
-            faults.passed(now);
-        }
         let last = entry.attempts.last().map_or(entry.head.created, |attempt| attempt.at);
-        lifetime::since(last, self.store.started_at(), now, faults)
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lived, fault_begins) =
+            faults.attempt(mailbox, held_by.is_some(), last, self.store.started_at(), now);
+        if let Some(fault) = held_by.filter(|_| fault_begins) {
+            telemetry::mailbox_held(mailbox, fault);
+        }
+        lived
     }
 
     /// One line for each outcome, with the recipients that it is about.
@@ -277,9 +281,16 @@ impl Worker {
             };
             let reply = group.outcome.to_reply(context);
             let mail = telemetry::Mail { id: message.id, given, envelope, record };
-            telemetry::spool_tried(mail, &group.outcome, name, &reply);
+            telemetry::spool_tried(mail, &group.outcome, name, context, &reply);
         }
     }
+}
+
+/// What was said of the recipients who will never get a message: of the last of them.
+fn given_up(entry: &Entry, attempt: &Attempt) -> Option<entry::Result> {
+    let results = entry.attempts.iter().chain([attempt]).flat_map(|attempt| &attempt.results);
+    let failed = results.filter(|result| matches!(result.verdict, Verdict::Refused | Verdict::Expired));
+    failed.last().cloned()
 }
 
 /// The message for those who still wait for it, as the policy made it when it was accepted.

@@ -5,11 +5,13 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 
 use super::addresses::masked_address;
+use super::alerts::alert;
 use super::mail::{self, Mail, in_words};
 use super::metrics::metrics;
-use super::{masked, printable, readiness};
+use super::readiness::{self, NotReady};
+use super::{masked, printable};
 use crate::message::MessageId;
-use crate::outcome::{Cause, Context, Fault, Outcome, SpoolFault, Stage, judge};
+use crate::outcome::{Cause, Context, Fault, Outcome, SpoolFault, Stage};
 use crate::smtp::reply::Reply;
 
 /// What waits, after something has changed.
@@ -22,13 +24,25 @@ pub fn spool_holds(messages: usize, octets: u64, oldest: Duration) {
 
 /// The one line of a message from the spool that was tried, and what became of these recipients. `name` is `accepted`,
 /// `refused`, `deferred`, `unknown` or `expired`.
-pub fn spool_tried(mail: Mail<'_>, outcome: &Outcome, name: &'static str, reply: &Reply) {
+pub fn spool_tried(
+    mail: Mail<'_>,
+    outcome: &Outcome,
+    name: &'static str,
+    context: &Context<'_>,
+    reply: &Reply,
+) {
     metrics().spool.tried(name);
+    mail::remember(mail, outcome, name, context, reply);
     // What is tried again is no end of a message.
     if !matches!(name, "deferred" | "unknown") {
         mail::count(mail.envelope, mail.record, outcome, name, reply);
     }
     mail::tell(mail, outcome, name, reply, true);
+}
+
+/// A mail was given up: somebody may have to act.
+pub fn spool_given_up(mailbox: &str, reason: &str, fix: Option<&str>) {
+    alert("dead_letter", mailbox, reason, fix);
 }
 
 /// What was given up and is kept, after something has changed.
@@ -82,12 +96,13 @@ pub fn spool_opened(messages: usize, octets: u64) {
 /// changes and now and then.
 pub fn spool_unusable(fault: &SpoolFault) {
     let fault = Fault::new(Stage::Spool, Cause::Spool(fault.clone()));
-    let hint = judge(&fault, &Context::default()).hint;
-    let why =
-        printable(&format!("{fault}{}", hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default()));
+    let why = NotReady::of("", &fault);
     metrics().spool.usable.set(0);
     match readiness::disk_failed(why.clone()) {
-        Some((_, 1)) => error!("the spool cannot be used, mail is refused for now: {why}"),
+        Some((_, 1)) => {
+            error!("the spool cannot be used, mail is refused for now: {why}");
+            alert("disk", "", &why.reason, why.fix.as_deref());
+        }
         Some((since, times)) => {
             let since = in_words(since);
             error!("the spool cannot be used for {since}, {times} tries, mail is refused for now: {why}");
@@ -101,6 +116,7 @@ pub fn spool_usable() {
     metrics().spool.usable.set(1);
     if let Some(after) = readiness::disk_works() {
         info!("the spool can be used again after {}", in_words(after));
+        readiness::tell_ready("", after);
     }
 }
 

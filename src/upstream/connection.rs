@@ -95,10 +95,7 @@ impl Connection {
 
     /// Whether it takes another message.
     pub fn is_reusable(&self) -> bool {
-        self.usable
-            && self.messages < MAX_MESSAGES
-            && Instant::now() < self.ends()
-            && !self.link.replies.has_unread()
+        self.usable && self.messages < MAX_MESSAGES && Instant::now() < self.ends() && self.link.is_in_step()
     }
 
     /// How long it may stay idle.

@@ -372,7 +372,9 @@ async fn never_is_accepted_what_the_servers_record_does_not_have() {
     let number = |name| std::env::var(name).ok().and_then(|number| number.parse().ok());
     let (first, times) = (number("STRAY_SEED").unwrap_or(0), number("STRAY_SCRIPTS").unwrap_or(1000));
     let mut counts = [0; 4];
-    for seed in first..first + times {
+    // Large content whose last octets left before its end was known, and a stray in the next mail.
+    let found = [34_153];
+    for seed in found.into_iter().chain(first..first + times) {
         let more = run(seed).await;
         counts = std::array::from_fn(|count| counts[count] + more[count]);
     }

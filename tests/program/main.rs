@@ -10,4 +10,6 @@ mod exec;
 mod sendmail;
 mod spool;
 mod spool_faults;
+mod status;
+mod alert;
 mod soak;

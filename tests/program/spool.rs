@@ -247,6 +247,62 @@ fn a_directory_that_is_not_there_is_a_mistake_of_the_set_up() {
     assert!(ended.stderr.contains("No such file") && ended.stderr.contains("mailshim check"), "{ended:?}");
 }
 
+/// What lies in the directory and is no mail of ours stops nobody, is said, and stays.
+#[test]
+fn damaged_foreign_and_newer_files_are_left_and_said() {
+    let (directory, office365) = (Directory::new(), Office365::start(Settings::default()));
+    let path = directory.path("");
+    let variables = [("MAILSHIM_SPOOL_DIR", path.as_str()), ("MAILSHIM_MESSAGES_PER_MINUTE", "0")];
+    office365.fault(
+        office365::Fault::ReplyAt(office365::Stage::Mail, "451 4.7.0 Temporary server error".into()),
+        office365::Times::Always,
+    );
+    let mut shim = Program::start(&office365, &variables);
+    let mut app = shim.client();
+    for number in 1..4 {
+        app.mail(&small(number)).is(250);
+        shim.wait_for("mail deferred");
+    }
+    shim.kill();
+    drop(office365);
+    let queue = directory.path("mailshim/queue");
+    let names = || std::fs::read_dir(&queue).unwrap().map(|entry| entry.unwrap().path());
+    let mut damaged = String::new();
+    for path in names() {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (_, rest) = path.file_name().unwrap().to_str().unwrap().split_once('-').unwrap();
+        let due = path.with_file_name(format!("0000000001-{rest}"));
+        let text = match text {
+            text if text.contains("<1@contoso.com>") => {
+                damaged = due.file_name().unwrap().to_str().unwrap().to_string();
+                text.replace("test", "tEst")
+            }
+            text if text.contains("<2@contoso.com>") => text.replace("{\"mailshim\":1,", "{\"mailshim\":2,"),
+            text => text,
+        };
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(due, text).unwrap();
+    }
+    std::fs::write(format!("{queue}/.0000000001-1.swp"), "an editor's").unwrap();
+    std::fs::create_dir(format!("{queue}/lost+found")).unwrap();
+    let office365 = Office365::start(Settings::default());
+    let mut shim = Program::start(&office365, &variables);
+    shim.wait_for("mail accepted");
+    let log = shim.printed();
+    for words in ["is damaged (its checksum does not fit)", "was written by another version of mailshim"] {
+        assert!(log.contains(words), "{words}:\n{log}");
+    }
+    shim.client().mail(&small(4)).is(250);
+    shim.wait_for("mail accepted");
+    shim.signal("TERM");
+    assert!(shim.wait().success());
+    let mut arrived: Vec<usize> = office365.taken().iter().map(|taken| number_of(&taken.content)).collect();
+    arrived.sort_unstable();
+    assert_eq!(arrived, [3, 4]);
+    assert_eq!(names().count(), 3, "another version's, and the two that are foreign");
+    assert!(std::fs::exists(directory.path(&format!("mailshim/damaged/{damaged}"))).unwrap());
+}
+
 fn fills_up_and_recovers(size: &str) {
     if !gives_mount_namespaces() {
         return;

@@ -215,6 +215,9 @@ fn configuration(config: &Config, other_proxy: Option<&str>, send_to: Option<&Ad
         rung.fact(name, value);
     }
     rung.fact("upstream", config.upstream.to_string());
+    if config.alerts.is_some() {
+        rung.see("alerts go to the address of MAILSHIM_ALERT_URL: none is sent by this command".to_string());
+    }
     rung.warnings.clone_from(&config.warnings);
     if config.upstream.host.parse::<IpAddr>().is_ok() {
         rung.warnings.push(format!(

@@ -1,4 +1,4 @@
-//! The sender policy and the guards.
+//! The sender policy and the guards; the spool.
 
 use super::*;
 
@@ -39,6 +39,39 @@ fn every_variable_of_the_policy_reaches_its_field() {
     assert_eq!(config.policy.redirect_to.unwrap().as_str(), "tests@contoso.com");
     let kept = with(&[("MAILSHIM_FROM_POLICY", "keep")]).unwrap();
     assert_eq!(kept.policy.from_policy, FromPolicy::Keep);
+}
+
+#[test]
+fn the_spool_is_off_until_its_directory_is_named() {
+    let off = with(&[("MAILSHIM_SPOOL_LIFETIME", "2d"), ("MAILSHIM_SPOOL_MAX_BYTES", "2GB")]).unwrap();
+    assert_eq!(off.spool, None);
+    for name in ["MAILSHIM_SPOOL_LIFETIME", "MAILSHIM_SPOOL_MAX_BYTES"] {
+        assert!(off.warnings.iter().any(|warning| warning.starts_with(name)), "{:?}", off.warnings);
+    }
+    let on = with(&[("MAILSHIM_SPOOL_DIR", "/var/spool/mailshim")]).unwrap();
+    assert_eq!(on.warnings, Vec::<String>::new());
+    let spool = on.spool.unwrap();
+    assert_eq!(spool.directory, std::path::Path::new("/var/spool/mailshim"));
+    assert_eq!((spool.lifetime.as_secs(), spool.max_bytes), (5 * 86_400, 1_000_000_000));
+    let all = with(&[
+        ("MAILSHIM_SPOOL_DIR", "/srv/a b"),
+        ("MAILSHIM_SPOOL_LIFETIME", "36h"),
+        ("MAILSHIM_SPOOL_MAX_BYTES", "256MiB"),
+        ("MAILSHIM_HOLD", "10s"),
+    ])
+    .unwrap();
+    assert!(all.warnings.iter().any(|warning| warning.starts_with("MAILSHIM_HOLD has no effect")));
+    let spool = all.spool.unwrap();
+    assert_eq!((spool.lifetime.as_secs(), spool.max_bytes), (36 * 3600, 256 << 20));
+    for (name, value, part) in [
+        ("MAILSHIM_SPOOL_DIR", "spool", "such as /var/spool/mailshim"),
+        ("MAILSHIM_SPOOL_LIFETIME", "5", "5"),
+        ("MAILSHIM_SPOOL_LIFETIME", "1s", "1m"),
+        ("MAILSHIM_SPOOL_MAX_BYTES", "1kB", "1MB"),
+        ("MAILSHIM_SPOOL_MAX_BYTES", "much", "1GB"),
+    ] {
+        assert_refused(&[(name, value)], name, part);
+    }
 }
 
 #[test]

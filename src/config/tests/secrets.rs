@@ -80,6 +80,38 @@ fn what_looks_like_an_accident_in_a_client_secret_is_named_and_never_shown() {
 }
 
 #[test]
+fn who_is_woken_is_an_https_address_by_value_or_by_file() {
+    let file = TempFile::new(b"https://hooks.example/s3cret\n");
+    assert_eq!(with(&[]).unwrap().alerts, None);
+    for changes in [
+        ("MAILSHIM_ALERT_URL", "https://hooks.example/s3cret"),
+        ("MAILSHIM_ALERT_URL", "https://hooks.example/s3cret\n"),
+        ("MAILSHIM_ALERT_URL_FILE", file.path()),
+    ] {
+        let config = with(&[changes]).unwrap();
+        assert!(config.alerts.is_some());
+        assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
+    }
+    let bad = TempFile::new(b"http://hooks.example/s3cret\n");
+    for (value, part) in [
+        ("http://hooks.example/s3cret", "begins with https://"),
+        ("s3cret", "begins with https://"),
+        ("https://user:s3cret@hooks.example", "a login before its host"),
+        ("https://hooks.example/s3 cret", "percent-encode"),
+        ("\"https://hooks.example/s3cret\"", "quotes around it"),
+        ("https://", "names no host"),
+    ] {
+        assert_refused(&[("MAILSHIM_ALERT_URL", value)], "MAILSHIM_ALERT_URL: ", part);
+        assert!(!format!("{:?}", with(&[("MAILSHIM_ALERT_URL", value)])).contains("cret"), "{value}");
+    }
+    assert_refused(
+        &[("MAILSHIM_ALERT_URL_FILE", bad.path())],
+        "MAILSHIM_ALERT_URL_FILE: ",
+        "begins with https://",
+    );
+}
+
+#[test]
 fn no_secret_is_ever_printed() {
     let secret = TempFile::new(CANARY.as_bytes());
     let login = [("MAILSHIM_APP_USERNAME", "app"), ("MAILSHIM_APP_PASSWORD", CANARY)];

@@ -9,7 +9,7 @@ use super::ladder::{Climb, settings, short};
 use super::peers;
 
 /// One code of each row of Entra's table, with the `error` that it comes with.
-const CODES: [(&str, u32); 31] = [
+const CODES: [(&str, u32); 32] = [
     ("invalid_client", 7_000_215),
     ("invalid_client", 7_000_222),
     ("unauthorized_client", 700_016),
@@ -28,6 +28,7 @@ const CODES: [(&str, u32); 31] = [
     ("invalid_scope", 70_011),
     ("invalid_request", 900_144),
     ("invalid_resource", 500_011),
+    ("invalid_resource", 650_052),
     ("invalid_grant", 65_001),
     ("invalid_grant", 50_034),
     ("invalid_grant", 50_126),
