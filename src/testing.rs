@@ -9,7 +9,7 @@ pub mod cli {
         pub use crate::cli::check::{End, RUNGS, Rung, Screen, State, climb, spool_rung};
     }
     pub mod arguments {
-        pub use crate::cli::arguments::command;
+        pub use crate::cli::arguments::{STATES, command};
     }
     pub mod setup {
         pub use crate::cli::setup::{Task, Tool, script_of};
@@ -87,6 +87,9 @@ pub mod spool {
 }
 
 pub mod queue {
+    pub mod request {
+        pub use crate::queue::request::{Action, Answer, Request};
+    }
     pub mod entry {
         pub use crate::queue::entry::{
             Attempt, Detail, Entry, Head, Result, Sent, StoredEnvelope, StoredRecipient, Verdict,

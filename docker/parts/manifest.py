@@ -12,7 +12,7 @@ def documents(path):
 
 
 def pods(document):
-    if document["kind"] in ("Deployment", "Job"):
+    if document["kind"] in ("Deployment", "StatefulSet", "Job"):
         yield document["spec"]["template"]["spec"]
 
 
@@ -32,7 +32,7 @@ def restricted(pod):
     # The sysctls that the baseline calls safe.
     assert {sysctl["name"] for sysctl in security.get("sysctls", [])} <= {"net.ipv4.ip_unprivileged_port_start"}
     assert not any(pod.get(name) for name in ("hostNetwork", "hostPID", "hostIPC"))
-    assert all(set(volume) - {"name"} <= {"secret", "emptyDir", "configMap", "projected"} for volume in pod.get("volumes", []))
+    assert all(set(volume) - {"name"} <= {"secret", "emptyDir", "configMap", "projected", "persistentVolumeClaim"} for volume in pod.get("volumes", []))
     for container in containers(pod):
         own = container["securityContext"]
         assert own["allowPrivilegeEscalation"] is False, container["name"]
@@ -52,6 +52,22 @@ def ours(pod):
     assert pod["terminationGracePeriodSeconds"] > 25, "MAILSHIM_SHUTDOWN_GRACE"
 
 
+def spooled(document, pod):
+    """A spool has one shim: no two pods on one claim, and a claim that the shim may write."""
+    shim = sidecar(pod)
+    directory = next((variable["value"] for variable in shim["env"] if variable["name"] == "MAILSHIM_SPOOL_DIR"), None)
+    if directory is None:
+        return
+    name = next(mount["name"] for mount in shim["volumeMounts"] if mount["mountPath"] == directory)
+    assert pod["securityContext"]["fsGroup"] == shim["securityContext"]["runAsUser"] == 65532
+    spec = document["spec"]
+    if document["kind"] == "StatefulSet":
+        assert [claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]] == [name]
+    else:
+        assert spec["replicas"] == 1 and spec["strategy"] == {"type": "Recreate"}
+        assert any(volume["name"] == name and "persistentVolumeClaim" in volume for volume in pod["volumes"])
+
+
 def validate(version, paths):
     for path in paths:
         for document in documents(path):
@@ -59,6 +75,7 @@ def validate(version, paths):
             for pod in pods(document):
                 restricted(pod)
                 ours(pod)
+                spooled(document, pod)
 
 
 def environment(path):

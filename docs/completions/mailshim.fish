@@ -34,6 +34,7 @@ complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "exec" -d 'PID 1 o
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "healthcheck" -d 'Exit 0 if the shim listens, for images without a shell; leaves no log line'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "wait" -d 'Return when the shim listens'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "status" -d 'What goes on in the running shim: does mail go out, and if not why, since when, for whom'
+complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "queue" -d 'The spool and its dead letters: list, show, retry, drop, flush'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "setup" -d 'Print the PowerShell script for Microsoft\'s side, from the variables in force'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "login" -d 'Sign in as a person, with a code on any device; writes MAILSHIM_REFRESH_TOKEN_FILE'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "env" -d 'Every variable, its value in force (secrets redacted) and where it came from'
@@ -66,6 +67,44 @@ complete -c mailshim -n "__fish_mailshim_using_subcommand wait" -s h -l help -d 
 complete -c mailshim -n "__fish_mailshim_using_subcommand status" -l json -d 'For programs: a JSON object; its keys are added to and never renamed'
 complete -c mailshim -n "__fish_mailshim_using_subcommand status" -l watch -d 'Look again every 2 s, until it is interrupted'
 complete -c mailshim -n "__fish_mailshim_using_subcommand status" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and not __fish_seen_subcommand_from list show retry drop flush" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and not __fish_seen_subcommand_from list show retry drop flush" -f -a "list" -d 'What lies in the spool, why, and what to do about it'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and not __fish_seen_subcommand_from list show retry drop flush" -f -a "show" -d 'All that is known of one mail, but for its content'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and not __fish_seen_subcommand_from list show retry drop flush" -f -a "retry" -d 'Try mail now; a dead letter comes back with a fresh lifetime for those who did not get it'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and not __fish_seen_subcommand_from list show retry drop flush" -f -a "drop" -d 'Remove mail for good, and say what was removed'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and not __fish_seen_subcommand_from list show retry drop flush" -f -a "flush" -d 'Try all that waits now; dead letters stay'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from list" -l from -d 'Of this sender: an address, *@domain, or <>' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from list" -l to -d 'To this recipient: an address or *@domain' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from list" -l older -d 'Accepted at least this long ago: 45m, 2h, 3d' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from list" -l state -d 'In this state, or in one of several with commas' -r -f -a "waiting\t''
+deferred\t''
+dead\t''
+damaged\t''"
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from list" -l json -d 'For programs: a line with a JSON object for each mail'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from show" -l content -d 'Print the mail as it will be sent, and nothing else'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from retry" -l from -d 'Of this sender: an address, *@domain, or <>' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from retry" -l to -d 'To this recipient: an address or *@domain' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from retry" -l older -d 'Accepted at least this long ago: 45m, 2h, 3d' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from retry" -l state -d 'In this state, or in one of several with commas' -r -f -a "waiting\t''
+deferred\t''
+dead\t''
+damaged\t''"
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from retry" -l all -d 'All that waits and all dead letters, or those of them that the filters leave'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from retry" -l prepare -d 'Apply today\'s sender policy (MAILSHIM_FROM) to what the app gave'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from retry" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from drop" -l from -d 'Of this sender: an address, *@domain, or <>' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from drop" -l to -d 'To this recipient: an address or *@domain' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from drop" -l older -d 'Accepted at least this long ago: 45m, 2h, 3d' -r
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from drop" -l state -d 'In this state, or in one of several with commas' -r -f -a "waiting\t''
+deferred\t''
+dead\t''
+damaged\t''"
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from drop" -l all -d 'All there is, or what the filters leave of it'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from drop" -l yes -d 'Do not ask; needed where there is no terminal'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from drop" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand queue; and __fish_seen_subcommand_from flush" -s h -l help -d 'Print help'
 complete -c mailshim -n "__fish_mailshim_using_subcommand setup" -l undo -d 'Print the script that takes it back, and nothing else'
 complete -c mailshim -n "__fish_mailshim_using_subcommand setup" -l az -d 'In Entra use the Azure CLI instead of the Microsoft.Graph module'
 complete -c mailshim -n "__fish_mailshim_using_subcommand setup" -s h -l help -d 'Print help'

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint, value_parser};
 
 use crate::config;
+use crate::message::sender::AddressList;
 use crate::smtp::path::Address;
 
 const EXIT: &str = "Exit codes: 0; 64 for bad usage or configuration; 1 for the rest.";
@@ -83,6 +84,7 @@ fn definition() -> Command {
                 .after_help(EXIT),
         )
         .subcommand(status())
+        .subcommand(queue())
         .subcommand(setup())
         .subcommand(
             Command::new("login")
@@ -111,6 +113,114 @@ fn status() -> Command {
             "Reads MAILSHIM_HTTP_LISTEN and nothing else. The same is a page at http://127.0.0.1:9025/ \
              for a browser.\n\n{EXIT}"
         ))
+}
+
+/// The states of a mail in the spool.
+pub const STATES: [&str; 4] = ["waiting", "deferred", "dead", "damaged"];
+
+/// One side of a mail, for `--from` and `--to`.
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// `<>`.
+    Nobody,
+    /// One of these.
+    Listed(AddressList),
+}
+
+fn who(text: &str) -> Result<Who, String> {
+    match text {
+        "<>" => Ok(Who::Nobody),
+        text => AddressList::parse(text).map(Who::Listed),
+    }
+}
+
+impl Who {
+    /// Whether this address is meant.
+    pub fn is(&self, address: Option<&str>) -> bool {
+        match (self, address) {
+            (Self::Nobody, address) => address.is_none_or(str::is_empty),
+            (Self::Listed(list), Some(address)) => {
+                Address::parse(address).is_some_and(|address| list.holds(&address))
+            }
+            (Self::Listed(_), None) => false,
+        }
+    }
+}
+
+fn queue() -> Command {
+    Command::new("queue")
+        .about("The spool and its dead letters: list, show, retry, drop, flush")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .subcommand(
+            filters(Command::new("list"))
+                .about("What lies in the spool, why, and what to do about it")
+                .arg(long("json", "For programs: a line with a JSON object for each mail")),
+        )
+        .subcommand(
+            Command::new("show")
+                .about("All that is known of one mail, but for its content")
+                .arg(ids().num_args(1).required(true))
+                .arg(long("content", "Print the mail as it will be sent, and nothing else")),
+        )
+        .subcommand(
+            filters(Command::new("retry"))
+                .about("Try mail now; a dead letter comes back with a fresh lifetime for those who did not get it")
+                .arg(ids())
+                .arg(long("all", "All that waits and all dead letters, or those of them that the filters leave"))
+                .arg(long("prepare", "Apply today's sender policy (MAILSHIM_FROM) to what the app gave")),
+        )
+        .subcommand(
+            filters(Command::new("drop"))
+                .about("Remove mail for good, and say what was removed")
+                .arg(ids())
+                .arg(long("all", "All there is, or what the filters leave of it"))
+                .arg(long("yes", "Do not ask; needed where there is no terminal")),
+        )
+        .subcommand(Command::new("flush").about("Try all that waits now; dead letters stay"))
+        .after_help(
+            "Reads MAILSHIM_SPOOL_DIR alone; retry --prepare, where no shim runs, the sender's variables too. list and show only \
+             read; the others are done by the shim that runs there, within a second, or here where none does. What is under way is \
+             left alone. The pace, pauses and a refused sign-in hold what is retried as they hold all mail.\n\n\
+             mailshim queue COMMAND --help has the filters. ID is what the log and the app's 250 say.\n\n\
+             The JSON object: id, state, created, bytes, from, recipients (address, state, reply), attempts, next, reply, fix, \
+             message_id; times as RFC 3339 in UTC, null for what there is not.\n\n\
+             Exit codes: 0, also when nothing is there; 64 for bad usage or configuration; 1 for the rest, such as an unknown ID or a \
+             mail under way.",
+        )
+}
+
+fn long(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
+
+fn ids() -> Arg {
+    let id = |text: &str| {
+        u64::from_str_radix(text, 16).map_err(|_| "is no name of a mail: mailshim queue list shows them")
+    };
+    Arg::new("id")
+        .value_name("ID")
+        .action(ArgAction::Append)
+        .value_parser(id)
+        .help("The mail's name, as in the log")
+}
+
+fn filters(command: Command) -> Command {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    command
+        .arg(option("from", "ADDR", "Of this sender: an address, *@domain, or <>").value_parser(who))
+        .arg(option("to", "ADDR", "To this recipient: an address or *@domain").value_parser(who))
+        .arg(
+            option("older", "TIME", "Accepted at least this long ago: 45m, 2h, 3d").value_parser(config::age),
+        )
+        .arg(
+            option("state", "STATE", "In this state, or in one of several with commas")
+                .value_delimiter(',')
+                .value_parser(STATES),
+        )
 }
 
 fn setup() -> Command {

@@ -12,6 +12,7 @@ mod send;
 mod sendmail;
 mod client;
 mod login;
+mod queue;
 pub mod setup;
 mod powershell;
 mod exec;
@@ -64,6 +65,7 @@ pub fn main() -> ExitCode {
         Some(("check", given)) => check::check(given),
         Some(("send", given)) => send::send(given),
         Some(("env", _)) => env::env(),
+        Some(("queue", given)) => queue::queue(given),
         Some(("setup", given)) => setup::setup(given),
         Some(("login", _)) => login::login(),
         Some(("exec", given)) => exec::exec(&arguments::app(given)),

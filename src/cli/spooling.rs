@@ -95,7 +95,14 @@ impl Spool {
             budget.clone(),
             life.clone(),
         );
-        let running = tokio::spawn(worker.clone().run(config.allowance.connections));
+        let (delivering, taken) = (worker.clone().run(config.allowance.connections), store.clone());
+        let policy = Arc::new(config.policy.clone());
+        let running = tokio::spawn(async move {
+            tokio::select! {
+                () = delivering => {}
+                () = taken.take_requests(policy) => {}
+            }
+        });
         Ok(Self { store, worker, running, failed })
     }
 

@@ -32,7 +32,9 @@ mod tests;
 
 pub use cloud::CLOUDS;
 pub use error::ConfigErrors;
-pub use partial::{Client, Login, client, http_listen_only, listen_only, login, timeout};
+pub use partial::{
+    Client, Login, age, client, http_listen_only, listen_only, login, sender_policy, spool_directory, timeout,
+};
 pub use report::{Report, Row, names_in_force, report};
 pub use setup::{SetUp, setup};
 pub use sign_in::Way;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::environment::Environment;
 use super::error::ConfigErrors;
 use super::variables::variable;
-use super::{app, application, network, value};
+use super::{app, application, network, policy, spool, value};
 use crate::credential::AppLogin;
-use crate::identity::sign_in::Application;
-use crate::names::Listen;
+use crate::identity::sign_in::{Application, SignIn};
+use crate::message::policy::Policy;
+use crate::names::{self, Listen};
 use crate::transport::proxy::EgressProxy;
 
 /// Reads `MAILSHIM_LISTEN` and nothing else, for the commands that only talk to a running shim.
@@ -54,6 +55,61 @@ pub fn client(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Cl
     let mut reader = Environment::new(vars).read(names.into_iter().filter_map(variable));
     let (listen, app_login) = (app::listen(&mut reader), app::login(&mut reader));
     reader.finish(listen.map(|listen| Client { listen, app_login }))
+}
+
+/// Reads `MAILSHIM_SPOOL_DIR` and nothing else.
+///
+/// # Errors
+/// It is not set, or no path.
+pub fn spool_directory(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<PathBuf, ConfigErrors> {
+    let mut reader = Environment::new(vars).read(variable("MAILSHIM_SPOOL_DIR"));
+    reader.require("MAILSHIM_SPOOL_DIR", "without it there is no spool: set it to the one that the shim has");
+    let directory = spool::directory(&mut reader);
+    reader.finish(directory)
+}
+
+/// Reads an age on the command line.
+///
+/// # Errors
+/// The rest of a sentence that begins with the text.
+pub fn age(text: &str) -> Result<Duration, String> {
+    value::duration("0s", "3650d")(text)
+}
+
+/// Reads what `mailshim queue retry --prepare` needs where no shim runs: who mail comes from. The rest may be wrong or
+/// missing, but no name may be unknown.
+///
+/// # Errors
+/// Every mistake there is.
+pub fn sender_policy(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Policy, ConfigErrors> {
+    let names = [
+        "MAILSHIM_CLOUD",
+        "MAILSHIM_AUTH",
+        "MAILSHIM_MAILBOX",
+        "MAILSHIM_HOSTNAME",
+        "MAILSHIM_LOGIN_AS_SENDER",
+        "MAILSHIM_FROM",
+        "MAILSHIM_FROM_POLICY",
+        "MAILSHIM_ALLOWED_SENDERS",
+        "MAILSHIM_ALLOWED_RECIPIENTS",
+        "MAILSHIM_LOCAL_TO",
+        "MAILSHIM_REDIRECT_TO",
+    ];
+    let env = Environment::new(vars);
+    let mut reader = env.read(names.into_iter().filter_map(variable));
+    reader.refuse_unknown(&env);
+    reader.choose_cloud();
+    // The only way in that changes what is made of a sender, and none that is deduced.
+    let is_without = reader.text("MAILSHIM_AUTH") == Some("none");
+    let given = policy::read(&mut reader);
+    let sign_in = is_without.then_some(SignIn::None);
+    let mailbox = policy::mailbox(&mut reader, sign_in.as_ref());
+    let hostname = reader.value("MAILSHIM_HOSTNAME", names::hostname);
+    let mailbox = given.mailbox(mailbox, is_without);
+    let policy = mailbox.and_then(|mailbox| given.policy(&mailbox, is_without, hostname.as_deref()));
+    reader.finish(policy)
 }
 
 /// Reads the `--timeout` of a command, written as the variables' durations are.

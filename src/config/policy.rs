@@ -2,6 +2,7 @@
 
 use super::environment::Reader;
 use crate::identity::sign_in::{SignIn, TokenSource};
+use crate::message::policy::Policy;
 use crate::message::sender::{AddressList, FromPolicy, Sender};
 use crate::names::Mailbox;
 use crate::smtp::path::Address;
@@ -9,7 +10,7 @@ use crate::smtp::path::Address;
 /// Why `MAILSHIM_MAILBOX` is needed.
 pub(super) const MAILBOX_WANTED: &str = "set it to the mailbox that sends, such as noreply@contoso.com";
 
-/// What the variables say; [`Policy`](crate::message::policy::Policy) has the names of the rest of the configuration
+/// What the variables say; [`Policy`] has the names of the rest of the configuration
 /// too.
 pub(super) struct Given {
     pub login_as_sender: Option<AddressList>,
@@ -38,6 +39,32 @@ fn redirect_to(text: &str) -> Result<Address, String> {
     mailbox
         .and_then(|mailbox| Address::parse(&mailbox.to_string()))
         .ok_or_else(|| "is not the plain address of a mailbox, such as tests@contoso.com".to_string())
+}
+
+impl Given {
+    /// The mailbox whose domain names a message: where nobody signs in, the sender.
+    pub fn mailbox(&self, set: Option<Mailbox>, nobody_signs_in: bool) -> Option<Mailbox> {
+        match &self.from {
+            Some(from) if nobody_signs_in && set.is_none() => Mailbox::parse(from.address.as_str()).ok(),
+            _ => set,
+        }
+    }
+
+    /// The policy; `None` after a mistake.
+    pub fn policy(self, mailbox: &Mailbox, nobody_signs_in: bool, hostname: Option<&str>) -> Option<Policy> {
+        Some(Policy {
+            from_policy: self.from_policy?,
+            from: self.from.or_else(|| Sender::of_mailbox(mailbox))?,
+            null_sender_stays: nobody_signs_in,
+            allowed_senders: self.allowed_senders,
+            allowed_recipients: self.allowed_recipients,
+            login_as_sender: self.login_as_sender,
+            local_to: self.local_to,
+            redirect_to: self.redirect_to,
+            hostname: hostname.unwrap_or(mailbox.domain()).to_string(),
+            domain: mailbox.domain().to_string(),
+        })
+    }
 }
 
 /// The mailbox that signs in, where it is set.

@@ -21,8 +21,13 @@ pub(super) fn options(reader: &mut Reader) -> Option<Option<SpoolOptions>> {
     if reader.is_set("MAILSHIM_HOLD") {
         reader.warn("MAILSHIM_HOLD has no effect with MAILSHIM_SPOOL_DIR: the app waits for the disk alone");
     }
-    let directory = reader.value("MAILSHIM_SPOOL_DIR", absolute);
+    let directory = directory(reader);
     Some(Some(SpoolOptions { directory: directory?, max_bytes: max_bytes?, lifetime: lifetime? }))
+}
+
+/// The directory alone.
+pub(super) fn directory(reader: &mut Reader) -> Option<PathBuf> {
+    reader.value("MAILSHIM_SPOOL_DIR", absolute)
 }
 
 /// Whether it can be used is found out when it is: it may be mounted later than this is read.

@@ -16,7 +16,7 @@ use crate::delivery::directory::Allowance;
 use crate::identity::sign_in::{IdentityOptions, SignIn};
 use crate::message::policy::Policy;
 use crate::message::sender::Sender;
-use crate::names::{self, HostPort, Listen, Mailbox};
+use crate::names::{self, HostPort, Listen};
 use crate::session::options::SessionOptions;
 use crate::session::step::Limits;
 use crate::smtp::path::Address;
@@ -133,15 +133,10 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
     let exec_on_failure = reader.value("MAILSHIM_EXEC_ON_FAILURE", on_failure);
 
     let sign_in = sign_in?;
-    // Where nobody signs in, it is the sender that gives the domain.
-    let mailbox = match &given.from {
-        Some(from) if sign_in == SignIn::None && !reader.is_set("MAILSHIM_MAILBOX") => {
-            Mailbox::parse(from.address.as_str()).ok()
-        }
-        _ => mailbox,
-    }?;
+    let nobody_signs_in = sign_in == SignIn::None;
+    let mailbox = given.mailbox(mailbox, nobody_signs_in)?;
     policy::refuse_impossible_logins(reader, &sign_in, &given);
-    let from = given.from.or_else(|| Sender::of_mailbox(&mailbox));
+    let policy = given.policy(&mailbox, nobody_signs_in, hostname.as_deref());
     let hostname = hostname.unwrap_or_else(|| mailbox.domain().to_string());
     Some(Config {
         listen: listen?,
@@ -155,18 +150,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
             app_login,
             max_sessions: max_sessions?,
         },
-        policy: Policy {
-            from_policy: given.from_policy?,
-            from: from?,
-            null_sender_stays: sign_in == SignIn::None,
-            allowed_senders: given.allowed_senders,
-            allowed_recipients: given.allowed_recipients,
-            login_as_sender: given.login_as_sender,
-            local_to: given.local_to,
-            redirect_to: given.redirect_to,
-            hostname: hostname.clone(),
-            domain: mailbox.domain().to_string(),
-        },
+        policy: policy?,
         hold: hold?,
         spool: spool?,
         bounce_to,

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use super::gate::{Gate, Probe, UnderWay, in_vain};
+use super::hold::{Hold, SPOOL_HOLD};
 use super::left::Left;
 use super::limits::{Breaker, Event, Limits};
 use crate::credential::Credential;
@@ -33,37 +34,6 @@ pub struct Account {
     is_a_senders: bool,
 }
 
-/// What one message may still cost: the time of its hold, and one fresh token.
-#[derive(Clone, Copy, Debug)]
-pub struct Hold {
-    /// Its end.
-    pub until: Instant,
-    turn_until: Instant,
-    /// At the end of its hold it does not go where our own pace says no.
-    pace_binds: bool,
-    renewed: bool,
-}
-
-/// The most of the hold that is kept for getting a connection after the turn.
-const MOST_TO_CONNECT: Duration = Duration::from_secs(10);
-
-impl Hold {
-    /// Begins now. The last part of it is for a connection, without which a mail that "goes at the end of its hold"
-    /// would never get one.
-    pub fn begin(length: Duration) -> Self {
-        let until = Instant::now() + length;
-        let turn_until = until - (length / 4).min(MOST_TO_CONNECT);
-        Self { until, turn_until, pace_binds: false, renewed: false }
-    }
-
-    /// For a message of the spool: nobody waits for it but the others behind it.
-    fn of_the_spool() -> Self {
-        Self { pace_binds: true, ..Self::begin(SPOOL_HOLD) }
-    }
-}
-
-/// The hold of a message of the spool; then it waits in its file.
-const SPOOL_HOLD: Duration = Duration::from_secs(180);
 /// How long a message of the spool waits that found no connection within its hold.
 const NO_CONNECTION: Duration = Duration::from_secs(30);
 /// The least that a message of the spool waits that was not tried and could be.

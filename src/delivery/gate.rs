@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-use super::limits::{Breaker, Event, KeptBack, Limits, ObstacleKind, Question, Standing, Turn};
+use super::limits::{Breaker, Event, KeptBack, Limits, Question, Standing, Turn};
+use super::obstacles::ObstacleKind;
 use crate::outcome::{Cause, Fault, Stage};
 use crate::telemetry::{self, Counted};
 

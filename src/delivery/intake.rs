@@ -74,12 +74,14 @@ fn head(given: &Envelope, prepared: &Prepared, now: u64) -> Head {
         // They were let go, since the message has the same.
         app.recipients.clone_from(&envelope.recipients);
     }
+    let (header, header_base64) = Head::keep_header(&prepared.header);
     Head {
         id: message.id.to_string(),
         created: now,
         message_id: prepared.message_id.clone(),
         app,
-        header: String::from_utf8_lossy(&prepared.header).into_owned(),
+        header,
+        header_base64,
         sent: Sent {
             envelope,
             from_is_ours: message.from_is_ours,

@@ -138,47 +138,16 @@ pub struct Standing {
     pub breaker: Breaker,
 }
 
-/// What keeps mail back, and whose.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
-    /// Which limit.
-    pub kind: ObstacleKind,
-    /// All that Exchange judges the one sender by whose mail is kept back; `None` for all mail of the mailbox.
-    pub sender: Option<String>,
-    /// Since when, where that is known.
-    pub since: Option<Instant>,
-    /// When a mail is let go, or tried again.
-    pub until: Instant,
-    /// Why.
-    pub fault: Fault,
-}
-
-/// The limit that keeps mail back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ObstacleKind {
-    /// The breaker on sign-ins, in this state.
-    SignIn(Breaker),
-    /// Office 365 throttled the mailbox.
-    Throttled,
-    /// A refusal is remembered.
-    Refused,
-    /// `MAILSHIM_MESSAGES_PER_MINUTE`.
-    Paced,
-    /// `MAILSHIM_RECIPIENTS_PER_DAY`.
-    UsedUp,
-}
-
-/// Senders of one mailbox that [`Limits::obstacles`] names.
-const SENDERS_NAMED: usize = 5;
-
 /// A refusal that is repeated locally, with the time to its next trial.
 #[derive(Clone, Debug)]
-struct Remembered {
+pub(super) struct Remembered {
     /// The first refusal without a success since.
-    since: Instant,
-    until: Instant,
+    pub since: Instant,
+    /// When it is over.
+    pub until: Instant,
     lasted: Duration,
-    fault: Fault,
+    /// What was refused.
+    pub fault: Fault,
 }
 
 impl Remembered {
@@ -221,12 +190,12 @@ pub struct Limits {
     recipients: VecDeque<(Instant, u64)>,
     /// Recipients of mails that are on their way.
     under_way: u64,
-    pause: Option<Remembered>,
-    breaker: Breaker,
+    pub(super) pause: Option<Remembered>,
+    pub(super) breaker: Breaker,
     /// The last refused sign-in, unless the breaker is closed.
-    refused_sign_in: Option<Remembered>,
+    pub(super) refused_sign_in: Option<Remembered>,
     /// By sender (all that Exchange judges it by); the empty one is the mailbox as a whole.
-    memory: HashMap<String, Remembered>,
+    pub(super) memory: HashMap<String, Remembered>,
     breaker_lasts: (Duration, Duration),
     connections: usize,
     grow_at: Option<Instant>,
@@ -337,42 +306,8 @@ impl Limits {
         paused.map(|paused| Turn::Paused(paused.until, paused.fault.clone()))
     }
 
-    /// All that keeps mail back now, what concerns the whole mailbox first: for people, nothing is decided by it.
-    pub fn obstacles(&mut self, now: Instant) -> Vec<Obstacle> {
-        let known = |kind, sender, remembered: &Remembered| Obstacle {
-            kind,
-            sender,
-            since: Some(remembered.since),
-            until: remembered.until,
-            fault: remembered.fault.clone(),
-        };
-        // A breaker whose time is over stays open until a sign-in succeeds.
-        let sign_in =
-            self.refused_sign_in.iter().map(|one| known(ObstacleKind::SignIn(self.breaker), None, one));
-        let paused = self.pause.iter().filter(|paused| now < paused.until);
-        let paused = paused.map(|paused| known(ObstacleKind::Throttled, None, paused));
-        let whole = self.memory.get("").filter(|refused| now < refused.until);
-        let whole = whole.map(|refused| known(ObstacleKind::Refused, None, refused));
-        let senders =
-            self.memory.iter().filter(|(sender, refused)| !sender.is_empty() && now < refused.until);
-        let senders = senders
-            .take(SENDERS_NAMED)
-            .map(|(sender, one)| known(ObstacleKind::Refused, Some(sender.clone()), one));
-        let mut all: Vec<_> = sign_in.chain(paused).chain(whole).chain(senders).collect();
-        let ours = match self.count(now) {
-            Turn::Paced { until, .. } => Some((ObstacleKind::Paced, until, Cause::Paced(until - now))),
-            Turn::UsedUp(until) => Some((ObstacleKind::UsedUp, until, Cause::UsedUp(until - now))),
-            _ => None,
-        };
-        all.extend(ours.map(|(kind, until, cause)| {
-            let fault = Fault::new(Stage::Wait, cause);
-            Obstacle { kind, sender: None, since: None, until, fault }
-        }));
-        all
-    }
-
     /// What our own counts say of a mail.
-    fn count(&mut self, now: Instant) -> Turn {
+    pub(super) fn count(&mut self, now: Instant) -> Turn {
         if let Some(opens) = self.recipients_until(now) {
             return Turn::UsedUp(opens);
         }

@@ -8,9 +8,11 @@ pub mod worker;
 pub mod settlement;
 mod reports;
 pub mod account;
+mod hold;
 pub mod gate;
 mod left;
 pub mod limits;
+mod obstacles;
 pub mod directory;
 
 pub use account::open;

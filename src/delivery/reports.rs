@@ -141,6 +141,7 @@ impl Reporter {
             message_id: Some(report.message_id.clone()),
             app: envelope.clone(),
             header: String::from_utf8_lossy(&report.header).into_owned(),
+            header_base64: None,
             sent: Sent {
                 envelope: StoredEnvelope { reverse_path: sender, ..envelope },
                 from_is_ours: true,

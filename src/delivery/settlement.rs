@@ -127,7 +127,7 @@ impl Verdicts {
             fix: group.fix.clone(),
             detail: group.detail.clone(),
         });
-        Attempt { at, lived, next, results: results.collect(), reported: Vec::new() }
+        Attempt { at, lived, next, results: results.collect(), ..Attempt::default() }
     }
 }
 

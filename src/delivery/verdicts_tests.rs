@@ -25,6 +25,7 @@ fn entry(recipients: usize) -> Entry {
         message_id: None,
         app: envelope,
         header: String::new(),
+        header_base64: None,
         sent,
         report: false,
     };

@@ -5,12 +5,14 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::content::{Abandoned, HeldContent, Missing, header_field};
+use super::block::Repairs;
+use super::content::{Abandoned, HeaderBlock, HeldContent, Missing, header_field};
 use super::envelope::Envelope;
+use super::header::{self, Field};
 use super::id::MessageId;
 use super::policy::Policy;
 use super::refusal::Refusal;
-use super::repair::{self, Note, Original, Stamp};
+use super::repair::{self, Note, Original, Rewritten, Stamp};
 
 /// A message as it goes to Office 365, without its content: all that decides on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +106,54 @@ pub async fn prepare(
     };
     let message_id = header_field(content.kept(), "Message-ID");
     Ok(Prepared { message, header: block.fields, changes: rewritten.notes, message_id })
+}
+
+/// A message that was made ready before, as the app gave it.
+#[derive(Clone, Copy, Debug)]
+pub struct Again<'a> {
+    /// Its name in the log.
+    pub id: &'a str,
+    /// The envelope.
+    pub envelope: &'a Envelope,
+    /// The header block, mended.
+    pub header: &'a [u8],
+    /// The Message-ID that it was given, or had.
+    pub message_id: Option<&'a str>,
+    /// The body has octets above 127.
+    pub is_eight_bit: bool,
+    /// When it was accepted.
+    pub accepted: SystemTime,
+}
+
+/// Applies the policy once more, to a message that waits. It stays the same message: Date and Message-ID are those that it
+/// was given, so that a copy that Office 365 has already is known for one.
+///
+/// # Errors
+/// With this policy the message will never pass.
+pub fn prepare_again(given: &Again<'_>, policy: &Policy) -> Result<Rewritten, Refusal> {
+    let is_empty = |field: &Field<'_>| field.is("Message-ID") && field.value().text.is_empty();
+    let mut fields: Vec<u8> = header::fields(given.header)
+        .filter(|field| !is_empty(field))
+        .flat_map(|field| field.raw().to_vec())
+        .collect();
+    let has_one = header::fields(&fields).any(|field| field.is("Message-ID"));
+    let known = given.message_id.filter(|id| !id.is_empty() && !id.contains(char::is_control));
+    if let Some(id) = known.filter(|_| !has_one) {
+        if !fields.is_empty() && !fields.ends_with(b"\r\n") {
+            fields.extend_from_slice(b"\r\n");
+        }
+        header::append(&mut fields, "Message-ID", id);
+    }
+    let block = HeaderBlock {
+        taken: fields.len(),
+        fields: fields.into(),
+        repairs: Repairs::default(),
+        has_blank_line: true,
+        shows_bcc: false,
+    };
+    let original = Original { envelope: given.envelope, header: &block, is_eight_bit: given.is_eight_bit };
+    let stamp = Stamp { now: given.accepted, id: given.id, unique: &unique(given.id) };
+    repair::rewrite(&original, policy, &stamp)
 }
 
 /// A name that no other message in the world has. The log's would not do: two replicas that start in the same second

@@ -78,12 +78,20 @@ pub fn judge(fault: &Fault, context: &Context<'_>) -> Judgement {
 
 fn hint(fault: &Fault, class: Class, context: &Context<'_>) -> Option<String> {
     let hint = if is_local_name(fault, class) { LOCAL_NAME } else { fault.ruling().hint };
-    let filled = fill(hint, context)?;
+    let mut filled = fill(hint, context)?;
+    if context.spool && CHANGE_WHAT_IS_STORED.iter().any(|variable| hint.contains(variable)) {
+        filled.push_str(PREPARE);
+    }
     match looks(fault).filter(|_| fault.rule() == entra::SECRET_WRONG) {
         Some(looks) => Some(format!("{filled} Of the value that was sent: {looks}.")),
         None => Some(filled),
     }
 }
+
+/// Variables of the sender policy, which was applied before the mail was stored: what it did stands in the stored mail.
+const CHANGE_WHAT_IS_STORED: [&str; 2] = ["MAILSHIM_FROM", "MAILSHIM_LOCAL_TO"];
+/// What applies today's.
+const PREPARE: &str = " After a change of the variables: mailshim queue retry --prepare ID.";
 
 /// How the client secret looks that the token service refused; now, or the last time.
 fn looks(fault: &Fault) -> Option<Looks> {

@@ -17,6 +17,8 @@
 //! | a last line without its line feed | an attempt whose record was torn | the line is ignored |
 //! | another version | of a newer mailshim, or an older one | left alone, and said |
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 
@@ -146,11 +148,31 @@ pub struct Head {
     /// The header block that the app gave; `queue retry --prepare` applies today's policy to it. Octets that are no
     /// UTF-8 stand as U+FFFD.
     pub header: String,
+    /// The same in base64, where there are such octets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub header_base64: Option<String>,
     /// What was made of it.
     pub sent: Sent,
     /// It is a report of mailshim's own about another one: none is made about it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub report: bool,
+}
+
+impl Head {
+    /// A header block as it is kept: to be read, and octet by octet where that is not the same.
+    pub fn keep_header(octets: &[u8]) -> (String, Option<String>) {
+        let text = String::from_utf8_lossy(octets);
+        let is_same = text.as_bytes() == octets;
+        (text.into_owned(), (!is_same).then(|| STANDARD.encode(octets)))
+    }
+
+    /// The header block that the app gave; `None` where it was kept by nobody who knows how.
+    pub fn header_octets(&self) -> Option<Vec<u8>> {
+        match &self.header_base64 {
+            Some(text) => STANDARD.decode(text).ok(),
+            None => Some(self.header.clone().into_bytes()),
+        }
+    }
 }
 
 /// What became of some recipients in an attempt.
@@ -218,6 +240,10 @@ pub struct Attempt {
     /// Recipients that a report was sent about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reported: Vec<usize>,
+    /// Recipients that the operator brought back: what was said of them before is history, and the message begins a new
+    /// life.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub again: Vec<usize>,
 }
 
 /// Office 365 is about to be asked: appended before the first octet of the envelope is sent, and outlived by the record of
@@ -444,6 +470,12 @@ impl Entry {
         let new = State { verdict: None, reply: String::new(), fix: None, detail: None, reported: false };
         let mut states = vec![new; self.head.sent.envelope.recipients.len()];
         for attempt in &self.attempts {
+            for place in &attempt.again {
+                // Who has the message has it.
+                if let Some(state) = states.get_mut(*place).filter(|state| state.failed()) {
+                    (state.verdict, state.reported) = (None, false);
+                }
+            }
             for result in &attempt.results {
                 for place in &result.recipients {
                     // What is done stays done, whatever stands behind it.
@@ -483,10 +515,20 @@ impl Entry {
         self.attempts.last().map_or(0, |attempt| attempt.lived)
     }
 
-    /// Attempts to deliver it.
+    /// Attempts to deliver it, in the life that it lives now.
     pub fn tries(&self) -> usize {
-        self.attempts.iter().filter(|attempt| !attempt.results.is_empty()).count()
+        let begun = self.attempts.iter().rposition(|attempt| !attempt.again.is_empty());
+        tries(&self.attempts[begun.unwrap_or_default()..])
     }
+
+    /// Attempts to deliver it, in all.
+    pub fn tries_ever(&self) -> usize {
+        tries(&self.attempts)
+    }
+}
+
+fn tries(attempts: &[Attempt]) -> usize {
+    attempts.iter().filter(|attempt| !attempt.results.is_empty()).count()
 }
 
 #[cfg(test)]

@@ -22,7 +22,16 @@ fn head() -> Head {
         changes: vec!["date_added".into()],
     };
     let header = "Subject: \"x\"\r\n\tfolded\r\n".to_string();
-    Head { id: "67a".into(), created: 1_764_000_000, message_id: None, app, header, sent, report: false }
+    Head {
+        id: "67a".into(),
+        created: 1_764_000_000,
+        message_id: None,
+        app,
+        header,
+        header_base64: None,
+        sent,
+        report: false,
+    }
 }
 
 fn file(content: &[u8]) -> Vec<u8> {
@@ -91,7 +100,7 @@ fn attempts_are_folded_and_a_torn_line_is_none() {
         lived: 1,
         next: 30,
         results: vec![result(Verdict::Delivered, &[0]), result(Verdict::Deferred, &[1, 2])],
-        reported: vec![],
+        ..Attempt::default()
     };
     let second = Attempt {
         at: 30,
@@ -99,6 +108,7 @@ fn attempts_are_folded_and_a_torn_line_is_none() {
         next: 0,
         results: vec![result(Verdict::Refused, &[1, 0, 7])],
         reported: vec![1],
+        ..Attempt::default()
     };
     let mut octets = first.line();
     octets.extend(second.line());

@@ -85,7 +85,7 @@ impl Mailboxes {
         (since(last, started.max(self.forgotten), now, faults), begins)
     }
 
-    /// Seconds that a message has lived since `last` that was not tried: nothing is learned from it.
+    /// Seconds that a message which was not tried has lived since `last`.
     pub fn lived(&self, mailbox: &str, last: u64, started: u64, now: u64) -> u64 {
         let none = SetUpFaults::default();
         let faults = self.of.get(&mailbox.to_ascii_lowercase()).unwrap_or(&none);

@@ -1,5 +1,5 @@
 //! What every queue of mail has in common, on a disk or in a shared engine: the record of a message that waits, when it is
-//! tried again, and what is reported of it. Pure: octets and times in, values out.
+//! tried again, what is reported of it, and what the operator asks of it. Pure: octets and times in, values out.
 
 pub mod entry;
 pub mod schedule;
@@ -8,3 +8,4 @@ mod mime;
 mod words;
 pub mod report;
 pub mod flood;
+pub mod request;

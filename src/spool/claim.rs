@@ -55,11 +55,29 @@ pub struct Claimed {
 }
 
 /// Its place in the spool, given back by Drop.
-struct Place {
+pub(super) struct Place {
     name: Name,
     store: Option<Store>,
     /// It was read, and may be what makes its reader fail.
     is_read: bool,
+}
+
+impl Place {
+    /// The place of a message that the operator has taken out of the index.
+    pub(super) const fn taken(name: Name, store: Store) -> Self {
+        Self { name, store: Some(store), is_read: false }
+    }
+
+    /// Its file.
+    pub(super) const fn name(&self) -> Name {
+        self.name
+    }
+
+    /// It is not given back: whoever calls this sees to it.
+    pub(super) fn into_name(mut self) -> Name {
+        self.store = None;
+        self.name
+    }
 }
 
 impl Drop for Place {
@@ -297,14 +315,14 @@ impl Store {
         claimed.place.store = None;
     }
 
-    fn wait_again(&self, name: Name) {
+    pub(super) fn wait_again(&self, name: Name) {
         let now = self.now();
         self.state().index.add(name, now);
         self.0.changed.notify_one();
     }
 
     /// It waits again, until then. Where even its name cannot be changed this process remembers it.
-    fn rename(&self, name: Name, due: u64, line: Vec<u8>) {
+    pub(super) fn rename(&self, name: Name, due: u64, line: Vec<u8>) {
         let store = self.clone();
         self.send(Work::Again { name, due, line, sync: false }, move |result| match result {
             Ok(()) => store.wait_again(Name { due, ..name }),

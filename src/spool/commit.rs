@@ -67,6 +67,17 @@ pub enum Work {
         /// The file.
         name: Name,
     },
+    /// A message that was given up waits again.
+    Revive {
+        /// The file.
+        name: Name,
+        /// The directory that it lies in.
+        from: PathBuf,
+        /// When it is due.
+        due: u64,
+        /// A line to append before that.
+        line: Vec<u8>,
+    },
     /// The message goes to another directory.
     Move {
         /// The file.
@@ -153,6 +164,8 @@ struct Written {
     directory: bool,
     /// So must those of this one.
     other: Option<PathBuf>,
+    /// The other one is where it came from.
+    leaves_other: bool,
 }
 
 impl Writer {
@@ -185,21 +198,19 @@ impl Writer {
                 }
             }
         }
-        let mut others: Vec<&Path> = Vec::new();
-        for written in batch.iter().filter(|written| written.result.is_ok()) {
-            others.extend(written.other.as_deref().filter(|other| !others.contains(other)));
-        }
         // The new place first: between the two a crash leaves a message in both rather than in none.
-        let moved = others.into_iter().try_for_each(|other| self.disk.sync_directory(other));
+        let moved = self.sync_others(&batch, false);
         let wanted = batch.iter().any(|written| written.directory && written.result.is_ok());
         let synced = if wanted { self.disk.sync_directory(&self.directory) } else { Ok(()) };
+        let left = if synced.is_ok() { self.sync_others(&batch, true) } else { Ok(()) };
         telemetry::spool_synced(begun.elapsed());
         for mut written in batch {
             if let (true, Ok(()), Err(error)) = (written.directory, &written.result, &synced) {
                 written.result = Err(copy(error));
             }
             // What failed of another directory concerns those alone that went there.
-            if let (Some(_), Ok(()), Err(error)) = (&written.other, &written.result, &moved) {
+            let other = if written.leaves_other { &left } else { &moved };
+            if let (Some(_), Ok(()), Err(error)) = (&written.other, &written.result, other) {
                 written.result = Err(copy(error));
             }
             if let (Err(_), Some(path)) = (&written.result, &written.new) {
@@ -207,6 +218,15 @@ impl Writer {
             }
             (written.done)(written.result);
         }
+    }
+
+    /// Syncs the other directories that messages came to, or those that they left.
+    fn sync_others(&self, batch: &[Written], left: bool) -> io::Result<()> {
+        let mut others: Vec<&Path> = Vec::new();
+        for written in batch.iter().filter(|written| written.leaves_other == left && written.result.is_ok()) {
+            others.extend(written.other.as_deref().filter(|other| !others.contains(other)));
+        }
+        others.into_iter().try_for_each(|other| self.disk.sync_directory(other))
     }
 
     /// Removes a file whose length may be filled in, and for which nobody heard 250. A copy that a crash keeps is one that is
@@ -235,6 +255,7 @@ impl Writer {
             rename: None,
             directory: true,
             other: None,
+            leaves_other: false,
         };
         written.result = self.prepare(work, &mut written);
         if let Some(file) = &mut written.file
@@ -282,6 +303,14 @@ impl Writer {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             },
+            Work::Revive { name, from, due, line } => {
+                let path = from.join(name.to_string());
+                let mut file = self.disk.append(&path)?;
+                file.write(&line)?;
+                written.file = Some(file);
+                written.rename = Some((path, self.path(Name { due, ..name })));
+                (written.other, written.leaves_other) = (Some(from), true);
+            }
             Work::Discard { from, name } => {
                 written.directory = false;
                 match self.disk.remove(&from.join(name.to_string())) {

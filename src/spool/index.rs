@@ -172,6 +172,40 @@ impl Index {
         Some(opens.max(key.0.into()))
     }
 
+    /// Whether a message is being tried, or was taken.
+    pub fn is_claimed(&self, id: u64) -> bool {
+        self.claimed.contains_key(&id)
+    }
+
+    /// Takes these messages as [`Index::claim`] does, whenever they are due.
+    pub fn take(&mut self, wanted: &HashSet<u64>) -> Vec<Name> {
+        let mut taken = Vec::new();
+        for lane in [&mut self.fresh, &mut self.backlog, &mut self.large] {
+            let keys: Vec<Key> = lane.keys().filter(|key| wanted.contains(&key.1)).copied().collect();
+            taken.extend(keys.into_iter().filter_map(|key| lane.remove_entry(&key)));
+        }
+        self.taken(taken)
+    }
+
+    /// Takes messages that are due later than now, at most so many.
+    pub fn take_later(&mut self, now: u64, most: usize) -> Vec<Name> {
+        let mut taken = Vec::new();
+        for lane in [&mut self.fresh, &mut self.backlog, &mut self.large] {
+            while taken.len() < most
+                && let Some(last) = lane.last_entry().filter(|last| u64::from(last.key().0) > now)
+            {
+                taken.push(last.remove_entry());
+            }
+        }
+        self.taken(taken)
+    }
+
+    fn taken(&mut self, taken: Vec<(Key, Value)>) -> Vec<Name> {
+        let names: Vec<Name> = taken.into_iter().map(|(key, value)| name(key, value)).collect();
+        self.claimed.extend(names.iter().map(|name| (name.id, *name)));
+        names
+    }
+
     /// What is no longer fresh joins the backlog.
     fn age(&mut self, now: u64) {
         while let Some(first) = self.fresh.first_entry().filter(|first| (first.key().1 >> 20) + FRESH <= now)
@@ -288,6 +322,26 @@ mod tests {
         let again = index.claim(NOW + 90, true).unwrap();
         index.remove(again.id);
         assert_eq!((index.len(), index.octets(), index.oldest()), (0, 0, None));
+    }
+
+    #[test]
+    fn what_the_operator_asks_for_is_taken_whenever_it_is_due() {
+        let mut index = Index::default();
+        (0..4)
+            .for_each(|number| index.add(Name { due: NOW + number * 10, ..at(NOW - 9000, number, 10) }, NOW));
+        index.add(Name { due: NOW + 50, ..at(NOW, 8, LARGE + 1) }, NOW);
+        let two = HashSet::from([at(NOW - 9000, 2, 10).id, at(NOW, 8, 10).id, 77]);
+        let mut taken = index.take(&two);
+        taken.sort_unstable_by_key(|name| name.id & 0xfff);
+        assert_eq!(taken.iter().map(|name| name.id & 0xfff).collect::<Vec<_>>(), [2, 8]);
+        assert!(index.is_claimed(taken[0].id) && index.take(&two).is_empty());
+        assert_eq!((index.len(), index.octets()), (5, 30 + 10 + LARGE + 1));
+        // All but the one that is due.
+        let mut later = index.take_later(NOW, 1);
+        later.extend(index.take_later(NOW, 9));
+        assert_eq!(later.iter().map(|name| name.id & 0xfff).collect::<Vec<_>>(), [3, 1]);
+        later.into_iter().for_each(|name| index.add(Name { due: NOW, ..name }, NOW));
+        assert_eq!(order(&mut index, NOW, true), [0, 1, 3]);
     }
 
     #[test]

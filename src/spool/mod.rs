@@ -22,11 +22,17 @@ mod dead;
 mod reading;
 mod tidy;
 mod claim;
+mod browse;
+mod renewal;
+mod operate;
+mod requests;
 mod examine;
 mod mount;
 
+pub use browse::{Browser, Found, Whereabouts, owner_of};
 pub use claim::{Claimed, Then};
 pub use examine::{Doubt, Examination, Lying, Unfit, examine, warning_of};
 pub use mount::Mount;
 pub use put::PutFault;
+pub use requests::Requests;
 pub use store::{Phase, SpoolOptions, Store, TRY_AGAIN, left_in};

@@ -91,6 +91,12 @@ impl Store {
         }
     }
 
+    /// Whether so many octets more are too many.
+    pub(super) fn is_full(&self, octets: u64) -> bool {
+        let state = self.state();
+        state.index.octets() + state.coming + octets > self.0.max_bytes
+    }
+
     /// Writes content as it comes. The file has no size in its name until it is whole.
     async fn stream(
         &self,

@@ -98,6 +98,30 @@ pub(super) fn read_head(disk: &Arc<dyn Disk>, path: &Path) -> Result<Head, Unusa
     Ok(entry::read_head(&first[..end])?)
 }
 
+/// Octets of the attempts that are read by whoever looks into the spool: those of a mail to 500 recipients that was tried
+/// every hour of its life.
+const MAX_ATTEMPTS: usize = 4 * 1024 * 1024;
+
+/// Reads what a file says of its message, without the content, and verifies nothing.
+pub(super) fn read_record(disk: &Arc<dyn Disk>, path: &Path) -> Result<Entry, Unusable> {
+    let file = disk.open(path)?;
+    let (first, end) = first_line(&*file)?;
+    let length = entry::read_prefix(&first)?.length;
+    let head = entry::read_head(&first[..end])?;
+    if length < end as u64 {
+        return Err(Damage::Damaged("its length cannot be").into());
+    }
+    let mut behind = Vec::new();
+    let mut buffer = vec![0; 16 * 1024];
+    while behind.len() < MAX_ATTEMPTS {
+        match file.read_at(&mut buffer, length + behind.len() as u64)? {
+            0 => break,
+            octets => behind.extend_from_slice(&buffer[..octets]),
+        }
+    }
+    Ok(Entry { head, content_at: end as u64, length, attempts: entry::read_attempts(&behind) })
+}
+
 /// Reads a file and verifies all of it.
 pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<Read, Unusable> {
     let file = disk.open(path)?;

@@ -26,7 +26,7 @@ pub(super) const DEAD: &str = "dead";
 /// What does not fit its checksum.
 pub(super) const DAMAGED: &str = "damaged";
 /// What the operator asks for.
-const REQUESTS: &str = "requests";
+pub(super) const REQUESTS: &str = "requests";
 /// How often a lock that another has is tried.
 const LOCK_AGAIN: Duration = Duration::from_millis(250);
 /// How often a disk is tried that has failed.
@@ -185,9 +185,7 @@ impl Store {
     }
 
     async fn take_lock(&self) -> io::Result<()> {
-        let path = self.0.folder.join("lock");
-        let mut file = std::fs::OpenOptions::new();
-        let file = file.create(true).truncate(false).read(true).write(true).mode(0o600).open(path)?;
+        let file = self.open_lock()?;
         let mut is_told = false;
         loop {
             match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -257,6 +255,28 @@ impl Store {
         let written = file.write(&[b'x'; TRIED]).and_then(|()| file.sync());
         disk.remove(&path)?;
         written.and_then(|()| disk.sync_directory(&queue))
+    }
+
+    /// Takes the lock if no shim has it: `mailshim queue` then does itself what it would ask of one.
+    ///
+    /// # Errors
+    /// The lock cannot be tried.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        let file = self.open_lock()?;
+        match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                *self.0.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+                self.0.phase.send_replace(Phase::Reading);
+                Ok(true)
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn open_lock(&self) -> io::Result<std::fs::File> {
+        let path = self.0.folder.join("lock");
+        std::fs::OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
     }
 
     /// Reads which messages there are. They are delivered from then on.

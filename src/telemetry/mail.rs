@@ -229,7 +229,7 @@ fn was(mail: Mail<'_>) -> Option<String> {
 }
 
 /// An address, made harmless, shown as far as it may be.
-fn address(address: &str) -> String {
+pub(super) fn address(address: &str) -> String {
     printable(&masked_address(address))
 }
 

@@ -14,6 +14,9 @@ use crate::message::MessageId;
 use crate::outcome::{Cause, Context, Fault, Outcome, SpoolFault, Stage};
 use crate::smtp::reply::Reply;
 
+/// Recipients that the line of a dropped mail names.
+const MOST_RECIPIENTS: usize = 5;
+
 /// What waits, after something has changed.
 pub fn spool_holds(messages: usize, octets: u64, oldest: Duration) {
     let spool = &metrics().spool;
@@ -159,6 +162,29 @@ pub fn spool_delivery_not_recorded(id: &str, problem: &str) {
          mail is sent once more",
         printable(problem)
     );
+}
+
+/// `mailshim queue` asked for something, and it was done with so many messages of those that were meant.
+pub fn spool_operated(action: &str, done: u64, meant: usize) {
+    info!(action, done, meant, "mailshim queue: {action}");
+}
+
+/// The operator dropped a message: it is delivered to nobody, or to nobody else.
+pub fn spool_dropped(id: &str, message_id: Option<&str>, recipients: &[&str]) {
+    let message_id = message_id.map(|id| masked(&printable(id)).into_owned()).unwrap_or_default();
+    let named = recipients.iter().take(MOST_RECIPIENTS).map(|to| mail::address(to)).collect::<Vec<_>>();
+    warn!(
+        id,
+        message_id,
+        to = named.join(" "),
+        recipients = recipients.len(),
+        "mail dropped by the operator"
+    );
+}
+
+/// A file in requests/ is none that `mailshim queue` wrote.
+pub fn spool_request_refused(file: &str, problem: &str) {
+    once_a_minute!("a request to the spool is not done: {}: {problem}", printable(file));
 }
 
 /// A message goes to Office 365 that may be there already: the process died, or the connection, before that was known.

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use prometheus_client::metrics::gauge::Gauge;
 use serde_json::{Value, json};
 
-use super::addresses::shown;
+use super::addresses::{masked_address, shown};
 use super::history::{self, MINUTES, Refusal};
 use super::line::{shortened, to_the_second};
 use super::mail::in_words;
@@ -344,11 +344,16 @@ fn told(obstacle: Obstacle, sources: &Sources, within: bool) -> Told {
         Words {
             reason: cut(&why.reason),
             fix: why.fix.map(|fix| cut(&fix)),
-            sender: sender.as_deref().map(cut),
+            sender: sender.map(|sender| cut(&each_masked(&sender))),
             mailbox: cut(&mailbox),
         }
     });
     Told { kind, stops, since, until, words }
+}
+
+/// A sender is told by the words of several fields, and not each of them is an address by its looks.
+fn each_masked(sender: &str) -> String {
+    sender.split(' ').map(masked_address).collect::<Vec<_>>().join(" ")
 }
 
 fn whole(number: usize) -> i64 {

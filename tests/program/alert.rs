@@ -1,7 +1,7 @@
 //! `MAILSHIM_ALERT_URL`: somebody is woken, mail does not wait for that, and the address stays a secret.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -154,6 +154,52 @@ fn nobody_s_mail_waits_for_an_alert() {
         shim.client().mail(MAIL).is(250);
         let log = printed(shim);
         assert!(!log.contains(CANARY) && !log.contains("/hooks"), "{log}");
+    }
+}
+
+/// An egress proxy that opens every tunnel, and tells of each.
+fn proxy() -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("bound"));
+    let (told, asked) = mpsc::channel();
+    thread::spawn(move || {
+        for mut app in listener.incoming().flatten() {
+            let mut head = Vec::new();
+            let mut octet = [0];
+            while !head.ends_with(b"\r\n\r\n") && app.read(&mut octet).is_ok_and(|read| read > 0) {
+                head.push(octet[0]);
+            }
+            let head = String::from_utf8_lossy(&head).into_owned();
+            let to = head.split(' ').nth(1).unwrap_or_default().to_string();
+            let Ok(server) = TcpStream::connect(&to) else { continue };
+            let _ = told.send(to);
+            let _ = app.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            for (mut from, mut to) in
+                [(app.try_clone().expect("a clone"), server.try_clone().expect("a clone")), (server, app)]
+            {
+                thread::spawn(move || {
+                    let _ = std::io::copy(&mut from, &mut to);
+                    let _ = to.shutdown(Shutdown::Write);
+                });
+            }
+        }
+    });
+    (address, asked)
+}
+
+#[test]
+fn an_alert_goes_through_the_egress_proxy_unless_its_host_is_excepted() {
+    let office365 = Office365::start(Settings::default());
+    office365.fault(Fault::StartTlsAbsent, Times::Always);
+    let webhook = Webhook::start(&office365, Does::Takes);
+    let hook = webhook.url.trim_start_matches("https://").split('/').next().expect("an authority");
+    for (no_proxy, goes_through) in [("", true), ("localhost", false)] {
+        let (address, asked) = proxy();
+        let ours = [("MAILSHIM_EGRESS_PROXY", address.as_str()), ("NO_PROXY", no_proxy)];
+        let (_shim, probes) = start(&office365, "127.0.0.1:0", &[&webhook.variables()[..], &ours].concat());
+        webhook.next();
+        probes.until("/metrics", |answer| answer.body.contains("mailshim_alerts_total{result=\"sent\"} 1"));
+        assert_eq!(asked.try_iter().any(|to| to == hook), goes_through, "NO_PROXY={no_proxy}");
     }
 }
 

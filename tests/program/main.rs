@@ -9,6 +9,7 @@ mod login;
 mod exec;
 mod sendmail;
 mod spool;
+mod queue;
 mod spool_faults;
 mod status;
 mod alert;

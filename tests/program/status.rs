@@ -124,11 +124,15 @@ fn of_several_mailboxes_the_one_that_may_not_sign_in() {
 
 #[test]
 fn addresses_are_shown_as_far_as_the_log_shows_them() {
-    let office365 = with_fault(Stage::Dot, "554 5.7.1 ann@fabrikam.com may not hear from app@contoso.com");
-    let (shim, probes) = start(&office365, "127.0.0.1:0", &[("MAILSHIM_LOG_ADDRESSES", "none")]);
+    let words = "554 5.2.252 SendAsDenied; ann@fabrikam.com may not hear from app@contoso.com";
+    let office365 = with_fault(Stage::Dot, words);
+    let keep = [("MAILSHIM_LOG_ADDRESSES", "none"), ("MAILSHIM_FROM_POLICY", "keep")];
+    let (shim, probes) = start(&office365, "127.0.0.1:0", &keep);
     shim.client().mail(MAIL);
     let ended = status(&probes.0.to_string(), &["--json"]);
     let page = probes.ask("GET", "/").body;
+    // What is remembered of the sender is the envelope's and From's.
+    assert_eq!(json(probes)["pauses"][0]["sender"], "* *", "{}", ended.stdout);
     for text in [&ended.stdout, &page] {
         assert!(text.contains("may not hear from"), "{text}");
         assert!(!text.contains("contoso") && !text.contains("fabrikam"), "{text}");

@@ -2,7 +2,7 @@
 //! file that defines what it names ([`reader`], [`graph`]), and held against a table that a person can read
 //! ([`table`]). `cargo test --test rules -- --nocapture figures` prints how things stand. Documents: what lib.rs and
 //! docs/flow.md say of the tree is true ([`documents`]), the tables of the documents are those of the code
-//! ([`readme`]), what they speak of exists ([`mentions`]), what they show can be run ([`blocks`]);
+//! ([`readme`], [`spool`]), what they speak of exists ([`mentions`]), what they show can be run ([`blocks`]);
 //! what is made of the code is current ([`generated`]).
 
 mod reader;
@@ -13,6 +13,7 @@ mod reader_tests;
 mod rules_tests;
 mod documents;
 mod readme;
+mod spool;
 mod mentions;
 mod blocks;
 mod generated;

@@ -14,7 +14,7 @@ const REFERENCE: &str = include_str!("../../docs/reference.md");
 const TROUBLESHOOTING: &str = include_str!("../../docs/troubleshooting.md");
 
 /// The rows of the table under a heading whose first cell is code, cell by cell, as they are written.
-fn table(document: &'static str, heading: &str) -> Vec<Vec<&'static str>> {
+pub fn table(document: &'static str, heading: &str) -> Vec<Vec<&'static str>> {
     let heading = format!(" {heading}\n");
     let (_, section) =
         document.split_once(&format!("#{heading}")).unwrap_or_else(|| panic!("no section{heading}"));

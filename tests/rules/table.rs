@@ -169,6 +169,7 @@ pub const PURE: &[&str] = &[
     "src/upstream/recipients.rs",
     "src/upstream/line.rs",
     "src/delivery/limits.rs",
+    "src/delivery/obstacles.rs",
     "src/identity/grant",
     "src/identity/certificate.rs",
     "src/transport/answer.rs",

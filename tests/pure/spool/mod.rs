@@ -2,6 +2,7 @@
 //! synced lost, written, or written in part.
 
 mod memory;
+mod operator;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,6 +85,7 @@ fn head(store: &Store, id: u64, recipients: usize) -> Head {
         message_id: Some(format!("<{id}@contoso.example>")),
         app: envelope,
         header: "Subject: x\r\n".into(),
+        header_base64: None,
         sent,
         report: false,
     }
@@ -141,7 +143,7 @@ async fn claim_all(store: &Store, within: Duration) -> Vec<(u64, Box<Claimed>)> 
 fn delivered(recipients: &[usize]) -> Attempt {
     let (recipients, reply) = (recipients.to_vec(), "250 2.0.0 OK".to_string());
     let result = Verdicts { verdict: Verdict::Delivered, recipients, reply, fix: None, detail: None };
-    Attempt { at: 1, lived: 1, next: 1, results: vec![result], reported: Vec::new() }
+    Attempt { at: 1, lived: 1, next: 1, results: vec![result], ..Attempt::default() }
 }
 
 /// A message's whole life: in, to one recipient, to the other, out. What was promised, as far as it came.
