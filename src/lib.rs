@@ -29,7 +29,7 @@
 //! | 4 | `outcome` `queue` | floors up to 3 |
 //! | 3 | `message` | floors up to 2 |
 //! | 2 | `smtp` | `secret` |
-//! | 1 | `wire` `secret` `redact` `names` `deadlines` `life` `durable` `single_flight` | nothing of ours |
+//! | 1 | `wire` `secret` `redact` `names` `deadlines` `life` `durable` `single_flight` `task` | nothing of ours |
 //! | 1 | `credential` | `secret` |
 //!
 //! Invariants: a 2xx to the end of the content is Office 365's own, or with a spool says that the mail is durable; what
@@ -63,5 +63,6 @@ mod deadlines;
 mod life;
 mod durable;
 mod single_flight;
+mod task;
 
 pub use cli::main;

@@ -10,12 +10,13 @@ use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// Whatever can be a token or a SASL response: a JWT, base64 of `user=`, or a run of base64 longer than any id.
 pub(crate) fn without_secrets(text: &str) -> String {
-    let base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=' | '-' | '_' | '.');
+    let base64 = |c: char| c.is_ascii() && is_base64(c as u8);
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {
         let run = &rest[..rest.find(|c| !base64(c)).unwrap_or(rest.len())];
-        let secret = (run.len() >= 16 && ["eyJ", "dXNlcj"].iter().any(|start| run.contains(start)))
+        let secret = (run.len() >= SHORTEST_TOKEN
+            && ["eyJ", "dXNlcj"].iter().any(|start| run.contains(start)))
             || (run.len() >= 120 && run.bytes().any(|b| b.is_ascii_lowercase() && !b.is_ascii_hexdigit()));
         kept.push_str(if secret { "[redacted]" } else { run });
         rest = &rest[run.len()..];
@@ -27,8 +28,27 @@ pub(crate) fn without_secrets(text: &str) -> String {
     kept
 }
 
+/// A shorter run of base64 is no token.
+const SHORTEST_TOKEN: usize = 16;
+
+const fn is_base64(octet: u8) -> bool {
+    octet.is_ascii_alphanumeric() || matches!(octet, b'+' | b'/' | b'=' | b'-' | b'_' | b'.')
+}
+
+/// Whether [`printable`] has nothing to look for: printable ASCII without a bracket, and no run that could be a token.
+fn is_harmless(text: &str) -> bool {
+    let mut run = 0;
+    text.bytes().all(|octet| {
+        run = if is_base64(octet) { run + 1 } else { 0 };
+        run < SHORTEST_TOKEN && matches!(octet, b' '..=b'~') && octet != b'('
+    })
+}
+
 /// For a log line: no control characters, no invisible ones that turn a line's direction; the rest as it came.
 pub fn printable(text: &str) -> String {
+    if is_harmless(text) {
+        return text.to_string();
+    }
     let hostile = |c: char| {
         c.is_control()
             || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -40,6 +60,9 @@ pub fn printable(text: &str) -> String {
 /// Without the numbers of errors, as in `Permission denied (os error 13)`: they help nobody who reads the words.
 pub(crate) fn without_error_numbers(text: &str) -> String {
     const BEGIN: &str = " (os error ";
+    if !text.contains('(') {
+        return text.to_string();
+    }
     let (mut kept, mut rest) = (String::with_capacity(text.len()), text);
     while let Some((before, behind)) = rest.split_once(BEGIN) {
         kept.push_str(before);
@@ -123,24 +146,27 @@ impl Redactor {
                     told[view.places[at]..view.places[at + form.len()]].fill(true);
                 }
             }
-            view = view.decoded();
+            // A text in which nothing is encoded, as nearly all are, is looked at once.
+            match view.decoded() {
+                Some(decoded) => view = decoded,
+                None => break,
+            }
         }
-        without(text, &told)
+        if told.contains(&true) { without(text, &told) } else { text.to_string() }
     }
 
     /// Where [`TELLING`] octets in a row are a secret's. The text is indexed, not the secrets: it is short, and a token
     /// is not, which is looked for at each sign-in.
     fn telling(&self, octets: &[u8]) -> Vec<usize> {
-        let runs: Vec<u64> = octets.windows(TELLING).map(run).collect();
-        let mut known = runs.clone();
+        let here: Vec<u64> = runs(octets).collect();
+        let mut known = here.clone();
         known.sort_unstable();
         known.dedup();
         // Nearly no run of a secret stands in the text: that is seen without a search.
         let mut seen = [false; 1 << 12];
         known.iter().for_each(|run| seen[place(*run)] = true);
         let mut is_told = vec![false; known.len()];
-        for octets in self.0.iter().flat_map(|form| form.windows(TELLING)) {
-            let run = run(octets);
+        for run in self.0.iter().flat_map(|form| runs(form)) {
             if seen[place(run)]
                 && let Ok(index) = known.binary_search(&run)
             {
@@ -148,13 +174,17 @@ impl Redactor {
             }
         }
         let told = |run: &u64| known.binary_search(run).is_ok_and(|index| is_told[index]);
-        runs.iter().enumerate().filter(|(_, run)| told(run)).map(|(at, _)| at).collect()
+        here.iter().enumerate().filter(|(_, run)| told(run)).map(|(at, _)| at).collect()
     }
 }
 
-/// [`TELLING`] octets as a number.
-fn run(octets: &[u8]) -> u64 {
-    octets.iter().fold(0, |run, octet| (run << 8) | u64::from(*octet))
+/// Each [`TELLING`] octets in a row, as a number: the next one is the last one with one octet more.
+fn runs(octets: &[u8]) -> impl Iterator<Item = u64> {
+    let all = octets.iter().scan(0, |run, octet| {
+        *run = (*run << 8) | u64::from(*octet);
+        Some(*run)
+    });
+    all.skip(TELLING - 1)
 }
 
 /// One of 4,096 places, spread over all (Knuth's multiplicative hash).
@@ -194,8 +224,12 @@ impl View {
         Self { octets: text.bytes().map(canonical).collect(), places: (0..=text.len()).collect() }
     }
 
-    /// Without one encoding of forms (`%26`), of JSON (`\u0026`, `\"`) or of HTML (`&amp;`, `&#38;`).
-    fn decoded(&self) -> Self {
+    /// Without one encoding of forms (`%26`), of JSON (`\u0026`, `\"`) or of HTML (`&amp;`, `&#38;`); none where nothing
+    /// is encoded.
+    fn decoded(&self) -> Option<Self> {
+        if memchr::memchr3(b'%', b'\\', b'&', &self.octets).is_none() {
+            return None;
+        }
         let (mut octets, mut places) = (Vec::with_capacity(self.octets.len()), Vec::new());
         let mut at = 0;
         while at < self.octets.len() {
@@ -214,7 +248,7 @@ impl View {
             at += length;
         }
         places.push(self.places[self.octets.len()]);
-        Self { octets, places }
+        Some(Self { octets, places })
     }
 }
 
@@ -342,7 +376,8 @@ mod tests {
                     "{piece}"
                 );
                 assert!(view.places.is_sorted() && view.places[view.octets.len()] == text.len(), "{piece}");
-                view = view.decoded();
+                let Some(decoded) = view.decoded() else { break };
+                view = decoded;
             }
             assert_eq!(redact(&text), text);
         }

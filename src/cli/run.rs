@@ -10,6 +10,7 @@ use super::{hardening, notify};
 use crate::cli::serve::{self, Failed, FirstSignIn};
 use crate::config::Config;
 use crate::deadlines::Deadlines;
+use crate::task;
 use crate::telemetry;
 
 /// Threads for what blocks (name look-ups, files). A hanging name server fills no more than these.
@@ -102,12 +103,12 @@ fn first_signal() -> impl Future<Output = ()> {
             // Without handlers the signals still end the process, only without grace.
             return std::future::pending().await;
         };
-        tokio::spawn(other_signals());
+        task::spawn(other_signals());
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        tokio::spawn(async move {
+        task::spawn(async move {
             interrupt.recv().await;
             telemetry::flush();
             std::process::exit(130);

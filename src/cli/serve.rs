@@ -26,6 +26,7 @@ use crate::redact::without_error_numbers;
 use crate::session::accept::{self, accept};
 use crate::session::places::Places;
 use crate::session::{Memory, Sessions};
+use crate::task;
 use crate::telemetry;
 use crate::transport::dial::Dialer;
 use crate::transport::http::Http;
@@ -154,9 +155,11 @@ pub async fn run(
     if let Some(options) = config.alerts.clone() {
         let http = alert_http(config, &deadlines).map_err(Failed::SetUp)?;
         telemetry::alerts_are_wanted();
-        woken.spawn(async move { alert::run(&options, &http).await });
+        woken.spawn(task::boxed(async move { alert::run(&options, &http).await }));
     }
-    vital.spawn(async move { identity.keep_fresh(|event| tell_renewal(identity.mailbox(), event)).await });
+    vital.spawn(task::boxed(async move {
+        identity.keep_fresh(|event| tell_renewal(identity.mailbox(), event)).await;
+    }));
     let max_sessions = sessions_that_fit(config.session.max_sessions, getrlimit(Resource::Nofile).current);
     if max_sessions < config.session.max_sessions {
         telemetry::few_descriptors(max_sessions, config.session.max_sessions);
@@ -174,16 +177,16 @@ pub async fn run(
                 move |most| accounts.obstacles(most)
             }),
         };
-        vital.spawn(telemetry::http::serve(http, sources, sessions.budget.clone()));
+        vital.spawn(task::boxed(telemetry::http::serve(http, sources, sessions.budget.clone())));
     }
     // The log tells whether mail would go out, whether or not anybody can ask over HTTP.
     if first_sign_in == FirstSignIn::AtStart {
-        vital.spawn(async move { account.keep_ready().await });
+        vital.spawn(task::boxed(async move { account.keep_ready().await }));
     }
     let (small, every) = (Arc::clone(&places), deadlines.trim);
-    vital.spawn(async move { trim::keep_small(&small, every).await });
+    vital.spawn(task::boxed(async move { trim::keep_small(&small, every).await }));
     for listener in sockets.smtp {
-        vital.spawn(accept(listener, sessions.clone(), Arc::clone(&places)));
+        vital.spawn(task::boxed(accept(listener, sessions.clone(), Arc::clone(&places))));
     }
     let stop = async {
         stop.await;

@@ -18,6 +18,7 @@ use crate::message::Budget;
 use crate::queue::report::ReportOptions;
 use crate::smtp::path::Address;
 use crate::spool::{self, SpoolOptions, Store, TRY_AGAIN};
+use crate::task;
 use crate::telemetry;
 
 /// Where the images keep it, and where a package would.
@@ -65,10 +66,12 @@ impl Spool {
             made => made,
         };
         spool::warning_of(&options.directory).into_iter().for_each(telemetry::configuration_warning);
-        vital.spawn(async move { thread.await.expect("the thread that writes the spool has died") });
+        vital.spawn(task::boxed(async move {
+            thread.await.expect("the thread that writes the spool has died");
+        }));
         let (fails, failed) = oneshot::channel();
         let taken = store.clone();
-        vital.spawn(async move {
+        vital.spawn(task::boxed(async move {
             loop {
                 let opened = match made {
                     Ok(()) => open(&taken).await,
@@ -82,10 +85,10 @@ impl Spool {
                 }
                 sleep(TRY_AGAIN).await;
                 let directories = taken.clone();
-                let making = tokio::task::spawn_blocking(move || directories.make_directories());
-                made = making.await.unwrap_or_else(|_| Err(io::Error::other("a fault in mailshim")));
+                let making = task::blocking(move || directories.make_directories());
+                made = making.await.unwrap_or_else(|| Err(io::Error::other("a fault in mailshim")));
             }
-        });
+        }));
         store.pace_reports(reports_in_a_minute(config.allowance.messages_per_minute));
         let worker = Worker::new(
             store.clone(),
@@ -97,7 +100,7 @@ impl Spool {
         );
         let (delivering, taken) = (worker.clone().run(config.allowance.connections), store.clone());
         let policy = Arc::new(config.policy.clone());
-        let running = tokio::spawn(async move {
+        let running = task::spawn(async move {
             tokio::select! {
                 () = delivering => {}
                 () = taken.take_requests(policy) => {}

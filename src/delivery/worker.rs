@@ -24,6 +24,7 @@ use crate::queue::lifetime::Mailboxes;
 use crate::queue::report::ReportOptions;
 use crate::queue::schedule;
 use crate::spool::{Claimed, Phase, Store, Then};
+use crate::task;
 use crate::telemetry;
 
 /// How long a message waits whose sender's mailbox has no place now.
@@ -82,7 +83,7 @@ impl Worker {
         let mut running = JoinSet::new();
         for _ in 0..lanes {
             let worker = self.clone();
-            running.spawn(async move { worker.lane(lanes).await });
+            running.spawn(task::boxed(async move { worker.lane(lanes).await }));
         }
         let counting = async {
             self.store.opened().await;

@@ -13,6 +13,7 @@ use crate::identity::certificate_file::CertificateFile;
 use crate::identity::sign_in::{Application, ManagedEndpoint, ManagedIdentity, TokenSource};
 use crate::outcome::{Cause, TokenFault};
 use crate::secret::{Looks, Secret, SecretSource};
+use crate::task;
 use crate::telemetry;
 use crate::transport::http::Http;
 
@@ -133,9 +134,7 @@ async fn sign(
         let assertion = Assertion { audience: &audience, client_id: &client_id, id: &guid()?, now };
         Ok((grant::signed_assertion(&assertion, &certificate)?, now + certificate.expires_in(now)))
     };
-    tokio::task::spawn_blocking(signing)
-        .await
-        .map_err(|_| "could not be read: a fault in mailshim".to_string())?
+    task::blocking(signing).await.ok_or("could not be read: a fault in mailshim")?
 }
 
 /// RFC 9562 section 5.4.

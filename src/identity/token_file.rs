@@ -15,6 +15,7 @@ use std::path::Path;
 
 use crate::durable;
 use crate::secret::{Secret, read_value_file};
+use crate::task;
 
 /// Puts `token` into the file. With `instead_of`, only if the file still holds that: whoever signed in anew meanwhile
 /// (`mailshim login`) must not lose it to a token of the sign-in before.
@@ -37,7 +38,7 @@ pub async fn replace(
         durable::write_whole(&path, line.expose().as_bytes())
             .map_err(|error| format!("{}: {error}", path.display()))
     };
-    tokio::task::spawn_blocking(replacing).await.unwrap_or_else(|_| Err("a fault in mailshim".to_string()))
+    task::blocking(replacing).await.unwrap_or_else(|| Err("a fault in mailshim".to_string()))
 }
 
 /// Whether the file could be replaced, tried out; the file itself stays as it is.
@@ -52,7 +53,7 @@ pub async fn try_to_write(path: &Path) -> Result<(), String> {
         }
         durable::try_to_write(&path).map_err(|error| format!("{}: {error}", path.display()))
     };
-    tokio::task::spawn_blocking(trying).await.unwrap_or_else(|_| Err("a fault in mailshim".to_string()))
+    task::blocking(trying).await.unwrap_or_else(|| Err("a fault in mailshim".to_string()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::identity::grant::Token;
 use crate::outcome::{Cause, Fault, Stage, TokenFault};
 use crate::secret::Secret;
 use crate::single_flight::{Flight, take_off};
+use crate::task;
 use crate::telemetry;
 
 /// A token is renewed this long before its end at the latest (Exchange's high volume endpoint refuses it from there on),
@@ -156,7 +157,7 @@ impl Tokens {
         let (landing, flight) = take_off();
         state.under_way = Some(flight.clone());
         let tokens = Arc::clone(self);
-        tokio::spawn(async move {
+        task::spawn(async move {
             // The life counts from here: the service's clock ran while the answer was on its way.
             let asked = Instant::now();
             let result = tokens.exchange.run().await;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::header::{MAX_HEADER_BLOCK, StartsWithBlank as _, is_mailbox_file_line, name_end};
+use super::header::{MAX_HEADER_BLOCK, StartsWithBlank as _, is_mailbox_file_line, line_end, name_end};
 
 /// Where a header block ends, and what of it is broken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -179,7 +179,7 @@ impl EndFinder {
         while self.at < octets.len() {
             let at = self.at;
             let from = at.max(self.searched);
-            let line = match memchr::memmem::find(&octets[from..], b"\r\n") {
+            let line = match line_end(&octets[from..]) {
                 Some(length) => &octets[at..from + length],
                 None if is_complete || is_over => &octets[at..],
                 None => {
@@ -222,7 +222,7 @@ impl EndFinder {
                 });
                 let names = [&mut self.before, &mut self.behind, &mut self.last];
                 let skipped = usize::from(!self.broken.is_empty());
-                names.into_iter().skip(skipped).for_each(|names| names.meet(name));
+                names.into_iter().skip(skipped).for_each(|names| *names = names.and(own));
             }
             None => {
                 if self.broken.is_empty() {

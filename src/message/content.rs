@@ -393,30 +393,6 @@ impl Drop for HeldContent<'_> {
     }
 }
 
-/// How much of the beginning is looked at for a header field.
-const MAX_HEADER_SCAN: usize = 64 * 1024;
-
-/// The value of the first field of this name in the header block, unfolded; for the log.
-pub fn header_field<'a>(content: impl Iterator<Item = &'a Bytes>, name: &str) -> Option<String> {
-    let mut block = Vec::new();
-    for chunk in content {
-        block.extend_from_slice(&chunk[..chunk.len().min(MAX_HEADER_SCAN - block.len())]);
-        if block.len() >= MAX_HEADER_SCAN || memchr::memmem::find(&block, b"\r\n\r\n").is_some() {
-            break;
-        }
-    }
-    // Without the body behind it: decoding that was a tenth of what a small mail cost.
-    let end = memchr::memmem::find(&block, b"\r\n\r\n").unwrap_or(block.len());
-    let text = String::from_utf8_lossy(&block[..end]);
-    let mut lines = text.split("\r\n").take_while(|line| !line.is_empty());
-    let first = lines.by_ref().find_map(|line| {
-        let (field, value) = line.split_once(':')?;
-        field.trim_end().eq_ignore_ascii_case(name).then(|| value.to_string())
-    })?;
-    let folded = lines.take_while(|line| line.starts_with([' ', '\t']));
-    Some(folded.fold(first, |value, line| value + line).trim().to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -437,15 +413,5 @@ mod tests {
         assert_eq!(all(&mut held).await, b"abc");
         held.drain().await.unwrap();
         assert_eq!(held.rewind(), Err(Released));
-    }
-
-    #[test]
-    fn a_header_field_is_found_and_unfolded() {
-        let field =
-            |text: &'static str| header_field([Bytes::from_static(text.as_bytes())].iter(), "message-id");
-        assert_eq!(field("A: b\r\nMessage-ID:\r\n <x@y>\r\nC: d\r\n\r\nbody"), Some("<x@y>".into()));
-        assert_eq!(field("MESSAGE-id : <x@y>\r\n\r\n"), Some("<x@y>".into()));
-        assert_eq!(field("A: b\r\n\r\nMessage-ID: <body@y>\r\n"), None);
-        assert_eq!(field(""), None);
     }
 }

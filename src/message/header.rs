@@ -50,13 +50,18 @@ impl<'a> Field<'a> {
     pub fn value(&self) -> Value {
         let behind = &self.raw[self.name_end..];
         let colon = memchr::memchr(b':', behind).map_or(behind.len(), |colon| colon + 1);
-        let octets: Vec<u8> =
-            behind[colon..].iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
+        let mut octets = behind[colon..].trim_ascii().to_vec();
+        octets.retain(|octet| !matches!(octet, b'\r' | b'\n'));
         match String::from_utf8(octets) {
-            Ok(text) => Value { text: text.trim().to_string(), is_utf8: true },
-            Err(error) => Value { text: windows_1252(error.as_bytes()).trim().to_string(), is_utf8: false },
+            Ok(text) => Value { text: trimmed(text), is_utf8: true },
+            Err(error) => Value { text: trimmed(windows_1252(error.as_bytes())), is_utf8: false },
         }
     }
+}
+
+/// Without the blanks of Unicode at its ends.
+fn trimmed(text: String) -> String {
+    if text.trim().len() == text.len() { text } else { text.trim().to_string() }
 }
 
 /// A field's value as text.
@@ -101,8 +106,20 @@ pub fn fields(block: &[u8]) -> impl Iterator<Item = Field<'_>> {
     })
 }
 
+/// The value of the first field of this name, for the log.
+pub(super) fn first(block: &[u8], name: &str) -> Option<String> {
+    fields(block).find(|field| field.is(name)).map(|field| field.value().text)
+}
+
 fn line_length(octets: &[u8]) -> usize {
-    memchr::memmem::find(octets, b"\r\n").map_or(octets.len(), |length| length + 2)
+    line_end(octets).map_or(octets.len(), |length| length + 2)
+}
+
+/// Where the first CRLF stands. A search for one octet: one for two is prepared for each line anew, at twice the cost of
+/// the line.
+pub(super) fn line_end(octets: &[u8]) -> Option<usize> {
+    let mut ends = memchr::memchr_iter(b'\n', octets);
+    ends.find(|lf| octets[..*lf].last() == Some(&b'\r')).map(|lf| lf - 1)
 }
 
 /// Lines are folded behind this many octets, where there is a blank (RFC 5322 section 2.1.1 recommends 78, and
@@ -140,6 +157,29 @@ mod tests {
         assert!(found[1].is("d"));
         assert_eq!(found[1].value(), Value { text: "ü€".to_string(), is_utf8: false });
         assert_eq!(found[2].value().text, "");
+    }
+
+    #[test]
+    fn the_first_field_of_a_name_is_found_and_unfolded() {
+        let first = |text: &str| first(text.as_bytes(), "message-id");
+        assert_eq!(first("A: b\r\nMessage-ID:\r\n <x@y>\r\nC: d\r\n\r\n"), Some("<x@y>".into()));
+        assert_eq!(first("MESSAGE-id : <x@y>\r\nMessage-ID: <z@y>\r\n"), Some("<x@y>".into()));
+        assert_eq!(first("A: b\r\n Message-ID: <z@y>\r\n"), None);
+        assert_eq!(first(""), None);
+    }
+
+    #[test]
+    fn only_a_crlf_ends_a_line() {
+        for (octets, end) in [
+            (&b"a\r\nb"[..], Some(1)),
+            (b"\r\n", Some(0)),
+            (b"\na\rb\n\r\r\n", Some(6)),
+            (b"\n\r", None),
+            (b"", None),
+        ] {
+            assert_eq!(line_end(octets), end);
+            assert_eq!(memchr::memmem::find(octets, b"\r\n"), end);
+        }
     }
 
     #[test]

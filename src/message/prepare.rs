@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::block::Repairs;
-use super::content::{Abandoned, HeaderBlock, HeldContent, Missing, header_field};
+use super::content::{Abandoned, HeaderBlock, HeldContent, Missing};
 use super::envelope::Envelope;
 use super::header::{self, Field};
 use super::id::MessageId;
@@ -96,6 +96,7 @@ pub async fn prepare(
     // What the app announced was its own.
     let size = |size: u64| size.saturating_sub(block.taken as u64) + rewritten.block.len() as u64;
     envelope.mail.size = envelope.mail.size.map(size);
+    let message_id = header::first(&rewritten.block, "Message-ID");
     content.put_header_block(rewritten.block);
     let message = Message {
         id,
@@ -104,7 +105,6 @@ pub async fn prepare(
         from_is_ours: rewritten.from_is_ours,
         was_null_sender: rewritten.was_null_sender,
     };
-    let message_id = header_field(content.kept(), "Message-ID");
     Ok(Prepared { message, header: block.fields, changes: rewritten.notes, message_id })
 }
 

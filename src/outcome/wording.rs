@@ -73,12 +73,18 @@ fn plain(text: &str) -> String {
 
 /// Printable ASCII, single spaces.
 fn clean(text: &str) -> String {
-    let words: Vec<String> = text
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-        .map(|word| word.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect())
-        .collect();
-    words.join(" ")
+    let mut clean = String::with_capacity(text.len());
+    for word in text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()) {
+        if !clean.is_empty() {
+            clean.push(' ');
+        }
+        if word.is_ascii() {
+            clean.push_str(word);
+        } else {
+            clean.extend(word.chars().map(|c| if c.is_ascii() { c } else { '?' }));
+        }
+    }
+    clean
 }
 
 /// Cut at a word where one ends near; `text` is ASCII.

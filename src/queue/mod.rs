@@ -5,6 +5,7 @@ pub mod entry;
 pub mod schedule;
 pub mod lifetime;
 mod mime;
+mod verdict;
 mod words;
 pub mod report;
 pub mod flood;

@@ -15,6 +15,7 @@ use super::step::Ending;
 use crate::names::{Listen, LoopbackAddr};
 use crate::redact::without_error_numbers;
 use crate::smtp::reply::Reply;
+use crate::task;
 use crate::telemetry;
 
 /// Binds every address that the app may use.
@@ -68,7 +69,7 @@ pub async fn accept(listener: TcpListener, sessions: Sessions, places: Arc<Place
                 // Without a task: nothing more is said to it.
                 _ if !sessions.delivery.is_open() => not_yet(&socket),
                 // A panic ends this one task: it must not cost the other sessions their mail.
-                Some(place) => drop(tokio::spawn(serve(sessions.clone(), socket, place))),
+                Some(place) => drop(task::spawn(serve(sessions.clone(), socket, place))),
                 None => refuse(&socket),
             },
             Err(error) => {

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 
 use super::sock_diag::{Answer, answer, of_line, request};
 use crate::message::Awaited;
+use crate::task;
 use crate::wire::Wire;
 
 /// Lines of /proc/net/tcp that are read at most.
@@ -87,8 +88,7 @@ async fn look(theirs: SocketAddr, ours: SocketAddr) -> Peer {
     let mut found = ask(theirs, ours);
     if found == Answer::Unknown {
         // It takes 10 ms and more, and stops nobody there.
-        let read = tokio::task::spawn_blocking(move || in_proc(theirs, ours));
-        found = read.await.unwrap_or(Answer::Unknown);
+        found = task::blocking(move || in_proc(theirs, ours)).await.unwrap_or(Answer::Unknown);
     }
     match found {
         Answer::NoSocket | Answer::Socket { inode: 0, .. } => Peer::Gone,

@@ -98,7 +98,16 @@ impl ContentReader {
                 break;
             }
             let rest = &input[used..available];
-            // The long way inside a line is one copy.
+            // The long way is one copy of many lines.
+            if self.state == State::LineStart {
+                let lines = whole_lines(rest, cap - out.len());
+                if lines > 0 {
+                    out.extend_from_slice(&rest[..lines]);
+                    (self.lone_dot, self.looks_ended) = (false, false);
+                    used += lines;
+                    continue;
+                }
+            }
             if self.state == State::Inside {
                 let run = memchr2_position(rest).min(cap - out.len());
                 if run > 0 {
@@ -182,6 +191,20 @@ impl ContentReader {
         self.ended = true;
         true
     }
+}
+
+/// How many octets of whole lines stand at the beginning, up to `most`, that are content as they are: without a dot at a
+/// line's beginning, without a CR or LF that is not a line end's.
+fn whole_lines(octets: &[u8], most: usize) -> usize {
+    let mut lines = 0;
+    while let Some(rest) = octets.get(lines..).filter(|rest| rest.first() != Some(&b'.')) {
+        let end = memchr2_position(rest) + 2;
+        if rest.get(end - 2..end) != Some(b"\r\n") || lines + end > most {
+            break;
+        }
+        lines += end;
+    }
+    lines
 }
 
 /// How many octets stand before the next CR or LF.

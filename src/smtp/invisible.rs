@@ -37,7 +37,7 @@ const LIKE_AT: [char; 2] = ['\u{fe6b}', '\u{ff20}'];
 
 /// Whether a character has no place in a local part.
 pub(crate) fn is_hidden(character: char) -> bool {
-    HIDDEN.iter().any(|(first, last)| (*first..=*last).contains(&character))
+    !character.is_ascii() && HIDDEN.iter().any(|(first, last)| (*first..=*last).contains(&character))
 }
 
 /// Whether a character is no `@`, and looks like one.

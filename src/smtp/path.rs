@@ -39,7 +39,9 @@ impl Address {
         if text.is_empty() || text.len() > MAX_ADDRESS {
             return Err(BadAddress::Syntax);
         }
-        if let Some(character) = text.chars().find(|c| invisible::is_like_at(*c)) {
+        // Nobody overlooks a character of ASCII: nearly all addresses are of nothing else.
+        let foreign = if text.is_ascii() { "" } else { text };
+        if let Some(character) = foreign.chars().find(|c| invisible::is_like_at(*c)) {
             return Err(BadAddress::Character(character));
         }
         let local_end = if text.starts_with('"') {
@@ -48,14 +50,15 @@ impl Address {
             text.find('@').unwrap_or(text.len())
         };
         let (local, rest) = text.split_at(local_end);
-        if let Some(hidden) = local.chars().find(|c| invisible::is_hidden(*c)) {
+        let foreign = if local.is_ascii() { "" } else { local };
+        if let Some(hidden) = foreign.chars().find(|c| invisible::is_hidden(*c)) {
             return Err(BadAddress::Character(hidden));
         }
         if !local.starts_with('"') && (local.is_empty() || !local.chars().all(is_atom_or_dot)) {
             return Err(BadAddress::Syntax);
         }
         match rest.strip_prefix('@') {
-            Some(domain) => Ok(Self(format!("{local}@{}", domain_as_sent(domain, local.is_ascii())?))),
+            Some(domain) => Ok(Self([local, "@", &domain_as_sent(domain, local.is_ascii())?].concat())),
             None if rest.is_empty() => Ok(Self(text.to_string())),
             None => Err(BadAddress::Syntax),
         }

@@ -1,6 +1,6 @@
 //! Replies (RFC 5321 section 4.2, RFC 2034/3463): ours as they are written, Office 365's as they are read.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
@@ -54,7 +54,7 @@ impl Reply {
 
     /// All lines in one, the enhanced code kept once: what is classified and logged.
     pub fn text(&self) -> String {
-        let mut text = String::new();
+        let mut text = String::with_capacity(self.lines.iter().map(|line| 1 + line.len()).sum());
         for (index, line) in self.lines.iter().enumerate() {
             let line = match EnhancedCode::split(line) {
                 Some((_, rest)) if index > 0 => rest,
@@ -70,10 +70,12 @@ impl Reply {
 
     /// The reply as it is written to the app.
     pub fn encode(&self) -> Bytes {
-        let mut wire = String::new();
+        const AROUND: usize = "250 \r\n".len();
+        let code = self.code.to_string();
+        let mut wire = String::with_capacity(self.lines.iter().map(|line| AROUND + line.len()).sum());
         for (index, line) in self.lines.iter().enumerate() {
-            let separator = if index + 1 == self.lines.len() { ' ' } else { '-' };
-            let _ = write!(wire, "{}{separator}{line}\r\n", self.code);
+            let separator = if index + 1 == self.lines.len() { " " } else { "-" };
+            [code.as_str(), separator, line, "\r\n"].iter().for_each(|part| wire.push_str(part));
         }
         wire.into()
     }

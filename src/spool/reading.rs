@@ -12,6 +12,7 @@ use crate::message::header::MAX_HEADER_BLOCK;
 use crate::message::shown::Shown;
 use crate::message::{Abandoned, Awaited, Budget, HeldContent, Piece, Source};
 use crate::queue::entry::{self, Damage, Entry, Head, Sum};
+use crate::task;
 
 /// Octets of a header block that are kept for a report.
 const MOST_HEADER: usize = 32 * 1024;
@@ -198,13 +199,13 @@ impl Source for FileContent {
             }
             let Some(file) = self.file.take() else { return Piece::Abandoned(Abandoned::Unreadable) };
             let (at, most) = (self.at, usize::try_from(self.end - self.at).unwrap_or(CHUNK).min(CHUNK));
-            let reading = tokio::task::spawn_blocking(move || {
+            let reading = task::blocking(move || {
                 let mut buffer = vec![0; most];
                 let read = file.read_at(&mut buffer, at);
                 (file, buffer, read)
             });
             match reading.await {
-                Ok((file, mut buffer, Ok(octets))) if octets > 0 => {
+                Some((file, mut buffer, Ok(octets))) if octets > 0 => {
                     self.file = Some(file);
                     self.at += octets as u64;
                     buffer.truncate(octets);

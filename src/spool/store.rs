@@ -15,6 +15,7 @@ use super::dead::{Dead, Ran};
 use super::index::{Index, Name};
 use crate::durable::{Disk, System, directory_of};
 use crate::outcome::SpoolFault;
+use crate::task;
 use crate::telemetry;
 
 /// The folder that is ours, and is judged: what else lies in MAILSHIM_SPOOL_DIR is nobody's business.
@@ -417,5 +418,5 @@ pub fn left_in(directory: &Path) -> usize {
 
 /// Work that may wait for the disk.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| io::Error::other("a fault in mailshim"))
+    task::blocking(work).await.ok_or_else(|| io::Error::other("a fault in mailshim"))
 }

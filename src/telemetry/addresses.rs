@@ -59,7 +59,10 @@ pub(super) fn masked_address(address: &str) -> Cow<'_, str> {
 }
 
 /// A line in which these addresses may stand, besides others.
-pub(super) fn masked_knowing<'a>(line: &str, known: impl Iterator<Item = &'a str>) -> String {
+pub(super) fn masked_knowing<'a, 'line>(
+    line: &'line str,
+    known: impl Iterator<Item = &'a str>,
+) -> Cow<'line, str> {
     mask_knowing(line, known, detail())
 }
 
@@ -74,9 +77,13 @@ fn mask_address(address: &str, detail: AddressDetail) -> Cow<'_, str> {
     }
 }
 
-fn mask_knowing<'a>(line: &str, known: impl Iterator<Item = &'a str>, detail: AddressDetail) -> String {
+fn mask_knowing<'a, 'line>(
+    line: &'line str,
+    known: impl Iterator<Item = &'a str>,
+    detail: AddressDetail,
+) -> Cow<'line, str> {
     if detail == AddressDetail::Full {
-        return line.to_string();
+        return Cow::Borrowed(line);
     }
     let mut line = line.to_string();
     for address in known.filter(|address| !address.is_empty()) {
@@ -91,7 +98,7 @@ fn mask_knowing<'a>(line: &str, known: impl Iterator<Item = &'a str>, detail: Ad
             line = line.replace(&is, &becomes);
         }
     }
-    mask_line(&line, detail).into_owned()
+    Cow::Owned(mask_line(&line, detail).into_owned())
 }
 
 fn mask_line(line: &str, detail: AddressDetail) -> Cow<'_, str> {

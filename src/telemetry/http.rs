@@ -26,6 +26,7 @@ use super::readiness::readiness;
 use super::status::{Snapshot, Sources};
 use super::{exposition, page, screen};
 use crate::message::Budget;
+use crate::task;
 use crate::wire::HyperIo;
 
 /// Connections at once; the oldest makes room for one more.
@@ -50,7 +51,7 @@ pub async fn serve(listener: TcpListener, sources: Sources, budget: Budget) {
                 {
                     oldest.abort();
                 }
-                open.push_back(tokio::spawn(connection(socket, peer, Arc::clone(&sources), budget.clone())));
+                open.push_back(task::spawn(connection(socket, peer, Arc::clone(&sources), budget.clone())));
             }
             // Out of descriptors, usually.
             Err(_) => sleep(Duration::from_millis(200)).await,

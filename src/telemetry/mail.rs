@@ -116,8 +116,10 @@ pub(super) fn tell(mail: Mail<'_>, outcome: &Outcome, name: &'static str, reply:
     if !app_heard {
         line.plain("app_heard", false);
     }
-    let said = if level == Level::INFO { None } else { Some(what_was_said(&reply, envelope)) };
-    line.words = Some(words(name, mail, said.as_deref(), app_heard));
+    if setup::is_for_people() {
+        let said = if level == Level::INFO { None } else { Some(what_was_said(&reply, envelope)) };
+        line.words = Some(words(name, mail, said.as_deref(), app_heard));
+    }
     setup::write(&line);
 }
 
@@ -237,7 +239,11 @@ pub(super) fn address(address: &str) -> String {
 fn what_was_said(text: &str, envelope: &Envelope) -> String {
     let recipients = envelope.recipients.iter().map(|recipient| recipient.address.as_str());
     let sender = envelope.mail.reverse_path.iter().map(|sender| sender.as_str());
-    masked(&printable(&masked_knowing(text, recipients.chain(sender)))).into_owned()
+    let harmless = printable(&masked_knowing(text, recipients.chain(sender)));
+    match masked(&harmless) {
+        Cow::Owned(masked) => masked,
+        Cow::Borrowed(_) => harmless,
+    }
 }
 
 /// Office 365's diagnostics without their middle: the host, the time and the id that its support asks for stand in
@@ -284,9 +290,15 @@ impl fmt::Display for Size {
     }
 }
 
-/// Milliseconds with two decimals: a phase may take less than one.
-fn milliseconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 100_000.0).round() / 100.0
+/// Milliseconds with two decimals, where they are not zeros: a phase may take less than one.
+fn milliseconds(time: Duration) -> String {
+    let hundredths = u64::try_from((time.as_nanos() + 5_000) / 10_000).unwrap_or(u64::MAX);
+    let (whole, rest) = (hundredths / 100, hundredths % 100);
+    match rest {
+        0 => whole.to_string(),
+        rest if rest % 10 == 0 => format!("{whole}.{}", rest / 10),
+        rest => format!("{whole}.{rest:02}"),
+    }
 }
 
 /// A time as a person says it: `45 s`, `12 min`, `3 h`.
@@ -320,6 +332,17 @@ mod tests {
         let sizes = [(253, "253 B"), (4_200, "4.2 KB"), (35_000_000, "35.0 MB")];
         for (octets, said) in sizes {
             assert_eq!(Size(octets).to_string(), said);
+        }
+        for (nanoseconds, said) in [
+            (0, "0"),
+            (4_999, "0"),
+            (5_000, "0.01"),
+            (100_000, "0.1"),
+            (1_000_000, "1"),
+            (1_230_000, "1.23"),
+            (45_000_500_000, "45000.5"),
+        ] {
+            assert_eq!(milliseconds(Duration::from_nanos(nanoseconds)), said);
         }
         let times = [(45, "45 s"), (720, "12 min"), (10_800, "3 h")];
         for (seconds, said) in times {

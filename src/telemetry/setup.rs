@@ -80,7 +80,16 @@ pub(super) fn lets_through(level: Level) -> bool {
 
 /// Queues a line.
 pub(super) fn write(line: &Line) {
-    writer::push(line.level, line.render(LOOK.get().copied().unwrap_or(Look::Text)));
+    writer::push(line.level, line.render(look_here()));
+}
+
+/// Whether a line's words are read, not its fields.
+pub(super) fn is_for_people() -> bool {
+    look_here() != Look::Json
+}
+
+fn look_here() -> Look {
+    LOOK.get().copied().unwrap_or(Look::Text)
 }
 
 /// The reader is back: what it has missed.
@@ -93,7 +102,7 @@ fn lines_dropped(dropped: &Dropped) -> (Level, Vec<u8>) {
     for (level, count) in LEVELS.iter().zip(dropped).filter(|(_, count)| **count > 0) {
         line.plain(level, count);
     }
-    (line.level, line.render(LOOK.get().copied().unwrap_or(Look::Text)))
+    (line.level, line.render(look_here()))
 }
 
 /// The log for as long as this lives; its end waits for what is not yet written, and not for long.

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::deadlines::Deadlines;
 use crate::outcome::{Cause, Fault, ProxyReason, Stage};
+use crate::task;
 use crate::transport::proxy::EgressProxy;
 use crate::transport::resolve::Resolver;
 use crate::transport::watch::{Seen, Watcher};
@@ -144,7 +145,7 @@ async fn first_to_answer(addresses: Vec<SocketAddr>, watcher: &Watcher) -> Resul
     loop {
         if let Some(address) = addresses.next() {
             watcher.see(Seen::Trying(address));
-            attempts.spawn(async move { (address, TcpStream::connect(address).await) });
+            attempts.spawn(task::boxed(async move { (address, TcpStream::connect(address).await) }));
         }
         tokio::select! {
             attempt = attempts.join_next() => match attempt {

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use crate::deadlines::Deadlines;
 use crate::outcome::{Cause, Fault, Stage};
 use crate::single_flight::{Flight, take_off};
+use crate::task;
 
 /// A look-up's end: the addresses, or why there are none.
 type Found = Result<Vec<IpAddr>, String>;
@@ -80,7 +81,7 @@ impl Resolver {
         lookups.insert(host.to_string(), lookup.clone());
         let (resolve, lookups) = (Arc::clone(&self.resolve), Arc::clone(&self.lookups));
         let host = host.to_string();
-        tokio::task::spawn_blocking(move || {
+        task::start_blocking(move || {
             let found = match resolve(&host) {
                 Ok(addresses) if addresses.is_empty() => Err("no addresses".to_string()),
                 other => other.map_err(|error| error.to_string()),

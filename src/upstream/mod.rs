@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::sleep_until;
 
+use crate::task;
 use crate::telemetry::{self, Counted};
 use connection::Connection;
 use connector::Connector;
@@ -137,7 +138,7 @@ impl Pool {
     fn keep(&self, mut connection: Connection) {
         let (take, taken) = oneshot::channel::<oneshot::Sender<Connection>>();
         let shared = Arc::downgrade(&self.0);
-        tokio::spawn(async move {
+        task::spawn(async move {
             let _counted = telemetry::connection_idle();
             let until = connection.idle_until();
             tokio::select! {
@@ -205,7 +206,7 @@ impl Drop for Lease {
             self.pool.keep(connection);
         } else if tokio::runtime::Handle::try_current().is_ok() {
             let permit = self.permit.take();
-            tokio::spawn(async move {
+            task::spawn(async move {
                 connection.quit().await;
                 drop(permit);
             });

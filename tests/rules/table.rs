@@ -55,6 +55,7 @@ pub const ROWS: &[Row] = &[
     row("life",          1.0, 0.0, &[], ""),
     row("durable",       1.0, 0.0, &[], ""),
     row("single_flight", 1.0, 0.0, &[], ""),
+    row("task",          1.0, 0.0, &[], ""),
 ];
 
 /// What `config/` may name of the rooms above the ground, besides types whose names end in `Options`: it fills them and
