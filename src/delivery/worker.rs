@@ -290,8 +290,8 @@ impl Worker {
 /// What was said of the recipients who will never get a message: of the last of them.
 fn given_up(entry: &Entry, attempt: &Attempt) -> Option<entry::Result> {
     let results = entry.attempts.iter().chain([attempt]).flat_map(|attempt| &attempt.results);
-    let failed = results.filter(|result| matches!(result.verdict, Verdict::Refused | Verdict::Expired));
-    failed.last().cloned()
+    let mut failed = results.filter(|result| matches!(result.verdict, Verdict::Refused | Verdict::Expired));
+    failed.next_back().cloned()
 }
 
 /// The message for those who still wait for it, as the policy made it when it was accepted.
