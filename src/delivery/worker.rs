@@ -19,11 +19,11 @@ use super::settlement::{Moment, Verdicts, holds_the_mailbox};
 use crate::life::{Life, ending};
 use crate::message::{Awaited, Budget, DeliveryRecord, Envelope, Message, MessageId};
 use crate::outcome::{Cause, Class, Context, Fault, Outcome, RecipientOutcome, Stage, judge};
-use crate::queue::entry::{Entry, Verdict};
+use crate::queue::entry::{self, Attempt, Entry, Verdict};
 use crate::queue::lifetime::Mailboxes;
 use crate::queue::report::ReportOptions;
 use crate::queue::schedule;
-use crate::spool::{Claimed, Phase, Store};
+use crate::spool::{Claimed, Phase, Store, Then};
 use crate::task;
 use crate::telemetry;
 
@@ -210,6 +210,7 @@ impl Worker {
         let (mut attempt, then) = verdicts.settle(&claimed.entry, moment);
         self.tell(&claimed.entry, &message, &record, &verdicts, &context);
         self.reporter.about(&claimed.entry, &claimed.header, &mut attempt, then).await;
+        let given_up = (then == Then::Dead).then(|| given_up(&claimed.entry, &attempt)).flatten();
         let mut owed = claimed;
         while let Err((claimed, error)) = self.store.settle(owed, &attempt, then).await {
             telemetry::spool_delivery_not_recorded(&message.id.to_string(), &error.to_string());
@@ -219,6 +220,9 @@ impl Worker {
                 () = sleep(RECORD_AGAIN) => {}
                 () = ending(&self.life) => return self.store.abandon(owed),
             }
+        }
+        if let Some(entry::Result { reply, fix, .. }) = given_up {
+            telemetry::spool_given_up(mailbox, &reply, fix.as_deref());
         }
     }
 
@@ -281,6 +285,13 @@ impl Worker {
             telemetry::spool_tried(mail, &group.outcome, name, context, &reply);
         }
     }
+}
+
+/// What was said of the recipients who will never get a message: of the last of them.
+fn given_up(entry: &Entry, attempt: &Attempt) -> Option<entry::Result> {
+    let results = entry.attempts.iter().chain([attempt]).flat_map(|attempt| &attempt.results);
+    let mut failed = results.filter(|result| matches!(result.verdict, Verdict::Refused | Verdict::Expired));
+    failed.next_back().cloned()
 }
 
 /// The message for those who still wait for it, as the policy made it when it was accepted.

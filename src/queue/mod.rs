@@ -6,6 +6,7 @@ mod header;
 pub mod schedule;
 pub mod lifetime;
 mod mime;
+mod verdict;
 mod words;
 pub mod report;
 pub mod flood;

@@ -11,6 +11,11 @@ use crate::smtp::path::Address;
 
 /// Recipients that the first lines name.
 pub const MOST_NAMED: usize = 3;
+/// Advice where the table of replies has none.
+const UNKNOWN: &str = "Show this report to whoever looks after the program that sent the mail.";
+/// The same about a mail that nobody has refused for good.
+const PASSING: &str = "The mail itself was not refused: send it again. If that fails too, show this report to whoever looks \
+     after the program that sent it.";
 /// Characters of a subject in the first line.
 const LONGEST_SUBJECT: usize = 60;
 /// Characters of an answer in the part for people; the part for programs has all of it.
@@ -118,10 +123,8 @@ pub fn why(text: &mut String, state: &State, tried: &str) {
         _ => words,
     };
     wrapped(text, "Why: ", &why);
-    let fix = state
-        .fix
-        .as_deref()
-        .unwrap_or("Show this report to whoever looks after the program that sent the mail.");
+    let nothing_known = if state.verdict == Some(Verdict::Expired) { PASSING } else { UNKNOWN };
+    let fix = state.fix.as_deref().unwrap_or(nothing_known);
     wrapped(text, "What to do: ", &shown(fix));
 }
 

@@ -54,10 +54,10 @@ use readiness::NotReady;
 pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use spool::{
     spool_dead_letter_discarded, spool_delivery_not_recorded, spool_dropped, spool_file_damaged,
-    spool_file_of_another_version, spool_file_unreadable, spool_full, spool_holds, spool_keeps,
-    spool_may_keep, spool_not_recorded, spool_not_reported, spool_not_used, spool_opened, spool_operated,
-    spool_reported, spool_request_refused, spool_sends_again, spool_stays, spool_synced, spool_tried,
-    spool_unusable, spool_usable, spool_waits_for_lock,
+    spool_file_of_another_version, spool_file_unreadable, spool_full, spool_given_up, spool_holds,
+    spool_keeps, spool_may_keep, spool_not_recorded, spool_not_reported, spool_not_used, spool_opened,
+    spool_operated, spool_reported, spool_request_refused, spool_sends_again, spool_stays, spool_synced,
+    spool_tried, spool_unusable, spool_usable, spool_waits_for_lock,
 };
 pub use status::{Obstacle, Sources};
 pub use writer::flush;

@@ -52,6 +52,11 @@ pub fn spool_tried(
     mail::tell(mail, outcome, name, reply, true);
 }
 
+/// A mail was given up: somebody may have to act.
+pub fn spool_given_up(mailbox: &str, reason: &str, fix: Option<&str>) {
+    alert("dead_letter", mailbox, reason, fix);
+}
+
 /// What was given up and is kept, after something has changed.
 pub fn spool_keeps(dead_letters: usize) {
     metrics().spool.dead_letters.set(i64::try_from(dead_letters).unwrap_or(i64::MAX));

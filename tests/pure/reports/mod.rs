@@ -74,7 +74,6 @@ fn entry(sender: Option<&str>, recipients: &[&str]) -> Entry {
         header: HEADER.into(),
         sent,
         report: false,
-        header_base64: None,
     };
     Entry { head, content_at: 0, length: 0, attempts: Vec::new() }
 }
