@@ -227,9 +227,7 @@ impl View {
     /// Without one encoding of forms (`%26`), of JSON (`\u0026`, `\"`) or of HTML (`&amp;`, `&#38;`); none where nothing
     /// is encoded.
     fn decoded(&self) -> Option<Self> {
-        if memchr::memchr3(b'%', b'\\', b'&', &self.octets).is_none() {
-            return None;
-        }
+        memchr::memchr3(b'%', b'\\', b'&', &self.octets)?;
         let (mut octets, mut places) = (Vec::with_capacity(self.octets.len()), Vec::new());
         let mut at = 0;
         while at < self.octets.len() {

@@ -28,13 +28,24 @@ fn injected(faults: &[&str]) -> Vec<String> {
     arguments
 }
 
-/// The thread of this name.
+/// The thread of this name. The shim listens before its spool is open, so it may come later.
 fn thread(shim: &Program, name: &str) -> String {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match thread_now(shim, name) {
+            Some(thread) => return thread,
+            None if Instant::now() > until => panic!("no thread {name}"),
+            None => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+fn thread_now(shim: &Program, name: &str) -> Option<String> {
     let mut tasks = std::fs::read_dir(format!("/proc/{}/task", shim.pid())).unwrap();
     let is_it =
         |task: &std::path::Path| std::fs::read_to_string(task.join("comm")).is_ok_and(|is| is.trim() == name);
     let task = tasks.find_map(|task| Some(task.ok()?.path()).filter(|task| is_it(task)));
-    task.expect("the thread").file_name().unwrap().to_str().unwrap().to_string()
+    Some(task?.file_name()?.to_str()?.to_string())
 }
 
 /// Traces the thread where mail becomes durable, with these faults.

@@ -126,7 +126,7 @@ pub(super) fn act(wish: &Wish, directory: &Path, spool: Option<&Browser>) -> Res
         if gathered.len() < MOST_NAMED {
             return ControlFlow::Continue(());
         }
-        match hand.all(wish.action, &std::mem::take(&mut gathered), &mut tally) {
+        match hand.all(wish, &std::mem::take(&mut gathered), &mut tally) {
             Ok(()) => ControlFlow::Continue(()),
             Err(problem) => {
                 failed = Some(problem);
@@ -138,7 +138,7 @@ pub(super) fn act(wish: &Wish, directory: &Path, spool: Option<&Browser>) -> Res
         return Err(problem);
     }
     if !gathered.is_empty() {
-        hand.all(wish.action, &gathered, &mut tally)?;
+        hand.all(wish, &gathered, &mut tally)?;
     }
     missing.into_iter().for_each(|id| tally.problem(id, UNKNOWN));
     if tally.done == 0 && tally.problems > 0 {
@@ -247,7 +247,8 @@ impl Hand {
         }
     }
 
-    fn all(&mut self, action: Action, views: &[View], tally: &mut Tally) -> Result<(), Failed> {
+    fn all(&mut self, wish: &Wish, views: &[View], tally: &mut Tally) -> Result<(), Failed> {
+        let action = wish.action;
         let request = Request { action, ids: views.iter().map(|view| view.id).collect() };
         for ((id, answer), view) in self.carry_out(&request)?.iter().zip(views) {
             match answer {
@@ -260,7 +261,8 @@ impl Hand {
                 Answer::UnderWay => {
                     tally.problem(*id, "it is being delivered in this moment: try again when that has ended");
                 }
-                // It has left between the look and the deed: delivered, mostly.
+                // It has left between the look and the deed: delivered, mostly. That is a fault only to who named it.
+                Answer::Unknown if !wish.selection.ids.contains(id) => {}
                 Answer::Unknown => tally.problem(*id, "it is not there any more"),
                 Answer::Failed(words) => tally.problem(*id, words),
             }
