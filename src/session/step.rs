@@ -33,19 +33,19 @@ pub trait Guard: std::fmt::Debug + Send + Sync {
 /// What the driver does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Read the socket, then call [`Machine::received`] or [`Machine::eof`].
+    /// Read the socket, then call `Machine::received` or `Machine::eof`.
     NeedInput,
     /// Write this.
     Reply(Bytes),
-    /// A newcomer wants to do more than look in: find it a place, then call [`Machine::seated`].
+    /// A newcomer wants to do more than look in: find it a place, then call `Machine::seated`.
     TakePlace,
-    /// Check these, then call [`Machine::signed_in`].
+    /// Check these, then call `Machine::signed_in`.
     SignIn(Login),
     /// DATA, or the first BDAT: the content follows.
     Begin(Envelope),
     /// Canonical content.
     Content(Bytes),
-    /// The content is whole; the driver owes [`Machine::answer`], and nothing is parsed before.
+    /// The content is whole; the driver owes `Machine::answer`, and nothing is parsed before.
     End,
     /// The content will not become whole: no answer is owed.
     Abandoned(Abandoned),

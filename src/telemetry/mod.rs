@@ -267,9 +267,14 @@ pub fn connection_idle() -> Counted {
     Counted::new(&metrics().connections_idle)
 }
 
+/// Whether the dialogue with Office 365 is logged now.
+pub fn dialogue_is_logged() -> bool {
+    tracing::enabled!(tracing::Level::TRACE)
+}
+
 /// A line of the dialogue with Office 365; secrets are redacted by their types, and once more here.
 pub fn wire(side: char, line: &impl fmt::Display) {
-    if tracing::enabled!(tracing::Level::TRACE) {
+    if dialogue_is_logged() {
         trace!("{side}: {}", shown(&line.to_string()));
     }
 }

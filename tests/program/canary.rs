@@ -156,6 +156,10 @@ fn a_password_and_what_a_server_says_back() {
             reply(format!("501 5.5.2 syntax error at {}...", &encoded[..20])),
             // An echo is no reply at all.
             reply(encoded.clone()),
+            // A server that is content says it back, too.
+            Fault::ReplyAt(Stage::Dot, format!("250 2.6.0 {encoded} taken")),
+            Fault::ReplyAt(Stage::Mail, format!("250 2.1.0 hello {encoded}")),
+            Fault::ReplyAt(Stage::Rcpt, format!("250 2.1.5 {MAILBOX_PASSWORD}")),
         ];
         let told = provoke(&office365, running.address, &faults);
         let printed = end(running);
