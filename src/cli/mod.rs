@@ -7,6 +7,8 @@ mod env;
 mod run;
 pub mod serve;
 mod spooling;
+mod engine;
+mod fleet;
 mod trim;
 mod send;
 mod sendmail;
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Some(("check", given)) => check::check(given),
         Some(("send", given)) => send::send(given),
         Some(("env", _)) => env::env(),
+        Some(("fleet", given)) => fleet::fleet(given),
         Some(("setup", given)) => setup::setup(given),
         Some(("login", _)) => login::login(),
         Some(("exec", given)) => exec::exec(&arguments::app(given)),

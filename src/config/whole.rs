@@ -10,8 +10,9 @@ use super::environment::{Environment, Reader};
 use super::error::ConfigErrors;
 use super::value::{duration, number, size};
 use super::variables::VARIABLES;
-use super::{app, network, policy, sign_in, spool};
+use super::{app, fleet, network, policy, sign_in, spool};
 use crate::delivery::directory::Allowance;
+use crate::fleet::FleetOptions;
 use crate::identity::sign_in::{IdentityOptions, SignIn};
 use crate::message::policy::Policy;
 use crate::message::sender::Sender;
@@ -36,6 +37,8 @@ pub struct Config {
     pub hold: Duration,
     /// Where mail waits on a disk; `None` where the app waits for Office 365's answer.
     pub spool: Option<SpoolOptions>,
+    /// What this process shares with other replicas; `None` where it is alone.
+    pub fleet: Option<FleetOptions>,
     /// What one mailbox may use.
     pub allowance: Allowance,
     /// The mailbox that signs in and sends, and how.
@@ -116,6 +119,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
     let recipients_per_day = reader.value("MAILSHIM_RECIPIENTS_PER_DAY", number(0, 10_000_000));
     let hold = reader.value("MAILSHIM_HOLD", duration("1s", "10m"));
     let spool = spool::options(reader);
+    let fleet = fleet::options(reader, sign_in.as_ref());
     let filter = reader.value("MAILSHIM_LOG", LogFilter::parse);
     let format = reader.value("MAILSHIM_LOG_FORMAT", LogFormat::parse);
     let http_listen = network::http_listen(reader);
@@ -161,6 +165,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
         },
         hold: hold?,
         spool: spool?,
+        fleet: fleet?,
         allowance: Allowance {
             connections: connections?,
             messages_per_minute: messages_per_minute?,

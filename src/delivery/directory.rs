@@ -9,7 +9,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::account::Account;
+use super::ledger::Ledger;
 use super::limits::Limits;
+use crate::fleet::Fleet;
 use crate::identity::Identity;
 use crate::life::Life;
 use crate::message::sender::AddressList;
@@ -48,6 +50,7 @@ pub struct Accounts {
     identity: Arc<Identity>,
     connector: Connector,
     allowance: Allowance,
+    fleet: Option<Fleet>,
     life: watch::Receiver<Life>,
     senders: Mutex<HashMap<String, (Arc<Account>, Instant)>>,
 }
@@ -69,11 +72,13 @@ impl Accounts {
         connector: Connector,
         allowance: Allowance,
         login_as_sender: Option<AddressList>,
+        fleet: Option<Fleet>,
         life: watch::Receiver<Life>,
     ) -> Self {
         let pool = Pool::new(connector.clone(), allowance.connections);
-        let main = Arc::new(Account::new(Arc::clone(&identity), pool, allowance.limits(), life.clone()));
-        Self { main, login_as_sender, identity, connector, allowance, life, senders: Mutex::default() }
+        let limits = (allowance.limits(), ledger(fleet.as_ref(), identity.mailbox()));
+        let main = Arc::new(Account::new(Arc::clone(&identity), pool, limits, life.clone()));
+        Self { main, login_as_sender, identity, connector, allowance, fleet, life, senders: Mutex::default() }
     }
 
     /// The configured mailbox.
@@ -114,7 +119,7 @@ impl Accounts {
         make_room(&mut senders, now)?;
         let identity = Arc::new(self.identity.of_mailbox(sender.as_str()));
         let pool = Pool::new(self.connector.clone(), self.allowance.connections);
-        let limits = self.allowance.limits().of_a_sender();
+        let limits = (self.allowance.limits().of_a_sender(), ledger(self.fleet.as_ref(), &mailbox));
         let account = Account::new(identity, pool, limits, self.life.clone()).of_a_sender();
         let account = Arc::new(account);
         senders.insert(mailbox, (Arc::clone(&account), now));
@@ -131,6 +136,11 @@ impl Accounts {
             account.close().await;
         }
     }
+}
+
+/// Who keeps the counts of this mailbox.
+fn ledger(fleet: Option<&Fleet>, mailbox: &str) -> Ledger {
+    fleet.map_or(Ledger::Own, |fleet| fleet.mailbox(mailbox).into())
 }
 
 /// Forgets what was not used for long, and the one unused for longest if there still is no room. Idle connections go with

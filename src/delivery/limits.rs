@@ -116,6 +116,34 @@ pub enum Event<'a> {
     SignedIn,
     /// The secret has changed: what was refused may pass.
     SecretChanged,
+    /// The fleet has said how the mailbox stands.
+    Fleet(&'a Elsewhere),
+}
+
+/// How a mailbox stands by what the whole fleet knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Its engine answers: it keeps the minute and the day. Else this replica keeps to its share of them.
+    pub is_reached: bool,
+    /// Replicas that share, at least 1.
+    pub replicas: usize,
+    /// Office 365 has told one of them to pause until then.
+    pub paused: Option<(Instant, Fault)>,
+    /// It has refused the sign-in of one of them: nobody tries until then.
+    pub refused: Option<(Instant, Fault)>,
+    /// The day's recipients are used up until then.
+    pub used_up: Option<Instant>,
+}
+
+/// What the other replicas of a fleet should hear of what was learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// A pause of this time.
+    Paused(Duration),
+    /// One connection fewer, and a pause of this time.
+    TooMany(Duration),
+    /// No sign-in for the first time, doubled with each repetition up to the second.
+    SignInRefused(Duration, Duration),
 }
 
 /// The breaker on sign-ins: repeated wrong passwords lock a mailbox.
@@ -136,6 +164,8 @@ pub struct Standing {
     pub connections: usize,
     /// The breaker.
     pub breaker: Breaker,
+    /// What concerns the others, where there are others.
+    pub told: Option<Told>,
 }
 
 /// A refusal that is repeated locally, with the time to its next trial.
@@ -179,6 +209,10 @@ pub struct Limits {
     breaker_lasts: (Duration, Duration),
     connections: usize,
     grow_at: Option<Instant>,
+    /// What the fleet said last; `None` without one: then all counts are the process's own.
+    fleet: Option<Elsewhere>,
+    /// What the event under way means for the others.
+    told: Option<Told>,
 }
 
 impl Limits {
@@ -199,6 +233,8 @@ impl Limits {
             breaker_lasts: BREAKER,
             connections: max_connections,
             grow_at: None,
+            fleet: None,
+            told: None,
         }
     }
 
@@ -249,8 +285,10 @@ impl Limits {
             Event::SignedIn | Event::SecretChanged => {
                 (self.breaker, self.refused_sign_in) = (Breaker::Closed, None);
             }
+            Event::Fleet(news) => self.heard(news),
         }
-        Standing { connections: self.connections(now), breaker: self.breaker }
+        let (connections, told) = (self.connections(now), self.told.take());
+        Standing { connections, breaker: self.breaker, told }
     }
 
     /// What Office 365 said of the mailbox or of this sender that keeps a mail back, whatever our own counts are:
@@ -278,15 +316,51 @@ impl Limits {
         }
     }
 
+    fn heard(&mut self, news: &Elsewhere) {
+        let was_refused = self.fleet.as_ref().is_some_and(|fleet| fleet.refused.is_some());
+        if let Some((until, fault)) = &news.paused {
+            self.pause_until(*until, fault);
+        }
+        match &news.refused {
+            // This replica probes: what the others still hear is no news to it.
+            Some(_) if self.breaker == Breaker::HalfOpen => {}
+            Some((until, fault)) => {
+                let lasted = self.breaker_lasts.0;
+                self.refused_sign_in = Some(Remembered { until: *until, lasted, fault: fault.clone() });
+                self.breaker = Breaker::Open;
+            }
+            None if was_refused => (self.breaker, self.refused_sign_in) = (Breaker::Closed, None),
+            None => {}
+        }
+        self.fleet = Some(news.clone());
+    }
+
+    /// Whether the fleet's engine counts, not this process.
+    pub fn are_the_fleets(&self) -> bool {
+        self.fleet.as_ref().is_some_and(|fleet| fleet.is_reached)
+    }
+
+    /// What this process may use of a limit; `None` where the fleet's engine counts.
+    fn share<T: TryFrom<usize> + std::ops::Div<Output = T> + Ord + From<u8>>(&self, limit: T) -> Option<T> {
+        match &self.fleet {
+            None => Some(limit),
+            Some(fleet) if fleet.is_reached => None,
+            Some(fleet) => {
+                T::try_from(fleet.replicas).ok().map(|replicas| (limit / replicas).max(T::from(1)))
+            }
+        }
+    }
+
     /// When the next message fits into the last 60 seconds; `None` if it does now.
     fn pace(&mut self, now: Instant) -> Option<Instant> {
         if self.per_minute == 0 {
             return None;
         }
+        let per_minute = self.share(self.per_minute)?;
         while self.sent.front().is_some_and(|first| *first + MINUTE <= now) {
             self.sent.pop_front();
         }
-        let behind = self.sent.len().checked_sub(self.per_minute)?;
+        let behind = self.sent.len().checked_sub(per_minute)?;
         self.sent.get(behind).map(|time| *time + MINUTE)
     }
 
@@ -329,7 +403,10 @@ impl Limits {
         }
         let used: u64 = self.recipients.iter().map(|(_, count)| count).sum();
         let opens = self.recipients.front().map_or(now + STEP, |(begun, _)| *begun + STEP + DAY);
-        (used + self.under_way >= self.per_day).then_some(opens)
+        match self.share(self.per_day) {
+            Some(per_day) => (used + self.under_way >= per_day).then_some(opens),
+            None => self.fleet.as_ref().and_then(|fleet| fleet.used_up).filter(|opens| now < *opens),
+        }
     }
 
     /// One less after each 432, one more after a quiet time.
@@ -388,6 +465,7 @@ impl Limits {
         }
         self.refused_sign_in = Some(Remembered::after(last, now, fault, self.breaker_lasts));
         self.breaker = Breaker::Open;
+        self.told = Some(Told::SignInRefused(self.breaker_lasts.0, self.breaker_lasts.1));
     }
 
     fn throttled(&mut self, now: Instant, pause: Pause, fault: &Fault) {
@@ -406,7 +484,14 @@ impl Limits {
             Pause::Day => PAUSE_DAY,
             Pause::ContinuousErrors => PAUSE_CONTINUOUS,
         };
-        let until = now + lasts;
+        self.told = Some(match pause {
+            Pause::Seconds => Told::TooMany(lasts),
+            _ => Told::Paused(lasts),
+        });
+        self.pause_until(now + lasts, fault);
+    }
+
+    fn pause_until(&mut self, until: Instant, fault: &Fault) {
         if self.pause.as_ref().is_none_or(|(paused, _)| *paused < until) {
             self.pause = Some((until, fault.clone()));
         }

@@ -7,7 +7,10 @@ pub mod intake;
 pub mod worker;
 mod settlement;
 pub mod account;
+pub mod attempt;
+mod waiting;
 pub mod gate;
+pub mod ledger;
 pub mod limits;
 pub mod directory;
 

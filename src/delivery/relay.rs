@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::account::{Attempt, Hold};
+use super::attempt::{Attempt, Hold};
 use super::directory::Accounts;
-use super::gate::{remembered, waiting};
+use super::waiting::{remembered, waiting};
 use crate::life::{Life, ending};
 use crate::message::{Abandoned, DeliveryRecord, HeldContent, Message};
 use crate::outcome::{Cause, Fault, Outcome};

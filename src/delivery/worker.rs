@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::account::Each;
+use super::attempt::Each;
 use super::directory::Accounts;
 use super::settlement::{Moment, Verdicts, holds_the_mailbox};
 use crate::life::{Life, ending};

@@ -20,6 +20,8 @@ mod readiness;
 mod repeats;
 mod setup;
 mod mail;
+mod fleet;
+mod fleet_metrics;
 mod spool;
 mod spool_metrics;
 mod line;
@@ -43,6 +45,7 @@ use crate::redact::printable;
 
 pub use addresses::AddressDetail;
 pub use filter::LogFilter;
+pub use fleet::{fleet_differs, fleet_not_reached, fleet_reached, fleet_slot_lost, fleet_stands};
 pub use mail::{Mail, abandoned, message, repeated};
 pub use readiness::readiness;
 pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};

@@ -53,6 +53,7 @@ pub const ROWS: &[Row] = &[
     row("names",         1.0, 0.0, &[], ""),
     row("deadlines",     1.0, 0.0, &[], ""),
     row("life",          1.0, 0.0, &[], ""),
+    row("term",          1.0, 0.0, &[], ""),
     row("durable",       1.0, 0.0, &[], ""),
     row("single_flight", 1.0, 0.0, &[], ""),
 ];
@@ -61,6 +62,9 @@ pub const ROWS: &[Row] = &[
 /// knows nothing else.
 pub const CONFIG_FILLS: &[(&str, &str)] = &[
     ("delivery", "Allowance"),
+    ("fleet", "FleetAuth"),
+    ("fleet", "FleetPassword"),
+    ("fleet", "Unreachable"),
     ("identity", "Application"),
     ("identity", "CertificateFile"),
     ("identity", "ManagedEndpoint"),
