@@ -117,7 +117,9 @@ impl Gate {
             let woken = self.wake.notified();
             let now = Instant::now();
             let in_time = now < until;
-            let wake = match self.ask(now, Question::Mail(sender)) {
+            let turn = self.ask(now, Question::Mail(sender));
+            let is_held = self.ledger.is_held();
+            let wake = match turn {
                 Turn::Refused(again, fault) => return Err(remembered(fault, left(again, now))),
                 Turn::UsedUp(opens) => return Err(used_up(left(opens, now))),
                 Turn::Paused(again, fault) if again >= until.into_std() => {
@@ -130,6 +132,8 @@ impl Gate {
                 {
                     return Err(waiting(Cause::Paced(left(again, now))));
                 }
+                _ if is_held && in_time => until,
+                _ if is_held => return Err(waiting(Cause::WithoutFleet)),
                 Turn::Now if front.is_some() => break,
                 // At the end of the hold the place in the line is worth nothing any more.
                 _ if !in_time => break,
@@ -188,7 +192,8 @@ impl Gate {
             let woken = self.wake.notified();
             let now = Instant::now();
             let again = match self.ask(now, Question::Mail("")) {
-                Turn::Now => return,
+                Turn::Now if !self.ledger.is_held() => return,
+                Turn::Now => now.into_std() + LOOK_AGAIN,
                 Turn::Refused(again, _) | Turn::Paused(again, _) | Turn::UsedUp(again) => again,
                 Turn::Paced { until, .. } => until,
             };

@@ -66,6 +66,8 @@ pub(super) struct Engine {
     database: String,
     reach: Reach,
     connection: Mutex<Option<Arc<Connection>>>,
+    /// Why the last one was given up.
+    failed: Mutex<Option<Failed>>,
     /// The connection has become useless.
     pub(super) lost: Notify,
 }
@@ -106,6 +108,7 @@ impl Engine {
             database: options.database.clone(),
             reach,
             connection: Mutex::default(),
+            failed: Mutex::default(),
             lost: Notify::new(),
         }
     }
@@ -159,16 +162,36 @@ impl Engine {
         let connection = self.current().clone();
         let connection = connection.ok_or_else(|| Failed("there is no connection".to_string()))?;
         let called = timeout(CALL, connection.client.query_typed(sql, parameters)).await;
-        let rows = match called {
+        let failed = match called {
             Ok(Ok(rows)) => return Ok(rows),
-            Ok(Err(error)) => Err(said(&error)),
-            Err(_) => Err(Failed(format!("no answer within {} s", CALL.as_secs()))),
+            Ok(Err(error)) => said(&error),
+            Err(_) => Failed(format!("no answer within {} s", CALL.as_secs())),
         };
-        self.drop_connection(&connection);
-        rows
+        self.drop_connection(&connection, &failed);
+        Err(failed)
     }
 
-    fn drop_connection(&self, which: &Arc<Connection>) {
+    /// Why there is no connection any more, if so.
+    pub(super) fn why_lost(&self) -> Option<Failed> {
+        match &*self.current() {
+            Some(_) => None,
+            None => {
+                Some(self.failed().clone().unwrap_or_else(|| Failed("there is no connection".to_string())))
+            }
+        }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Failed>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the connection up.
+    pub(super) fn disconnect(&self) {
+        *self.current() = None;
+    }
+
+    fn drop_connection(&self, which: &Arc<Connection>, failed: &Failed) {
+        *self.failed() = Some(failed.clone());
         let mut connection = self.current();
         if connection.as_ref().is_some_and(|connection| Arc::ptr_eq(connection, which)) {
             *connection = None;
@@ -191,8 +214,9 @@ impl Connection {
              current_setting('synchronous_standby_names'), \
              pg_is_in_recovery() or current_setting('transaction_read_only') = 'on', \
              case when pg_is_in_recovery() then '' else substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end, \
-             case when to_regclass($1) is null then false \
-                  else has_schema_privilege($2, 'usage') and has_table_privilege($1, 'select') end",
+             case when not exists (select from pg_namespace where nspname = $2) then false \
+                      when not has_schema_privilege($2, 'usage') then false \
+                      else to_regclass($1) is not null and has_table_privilege(to_regclass($1), 'select') end",
             &[(&format!("{schema}.meta"), Type::TEXT), (&schema, Type::TEXT)],
         ).await.map_err(|error| said(&error))?;
         if row.get(3) {

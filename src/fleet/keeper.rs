@@ -79,13 +79,18 @@ impl Fleet {
 
     async fn connect(&self) -> Result<ServerFacts, Failed> {
         let facts = self.0.engine.connect(&self.0.options.schema).await?;
-        schema::judge(&facts, &self.0.options)?;
-        if facts.fsync {
+        let begun = async {
+            schema::judge(&facts, &self.0.options)?;
             // It may be another database than the last one.
             self.places().iter().for_each(|place| *lock(&place.id) = None);
-            self.renew().await?;
+            if facts.fsync { self.renew().await } else { Ok(()) }
+        };
+        let begun = begun.await;
+        // No mail may use what is not fit to be used.
+        if begun.is_err() || !facts.fsync {
+            self.0.engine.disconnect();
         }
-        Ok(facts)
+        begun.map(|()| facts)
     }
 
     async fn keep_renewing(&self) -> Failed {
@@ -93,7 +98,11 @@ impl Fleet {
         loop {
             tokio::select! {
                 () = sleep(LOOK) => {}
-                () = self.0.engine.lost.notified() => return Failed("the connection is lost".to_string()),
+                // It may tell of the connection before this one, whose loss was seen already.
+                () = self.0.engine.lost.notified() => {}
+            }
+            if let Some(failed) = self.0.engine.why_lost() {
+                return failed;
             }
             let idle = self
                 .places()

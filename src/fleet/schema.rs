@@ -5,6 +5,8 @@ use super::options::FleetOptions;
 
 /// The schema that this program makes and needs. It runs on the one before, too.
 pub(super) const VERSION: i32 = 1;
+/// The oldest schema that it runs on.
+const OLDEST: i32 = 1;
 
 /// The SQL that makes the schema of this name, or brings it up to date.
 pub fn script(schema: &str) -> String {
@@ -28,9 +30,9 @@ pub async fn init(options: &FleetOptions, reach: Reach) -> Result<ServerFacts, F
 /// Whether this program can run on what was found.
 pub(super) fn judge(facts: &ServerFacts, options: &FleetOptions) -> Result<(), Failed> {
     match facts.schema {
-        Some(version) if version >= VERSION - 1 && version > 0 => Ok(()),
+        Some(version) if (OLDEST..=VERSION).contains(&version) => Ok(()),
         Some(version) => Err(Failed(format!(
-            "the schema {} has version {version}, and this mailshim needs {VERSION}: run mailshim fleet init",
+            "the schema {} has version {version}, and this mailshim needs {VERSION}: run mailshim fleet init of the newer of the two",
             options.schema
         ))),
         None => Err(Failed(format!(

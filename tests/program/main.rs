@@ -8,5 +8,6 @@ mod check;
 mod login;
 mod exec;
 mod sendmail;
+mod fleet;
 mod spool;
 mod soak;
