@@ -15,10 +15,15 @@ use tokio::time::{sleep, timeout};
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// A moment on CLOCK_BOOTTIME.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BootTime(Duration);
 
 impl BootTime {
+    /// The machine's start: every term that ends then has ended.
+    pub const fn at_boot() -> Self {
+        Self(Duration::ZERO)
+    }
+
     /// This moment.
     pub fn now() -> Self {
         let time = clock_gettime(ClockId::Boottime);

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::config::SslMode;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
@@ -49,11 +50,34 @@ pub struct Reach {
 
 /// A call came to nothing: a sentence, fit for a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failed(pub String);
+pub struct Failed {
+    /// What failed.
+    pub words: String,
+    /// What to do about it; empty where the words say it.
+    pub fix: &'static str,
+}
+
+impl Failed {
+    pub(super) fn new(words: impl Into<String>, fix: &'static str) -> Self {
+        Self { words: words.into(), fix }
+    }
+}
+
+/// What to do where nothing answers.
+const LOOK: &str = "Look whether PostgreSQL runs there and is reached: host and port in MAILSHIM_FLEET, firewall and network policy \
+                    (it is never proxied).";
+/// What to do where only standbys answer.
+const WRITABLE: &str = "Name the primary in MAILSHIM_FLEET, or all hosts by commas.";
+/// What to do about a certificate.
+const ROOT: &str = "Give the root of its certificate in MAILSHIM_CA_FILE, and in MAILSHIM_FLEET the name that stands in the certificate.";
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.words)?;
+        match self.fix {
+            "" => Ok(()),
+            fix => write!(f, "; {fix}"),
+        }
     }
 }
 
@@ -119,26 +143,29 @@ impl Engine {
 
     /// Connects to the first host that takes writes, and keeps that connection for calls.
     pub(super) async fn connect(&self, schema: &str) -> Result<ServerFacts, Failed> {
-        let mut problems = Vec::new();
+        let (mut problems, mut fix) = (Vec::new(), LOOK);
         for host in &self.hosts {
             let connected = timeout(CONNECT, self.connect_to(host, schema)).await;
-            match connected
-                .unwrap_or_else(|_| Err(Failed(format!("no answer within {} s", CONNECT.as_secs()))))
-            {
+            match connected.unwrap_or_else(|_| {
+                Err(Failed::new(format!("no answer within {} s", CONNECT.as_secs()), LOOK))
+            }) {
                 Ok((connection, facts)) => {
                     *self.current() = Some(Arc::new(connection));
                     return Ok(facts);
                 }
-                Err(problem) => problems.push(format!("{host}: {problem}")),
+                Err(problem) => {
+                    problems.push(format!("{host}: {}", problem.words));
+                    fix = problem.fix;
+                }
             }
         }
-        Err(Failed(problems.join("; ")))
+        Err(Failed::new(problems.join("; "), fix))
     }
 
     async fn connect_to(&self, host: &HostPort, schema: &str) -> Result<(Connection, ServerFacts), Failed> {
-        let password = (self.reach.password)().await.map_err(Failed)?;
+        let password = (self.reach.password)().await.map_err(|words| Failed::new(words, ""))?;
         let wire = self.reach.dialer.connect_by_search(&host.host, host.port).await;
-        let wire = wire.map_err(|fault| Failed(fault.to_string()))?;
+        let wire = wire.map_err(|fault| Failed::new(fault.to_string(), LOOK))?;
         let mut config = Config::new();
         config
             .user(&self.user)
@@ -160,12 +187,12 @@ impl Engine {
     /// One round trip. Whatever fails costs the connection: a call that was given up may still be under way in it.
     pub(super) async fn call(&self, sql: &str, parameters: &[Parameter<'_>]) -> Result<Vec<Row>, Failed> {
         let connection = self.current().clone();
-        let connection = connection.ok_or_else(|| Failed("there is no connection".to_string()))?;
+        let connection = connection.ok_or_else(|| Failed::new("there is no connection", LOOK))?;
         let called = timeout(CALL, connection.client.query_typed(sql, parameters)).await;
         let failed = match called {
             Ok(Ok(rows)) => return Ok(rows),
             Ok(Err(error)) => said(&error),
-            Err(_) => Failed(format!("no answer within {} s", CALL.as_secs())),
+            Err(_) => Failed::new(format!("no answer within {} s", CALL.as_secs()), LOOK),
         };
         self.drop_connection(&connection, &failed);
         Err(failed)
@@ -176,7 +203,7 @@ impl Engine {
         match &*self.current() {
             Some(_) => None,
             None => {
-                Some(self.failed().clone().unwrap_or_else(|| Failed("there is no connection".to_string())))
+                Some(self.failed().clone().unwrap_or_else(|| Failed::new("there is no connection", LOOK)))
             }
         }
     }
@@ -202,7 +229,7 @@ impl Engine {
     /// Runs a script of several statements, for `init`.
     pub(super) async fn run(&self, script: &str) -> Result<(), Failed> {
         let connection = self.current().clone();
-        let connection = connection.ok_or_else(|| Failed("there is no connection".to_string()))?;
+        let connection = connection.ok_or_else(|| Failed::new("there is no connection", LOOK))?;
         connection.client.batch_execute(script).await.map_err(|error| said(&error))
     }
 }
@@ -220,7 +247,7 @@ impl Connection {
             &[(&format!("{schema}.meta"), Type::TEXT), (&schema, Type::TEXT)],
         ).await.map_err(|error| said(&error))?;
         if row.get(3) {
-            return Err(Failed("it is read-only (a standby)".to_string()));
+            return Err(Failed::new("it is read-only (a standby)", WRITABLE));
         }
         let schema = match row.get(5) {
             true => {
@@ -244,7 +271,7 @@ impl Connection {
 /// The server's words, or the library's; neither holds a password.
 fn said(error: &tokio_postgres::Error) -> Failed {
     if let Some(error) = error.as_db_error() {
-        return Failed(format!("{} ({})", error.message(), error.code().code()));
+        return Failed::new(format!("{} ({})", error.message(), error.code().code()), fix_of(error.code()));
     }
     let mut words = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -252,7 +279,35 @@ fn said(error: &tokio_postgres::Error) -> Failed {
         words = format!("{words}: {error}");
         source = error.source();
     }
-    Failed(words)
+    // Ours is the only layer that answers with a kind of error of its own: the handshake's.
+    Failed::new(words, if is_handshake(error) { ROOT } else { LOOK })
+}
+
+fn is_handshake(error: &tokio_postgres::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| source.kind() == io::ErrorKind::InvalidData)
+}
+
+/// What to do about an error of the server's, by its code alone.
+fn fix_of(code: &SqlState) -> &'static str {
+    match *code {
+        SqlState::INVALID_PASSWORD | SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+            "Check the role in MAILSHIM_FLEET and its MAILSHIM_FLEET_PASSWORD (or certificate, or the Entra role of that name), and \
+             that pg_hba.conf lets it in over TLS."
+        }
+        SqlState::INVALID_CATALOG_NAME => "Make the database, or name another one in MAILSHIM_FLEET.",
+        SqlState::INSUFFICIENT_PRIVILEGE => {
+            "Grant the role USAGE on the schema, EXECUTE on its functions and DML on its tables: mailshim fleet init prints how."
+        }
+        SqlState::UNDEFINED_FUNCTION | SqlState::UNDEFINED_TABLE | SqlState::INVALID_SCHEMA_NAME => {
+            "Run mailshim fleet init as the schema's owner."
+        }
+        SqlState::TOO_MANY_CONNECTIONS => {
+            "Raise max_connections, or put PgBouncer in front: each replica holds one connection."
+        }
+        SqlState::READ_ONLY_SQL_TRANSACTION => WRITABLE,
+        _ => "",
+    }
 }
 
 /// Our handshake, as tokio-postgres wants it. SCRAM runs without channel binding: it is inside TLS with a verified name.
@@ -271,7 +326,9 @@ impl TlsConnect<TcpStream> for Tls {
     fn connect(self, stream: TcpStream) -> Self::Future {
         Box::pin(async move {
             let secured = tls::handshake(&self.config, &self.host, stream, CONNECT).await;
-            secured.map(Secured).map_err(|fault| io::Error::other(fault.to_string()))
+            secured
+                .map(Secured)
+                .map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault.to_string()))
         })
     }
 }

@@ -67,9 +67,9 @@ impl Fleet {
                     pause = RECONNECT.0;
                     telemetry::fleet_reached(&facts.host, &facts.version, self.replicas());
                     let failed = self.keep_renewing().await;
-                    self.not_reached(&failed.0);
+                    self.not_reached(&failed.to_string());
                 }
-                Err(failed) => self.not_reached(&failed.0),
+                Err(failed) => self.not_reached(&failed.to_string()),
             }
             is_first = false;
             sleep(jittered(pause)).await;

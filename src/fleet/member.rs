@@ -243,8 +243,7 @@ impl Place {
         let shared = &self.fleet.0;
         let sql = format!("select {}.open_mailbox($1)", shared.options.schema);
         let rows = shared.engine.call(&sql, &[(&self.name, Type::TEXT)]).await?;
-        let id =
-            rows.first().map(|row| row.get(0)).ok_or_else(|| Failed("no mailbox was made".to_string()))?;
+        let id = rows.first().map(|row| row.get(0)).ok_or_else(|| Failed::new("no mailbox was made", ""))?;
         *lock(&self.id) = Some(id);
         Ok(id)
     }

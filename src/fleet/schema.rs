@@ -31,14 +31,13 @@ pub async fn init(options: &FleetOptions, reach: Reach) -> Result<ServerFacts, F
 pub(super) fn judge(facts: &ServerFacts, options: &FleetOptions) -> Result<(), Failed> {
     match facts.schema {
         Some(version) if (OLDEST..=VERSION).contains(&version) => Ok(()),
-        Some(version) => Err(Failed(format!(
-            "the schema {} has version {version}, and this mailshim needs {VERSION}: run mailshim fleet init of the newer of the two",
-            options.schema
-        ))),
-        None => Err(Failed(format!(
-            "there is no schema {} that the role {} may use: run mailshim fleet init as its owner, and grant the role USAGE, \
-             EXECUTE and DML on it",
-            options.schema, options.user
-        ))),
+        Some(version) => Err(Failed::new(
+            format!("the schema {} has version {version}, and this mailshim needs {VERSION}", options.schema),
+            "Run mailshim fleet init of the newer of the two.",
+        )),
+        None => Err(Failed::new(
+            format!("there is no schema {} that the role {} may use", options.schema, options.user),
+            "Run mailshim fleet init as its owner, and grant the role USAGE, EXECUTE and DML on it.",
+        )),
     }
 }

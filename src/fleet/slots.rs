@@ -133,7 +133,7 @@ impl Place {
     pub(super) fn lost(&self, n: i32, epoch: i64) {
         let slots = lock(&self.slots);
         if let Some(slot) = slots.iter().find(|slot| (slot.n, slot.epoch) == (n, epoch)) {
-            slot.lasts.send_replace(Lasts { until: Some(BootTime::default()), is_recalled: true });
+            slot.lasts.send_replace(Lasts { until: Some(BootTime::at_boot()), is_recalled: true });
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod advice;
 mod exchange;
+mod fleet;
 mod known;
 mod mail;
 mod notes;
@@ -129,6 +130,11 @@ pub async fn climb(
         }
     };
     ladder.tell(&configuration(&config, other_proxy, send_to));
+    if let Some(rung) = fleet::fleet(&config, &deadlines).await
+        && !ladder.tell_besides(&rung)
+    {
+        return End::Fails;
+    }
     let climber = Climber { config, connector, identity, upstream, token, other_proxy, names, deadlines };
     match climber.climb(&mut ladder, send_to).await {
         Ok(()) => End::Holds,
@@ -160,12 +166,26 @@ impl<F: FnMut(&Rung)> Ladder<F> {
         self.told += 1;
     }
 
-    /// Tells the one that does not hold, and those that were not come to.
-    fn fail(&mut self, rung: &Rung) -> Fallen {
-        self.tell(rung);
+    /// Tells a rung that not every ladder has; whether it holds. If not, those above it were not come to.
+    fn tell_besides(&mut self, rung: &Rung) -> bool {
+        let holds = rung.state == State::Passed;
+        (self.tell)(rung);
+        if !holds {
+            self.rest_not_tried();
+        }
+        holds
+    }
+
+    fn rest_not_tried(&mut self) {
         while self.told < self.rungs {
             self.tell(&Rung::without(RUNGS[self.told], State::NotTried, "not tried"));
         }
+    }
+
+    /// Tells the one that does not hold, and those that were not come to.
+    fn fail(&mut self, rung: &Rung) -> Fallen {
+        self.tell(rung);
+        self.rest_not_tried();
         Fallen
     }
 }

@@ -17,7 +17,7 @@ fn what_is_wrong_with_it_is_said_with_the_fix() {
         let ended = postgres.fleet(&["status"], &postgres.url(role));
         assert!(ended.code == 1 && ended.stderr.contains(words), "{words}: {}", ended.printed());
     };
-    says(&postgres, "replica", "run mailshim fleet init");
+    says(&postgres, "replica", "Run mailshim fleet init");
     says(&postgres, "nobody", "password authentication failed");
     let wrong_name = postgres.url("replica").replace("localhost", "127.0.0.2");
     let ended = postgres.fleet(&["status"], &wrong_name);
@@ -40,7 +40,7 @@ fn what_is_wrong_with_it_is_said_with_the_fix() {
         "{}",
         ended.printed()
     );
-    says(&postgres, "replica", "run mailshim fleet init");
+    says(&postgres, "replica", "Run mailshim fleet init");
     postgres.crash();
     postgres.start_again(&["default_transaction_read_only=on"]);
     says(&postgres, "owner", "read-only");
@@ -142,4 +142,23 @@ fn pgbouncer_may_give_each_call_another_session() {
     }
     assert_eq!(fleet.office365.taken_count(), 6);
     drop(bouncer);
+}
+
+#[test]
+fn check_has_a_rung_for_it() {
+    let Some(fleet) = Fleet::start(Settings::default()) else { return };
+    let check = |url: &str| {
+        let mut variables = support::program::variables(&fleet.office365, &[]);
+        variables.insert("MAILSHIM_CA_FILE".to_string(), fleet.roots.path().to_string());
+        variables.insert("MAILSHIM_FLEET".to_string(), url.to_string());
+        variables.insert("MAILSHIM_FLEET_PASSWORD".to_string(), CANARY.to_string());
+        support::program::run(
+            Command::new(support::program::program()).env_clear().envs(variables).arg("check"),
+            b"",
+        )
+    };
+    let holds = check(&fleet.postgres.url("replica"));
+    assert!(holds.code == 0 && holds.stdout.contains("signed in by password"), "{}", holds.printed());
+    let fails = check(&fleet.postgres.url("nobody"));
+    assert!(fails.code == 1 && fails.stdout.contains("MAILSHIM_FLEET_PASSWORD"), "{}", fails.printed());
 }
