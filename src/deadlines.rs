@@ -63,7 +63,7 @@ pub struct Deadlines {
     pub restart_least: Duration,
     /// `exec`: the longest pause before a restart; a shim that lived this long counts as well again.
     pub restart_most: Duration,
-    /// `healthcheck`, and one try of `wait`.
+    /// `healthcheck`, one try of `wait`, and one look of `status`.
     pub probe: Duration,
 }
 

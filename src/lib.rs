@@ -24,7 +24,7 @@
 //! | 8.5 | `config` | floors up to 8 |
 //! | 8 | `session` | floors up to 4, `telemetry`, `delivery` |
 //! | 7 | `delivery` | floors up to 6 |
-//! | 6 | `upstream` `identity` `spool` `fleet` | floors up to 5 |
+//! | 6 | `upstream` `identity` `spool` `fleet` `alert` | floors up to 5 |
 //! | 5 | `telemetry` `transport` | floors up to 4 |
 //! | 4 | `outcome` `queue` | floors up to 3 |
 //! | 3 | `message` | floors up to 2 |
@@ -48,6 +48,7 @@ mod upstream;
 mod identity;
 mod spool;
 mod fleet;
+mod alert;
 mod telemetry;
 mod transport;
 mod outcome;

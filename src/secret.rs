@@ -115,14 +115,22 @@ impl fmt::Display for Looks {
 /// No value given by file is longer; a mistaken path (`/dev/zero`) must not fill the memory.
 const VALUE_FILE_CAP: u64 = 64 * 1024;
 
-/// The value in a file named by `X_FILE`. Errors do not repeat the path: people put the secret itself where
-/// its path belongs.
+/// The value in a file named by `X_FILE`. Errors repeat the path only where something exists that shows it to be one:
+/// people put the secret itself where its path belongs.
 pub(crate) fn read_value_file(path: &Path) -> Result<String, String> {
     let mut text = String::new();
     File::open(path).and_then(|file| file.take(VALUE_FILE_CAP + 1).read_to_string(&mut text)).map_err(
         |error| match error.kind() {
             ErrorKind::PermissionDenied => {
                 not_permitted(path).unwrap_or_else(|| format!("cannot be read: {error}"))
+            }
+            // Docker makes a directory of a source that the host does not have.
+            ErrorKind::IsADirectory => {
+                let shown = path.display();
+                format!("cannot be read: {shown} is a directory (a container gets an empty one where the file to mount does not exist)")
+            }
+            ErrorKind::NotFound if is_a_folders(path) => {
+                format!("cannot be read: there is no {}", path.display())
             }
             _ => format!("cannot be read: {error}"),
         },
@@ -138,6 +146,11 @@ pub(crate) fn read_value_file(path: &Path) -> Result<String, String> {
         }
     }
     if text.is_empty() { Err("is empty".to_string()) } else { Ok(text) }
+}
+
+/// Whether the path leads into a folder that exists: then it is a path, and no secret in a path's place.
+fn is_a_folders(path: &Path) -> bool {
+    path.parent().is_some_and(|parent| parent.parent().is_some() && parent.is_dir())
 }
 
 /// Whose the file is, who we are, and what lets us read it. The path is repeated: there is such a file, so it is no secret.

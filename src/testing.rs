@@ -6,7 +6,7 @@ pub mod cli {
         pub use crate::cli::serve::{FirstSignIn, bind, run};
     }
     pub mod check {
-        pub use crate::cli::check::{End, RUNGS, Rung, Screen, State, climb};
+        pub use crate::cli::check::{End, RUNGS, Rung, Screen, State, climb, spool_rung};
     }
     pub mod arguments {
         pub use crate::cli::arguments::command;
@@ -29,7 +29,8 @@ pub mod session {
         pub use crate::session::repeats::{Coming, Digest, MAX_REMEMBERED, REMEMBERED, Table, Told};
     }
     pub mod machine {
-        pub use crate::session::machine::{Guard, Limits, Machine, Step};
+        pub use crate::session::machine::Machine;
+        pub use crate::session::step::{Guard, Limits, Step};
     }
 }
 
@@ -37,6 +38,9 @@ pub mod delivery {
     pub use crate::delivery::{Delivery, Worker};
     pub mod intake {
         pub use crate::delivery::intake::Intake;
+    }
+    pub mod settlement {
+        pub use crate::delivery::settlement::{Moment, Verdicts};
     }
     pub mod relay {
         pub use crate::delivery::relay::Relay;
@@ -80,14 +84,19 @@ pub mod identity {
 }
 
 pub mod spool {
-    pub use crate::spool::{Claimed, PutFault, SpoolOptions, Store, Then};
+    pub use crate::spool::{
+        Claimed, Doubt, Examination, Lying, Mount, PutFault, SpoolOptions, Store, Then, Unfit,
+    };
 }
 
 pub mod queue {
     pub mod entry {
         pub use crate::queue::entry::{
-            Attempt, Head, Result, Sent, StoredEnvelope, StoredRecipient, Verdict,
+            Attempt, Detail, Entry, Head, Result, Sent, StoredEnvelope, StoredRecipient, Verdict,
         };
+    }
+    pub mod report {
+        pub use crate::queue::report::{Listed, Report, ReportOptions, Stamp, owed};
     }
 }
 

@@ -15,7 +15,7 @@ readable() {
         cp "examples/compose/$1" "$tree/$1"
     fi
 }
-for file in demo app namespace staging; do readable $file.yaml; done
+for file in demo dev app namespace staging; do readable $file.yaml; done
 
 echo simulated-secret > "$tree/client-secret"
 chmod 644 "$tree/client-secret"
@@ -94,6 +94,29 @@ grep -q 'app.*Office 365 has taken my mail' "$tree/said" || fail "the app said: 
 down
 ok "demo.yaml: one command, and what arrived is printed"
 
+part "compose: README.md"
+# The quick start as it is written, but for the names of images and mailbox, and a port that is free.
+sed -n '/^```yaml$/,/^```$/p' README.md | sed -e '/^```/d' -e 's/, restart: true//' -e "s|image: mailshim|image: $mailshim|" \
+    -e "s|image: your-app|image: $app|" -e 's/8080:80/0:80/' -e "s|noreply@contoso.com|$MAILSHIM_MAILBOX|" \
+    -e "s|^\( *MAILSHIM_TENANT_ID:\).*|\1 $MAILSHIM_TENANT_ID|" -e "s|^\( *MAILSHIM_CLIENT_ID:\).*|\1 $MAILSHIM_CLIENT_ID|" \
+    -e "s|\./client-secret.txt|$tree/client-secret|" > "$tree/readme.yaml"
+project readme readme simulated
+docker run --rm --label "$label" -e MAILSHIM_MAILBOX=noreply@contoso.com "$mailshim" setup 2> /dev/null | has 'Connect-ExchangeOnline' || fail "setup prints no script"
+compose run --rm -T mailshim check --send app@contoso.com > "$tree/said" 2>&1 || fail "README.md's check: $(cat "$tree/said")"
+has '^mail goes out' < "$tree/said" || fail "$(cat "$tree/said")"
+up
+sends first-mail
+compose logs --no-color mailshim | has 'accepted .*customer@example.com' || fail "no line of text: $(compose logs mailshim)"
+down
+ok "README.md's quick start: setup, check --send, the app's first mail, its line in the log"
+
+part "compose: dev.yaml"
+project dev dev
+up
+sends laptop
+down
+ok "dev.yaml: the app's mail arrives at the simulated Office 365, without an account"
+
 part "compose: app.yaml"
 project app app simulated
 up
@@ -113,7 +136,11 @@ refused cut 451 || fail "cut off: $(cat "$tree/said")"
 said=$(cat "$tree/said")
 docker network connect --alias office365 "${name}_default" "$(container office365)"
 until_true 60 "mail after the cut" in_app php /app/legacy.php restored 1
-[ "$(arrived | grep -c '^cut-1$')" = 0 ] || fail "refused, and yet arrived"
+# Where all of it had been written, nobody can know, and the answer says so.
+case $said in
+    *"may have this mail"*) ;;
+    *) [ "$(arrived | grep -c '^cut-1$')" = 0 ] || fail "refused, and yet arrived: $said" ;;
+esac
 ok "the network is cut: ${said:0:90}…; restored, and mail passes"
 
 # docker stop in the middle of a burst of three clients.
@@ -136,10 +163,10 @@ ok "docker stop in a burst: $(wc -l < "$tree/taken") mails acknowledged, $(wc -l
 # The app lives on in the old namespace; the new one is mailshim's alone.
 docker start "$shim" > /dev/null
 until_true 30 "health" healthy "$shim"
-refused stranded '' || fail "README.md says that the app is stranded: $(cat "$tree/said")"
+refused stranded '' || fail "docs/compose.md says that the app is stranded: $(cat "$tree/said")"
 docker restart -t 5 "$(container app)" > /dev/null
 sends joined-again
-ok "app.yaml: mailshim is restarted, the app is stranded until it is restarted, as README.md says"
+ok "app.yaml: mailshim is restarted, the app is stranded until it is restarted, as docs/compose.md says"
 down
 
 part "compose: namespace.yaml"

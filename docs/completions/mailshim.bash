@@ -46,6 +46,9 @@ _mailshim() {
             mailshim,setup)
                 cmd="mailshim__subcmd__setup"
                 ;;
+            mailshim,status)
+                cmd="mailshim__subcmd__status"
+                ;;
             mailshim,wait)
                 cmd="mailshim__subcmd__wait"
                 ;;
@@ -62,7 +65,7 @@ _mailshim() {
 
     case "${cmd}" in
         mailshim)
-            opts="-h -V --help --version run check send sendmail exec healthcheck wait setup fleet login env"
+            opts="-h -V --help --version run check send sendmail exec healthcheck wait status setup fleet login env"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -283,6 +286,20 @@ _mailshim() {
             ;;
         mailshim__subcmd__setup)
             opts="-h --undo --az --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailshim__subcmd__status)
+            opts="-h --json --watch --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

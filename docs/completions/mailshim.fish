@@ -33,6 +33,7 @@ complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "sendmail" -d 'The
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "exec" -d 'PID 1 of a bundled image: start the shim, then the app; exit with the app\'s code'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "healthcheck" -d 'Exit 0 if the shim listens, for images without a shell; leaves no log line'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "wait" -d 'Return when the shim listens'
+complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "status" -d 'What goes on in the running shim: does mail go out, and if not why, since when, for whom'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "setup" -d 'Print the PowerShell script for Microsoft\'s side, from the variables in force'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "fleet" -d 'What the replicas of one mailbox share on PostgreSQL (MAILSHIM_FLEET)'
 complete -c mailshim -n "__fish_mailshim_needs_command" -f -a "login" -d 'Sign in as a person, with a code on any device; writes MAILSHIM_REFRESH_TOKEN_FILE'
@@ -63,6 +64,9 @@ complete -c mailshim -n "__fish_mailshim_using_subcommand healthcheck" -s h -l h
 complete -c mailshim -n "__fish_mailshim_using_subcommand wait" -l timeout -d 'Give up after this long: 45s, 2m' -r
 complete -c mailshim -n "__fish_mailshim_using_subcommand wait" -l ready -d 'Also ask for a working sign-in, as /readyz does'
 complete -c mailshim -n "__fish_mailshim_using_subcommand wait" -s h -l help -d 'Print help'
+complete -c mailshim -n "__fish_mailshim_using_subcommand status" -l json -d 'For programs: a JSON object; its keys are added to and never renamed'
+complete -c mailshim -n "__fish_mailshim_using_subcommand status" -l watch -d 'Look again every 2 s, until it is interrupted'
+complete -c mailshim -n "__fish_mailshim_using_subcommand status" -s h -l help -d 'Print help'
 complete -c mailshim -n "__fish_mailshim_using_subcommand setup" -l undo -d 'Print the script that takes it back, and nothing else'
 complete -c mailshim -n "__fish_mailshim_using_subcommand setup" -l az -d 'In Entra use the Azure CLI instead of the Microsoft.Graph module'
 complete -c mailshim -n "__fish_mailshim_using_subcommand setup" -s h -l help -d 'Print help'

@@ -82,6 +82,7 @@ fn definition() -> Command {
                 .arg(ready())
                 .after_help(EXIT),
         )
+        .subcommand(status())
         .subcommand(setup())
         .subcommand(fleet())
         .subcommand(
@@ -97,6 +98,20 @@ fn definition() -> Command {
                 .about("Every variable, its value in force (secrets redacted) and where it came from")
                 .after_help("Exit codes: 0; 64 for a bad configuration, whose mistakes are listed."),
         )
+}
+
+fn status() -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+    };
+    Command::new("status")
+        .about("What goes on in the running shim: does mail go out, and if not why, since when, for whom")
+        .arg(flag("json", "For programs: a JSON object; its keys are added to and never renamed"))
+        .arg(flag("watch", "Look again every 2 s, until it is interrupted"))
+        .after_help(format!(
+            "Reads MAILSHIM_HTTP_LISTEN and nothing else. The same is a page at http://127.0.0.1:9025/ \
+             for a browser.\n\n{EXIT}"
+        ))
 }
 
 fn setup() -> Command {

@@ -18,6 +18,8 @@ pub mod setup;
 mod powershell;
 mod exec;
 mod wait;
+mod status;
+mod ask;
 mod handover;
 mod notify;
 mod hardening;
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
         Some(("login", _)) => login::login(),
         Some(("exec", given)) => exec::exec(&arguments::app(given)),
         Some(("healthcheck", given)) => wait::healthcheck(given.get_flag("ready")),
+        Some(("status", given)) => status::status(given),
         Some(("wait", given)) => wait::wait(arguments::timeout(given), given.get_flag("ready")),
         Some((name, _)) => {
             eprintln!("mailshim: {name} is not part of this build");

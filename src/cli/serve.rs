@@ -2,7 +2,7 @@
 //! the end.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::engine::{Around, reach};
 use super::spooling::{Spool, SpoolFailed, tell_forgotten_mail};
 use super::trim;
+use crate::alert;
 use crate::config::Config;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
@@ -152,7 +153,14 @@ pub async fn run(
         life: seen_life,
     };
 
-    vital.spawn(async move { identity.keep_fresh(tell_renewal).await });
+    // Not vital: mail goes on without it. Dropped at the end, with what it has not told.
+    let mut woken = JoinSet::new();
+    if let Some(options) = config.alerts.clone() {
+        let http = alert_http(config, &deadlines).map_err(Failed::SetUp)?;
+        telemetry::alerts_are_wanted();
+        woken.spawn(async move { alert::run(&options, &http).await });
+    }
+    vital.spawn(async move { identity.keep_fresh(|event| tell_renewal(identity.mailbox(), event)).await });
     let max_sessions = sessions_that_fit(config.session.max_sessions, getrlimit(Resource::Nofile).current);
     if max_sessions < config.session.max_sessions {
         telemetry::few_descriptors(max_sessions, config.session.max_sessions);
@@ -160,7 +168,18 @@ pub async fn run(
     let mut fleet_failed = fleet.clone().map(|fleet| tokio::spawn(async move { fleet.keep().await }));
     let places = Places::new(max_sessions, deadlines.app_silence);
     if let Some(http) = sockets.http {
-        vital.spawn(telemetry::http::serve(http, sessions.budget.clone()));
+        let sources = telemetry::Sources {
+            mailbox: account.mailbox().to_string(),
+            started: SystemTime::now(),
+            limit: config.allowance.messages_per_minute,
+            connections: config.allowance.connections,
+            spool: spool.is_some(),
+            obstacles: Box::new({
+                let accounts = Arc::clone(&accounts);
+                move |most| accounts.obstacles(most)
+            }),
+        };
+        vital.spawn(telemetry::http::serve(http, sources, sessions.budget.clone()));
     }
     // The log tells whether mail would go out, whether or not anybody can ask over HTTP.
     if first_sign_in == FirstSignIn::AtStart {
@@ -245,11 +264,11 @@ fn sessions_that_fit(wanted: usize, limit: Option<u64>) -> usize {
     room.and_then(|room| usize::try_from(room).ok()).map_or(wanted, |room| wanted.min(room))
 }
 
-fn tell_renewal(event: &RenewalEvent) {
+fn tell_renewal(mailbox: &str, event: &RenewalEvent) {
     match event {
         RenewalEvent::Renewed { good_for, renew_in, .. } => telemetry::token_renewed(*good_for, *renew_in),
         RenewalEvent::Failed { fault, again_in, still_good_for } => {
-            telemetry::token_not_renewed(fault, *again_in, *still_good_for);
+            telemetry::token_not_renewed(mailbox, fault, *again_in, *still_good_for);
         }
     }
 }
@@ -292,6 +311,12 @@ pub fn upstream(
         deadlines: Arc::clone(deadlines),
     };
     Ok((connector, identity))
+}
+
+/// The way to whoever is to be woken: as to the token service, and without its watcher.
+fn alert_http(config: &Config, deadlines: &Arc<Deadlines>) -> Result<Http, String> {
+    let tls = tls::watched_client_config(config.ca_file.as_deref(), None, &Watcher::default())?;
+    Ok(Http::new(Dialer::new(deadlines, config.egress_proxy.clone()), tls, deadlines))
 }
 
 #[cfg(test)]

@@ -4,20 +4,18 @@
 //! `debug`: a greeting, QUIT and goodbye, or one GET of `/readyz`.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::ask::{ANSWER, HTTP_LISTEN, askable, connect, get};
 use super::exit::USAGE;
 use crate::config::{http_listen_only, listen_only};
 use crate::deadlines::Deadlines;
 
-const HTTP_LISTEN: &str = "MAILSHIM_HTTP_LISTEN";
 /// Between two tries: short against a start, long against the cost of a try.
 const PAUSE: Duration = Duration::from_millis(50);
-/// The most that is read of an answer.
-const ANSWER: u64 = 16 * 1024;
 
 /// `healthcheck [--ready]`: 0 while the shim listens; with `--ready`, while `/readyz` says so.
 pub(super) fn healthcheck(ready: bool) -> ExitCode {
@@ -98,17 +96,6 @@ impl Question {
     }
 }
 
-/// Where to ask an endpoint that is bound to `address`: a wildcard is asked on loopback.
-fn askable(mut address: SocketAddr) -> SocketAddr {
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-        });
-    }
-    address
-}
-
 /// To connect would not do: the kernel accepts for a process that hangs. The goodbye is said so that the session ends
 /// like any other.
 fn greeting(address: SocketAddr, bound: Duration) -> io::Result<()> {
@@ -133,57 +120,25 @@ fn greeting(address: SocketAddr, bound: Duration) -> io::Result<()> {
 
 /// The body of a refusal is the reason.
 fn readiness(address: SocketAddr, bound: Duration) -> Result<(), String> {
-    let ask = || {
-        let mut stream = connect(address, bound)?;
-        // 1.0: the answer is not chunked and ends with the connection.
-        stream.write_all(format!("GET /readyz HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes())?;
-        let mut answer = Vec::new();
-        stream.take(ANSWER).read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
-    };
-    let answer = ask().map_err(|error: io::Error| {
-        format!("http://{address}/readyz does not answer: {error} ({HTTP_LISTEN})")
-    })?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.lines().next().unwrap_or_default();
-    let mut words = status.split_ascii_whitespace();
-    match (words.next(), words.next()) {
-        (Some(version), Some("200")) if version.starts_with("HTTP/1.") => Ok(()),
-        _ => {
-            let reason =
-                body.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
-            let said = if reason.is_empty() { status } else { &reason };
-            let said: String = said.chars().take(500).flat_map(char::escape_debug).collect();
-            Err(format!("not ready: {said}"))
-        }
+    let answer = get(address, "/readyz", "*/*", bound)?;
+    if answer.status == Some(200) {
+        return Ok(());
     }
-}
-
-/// The bound holds for each step alone: three short ones at most.
-fn connect(address: SocketAddr, bound: Duration) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, bound)?;
-    stream.set_read_timeout(Some(bound))?;
-    stream.set_write_timeout(Some(bound))?;
-    Ok(stream)
+    let lines = answer.body.lines().map(str::trim).filter(|line| !line.is_empty());
+    let reason = lines.collect::<Vec<_>>().join("; ");
+    let said = if reason.is_empty() { &answer.line } else { &reason };
+    let said: String = said.chars().take(500).flat_map(char::escape_debug).collect();
+    Err(format!("not ready: {said}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{Ipv4Addr, TcpListener};
     use std::thread;
 
     use super::*;
 
     const BOUND: Duration = Duration::from_secs(10);
-
-    #[test]
-    fn a_wildcard_is_asked_on_loopback() {
-        for (bound, asked) in
-            [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("10.0.0.7:80", "10.0.0.7:80")]
-        {
-            assert_eq!(askable(bound.parse().unwrap()).to_string(), asked);
-        }
-    }
 
     /// A server that says this to one connection; what it was told.
     fn server(words: &'static str, reads_first: bool) -> (SocketAddr, thread::JoinHandle<String>) {

@@ -121,7 +121,13 @@ impl Reader {
                         trimmed => Ok(trimmed.to_string()),
                     })
                     .map_err(|problem| {
-                        format!("the file that it names {problem} (it takes the path of a file, not the value itself)")
+                        let is_shown = problem.contains(&*path.to_string_lossy());
+                        let no_value = if is_shown {
+                            ""
+                        } else {
+                            " (it takes the path of a file, not the value itself)"
+                        };
+                        format!("the file that it names {problem}{no_value}")
                     });
                 (by_file, Some(PathBuf::from(path)), value)
             }
@@ -143,7 +149,7 @@ impl Reader {
             if text.starts_with("MAILSHIM_") {
                 let hint = match did_you_mean(&text) {
                     Some(meant) => format!("did you mean {meant}?"),
-                    None => "README.md has the list".to_string(),
+                    None => "docs/configuration.md has the list".to_string(),
                 };
                 self.errors.push(ConfigError::new(shown, format!("is no variable of mailshim: {hint}")));
             } else if known.contains(&text.to_uppercase()) {

@@ -8,14 +8,24 @@ use percent_encoding::percent_decode_str;
 
 use super::environment::Reader;
 use super::value;
+use crate::alert::AlertOptions;
 use crate::names::{self, HostPort};
-use crate::secret::Secret;
+use crate::secret::{Secret, bare};
 use crate::transport::proxy::{EgressProxy, Exceptions, Login, Protocol};
 use crate::transport::tls::ConnectorCertificate;
 
 /// `MAILSHIM_HTTP_LISTEN`: `None` inside for nowhere.
 pub(super) fn http_listen(reader: &mut Reader) -> Option<Option<SocketAddr>> {
     reader.value("MAILSHIM_HTTP_LISTEN", names::http_listen)
+}
+
+/// `MAILSHIM_ALERT_URL`.
+pub(super) fn alerts(reader: &mut Reader) -> Option<AlertOptions> {
+    const NAME: &str = "MAILSHIM_ALERT_URL";
+    let url = reader.secret(NAME)?;
+    let text = bare(reader.text(NAME)?).to_string();
+    // The value is a secret, which is never said back.
+    AlertOptions::new(url, &text).map_err(|problem| reader.refuse_value(NAME, &text, &problem)).ok()
 }
 
 /// `MAILSHIM_UPSTREAM`.

@@ -74,7 +74,7 @@ fn chosen(reader: &mut Reader) -> Option<Way> {
                 "MAILSHIM_AUTH",
                 "cannot be deduced, since nothing to sign in with is set: set MAILSHIM_MAILBOX, MAILSHIM_TENANT_ID, \
                  MAILSHIM_CLIENT_ID and MAILSHIM_CLIENT_SECRET, or what another way needs (a certificate, the platform's \
-                 identity, mailshim login, a password: README.md has the list). On AKS with workload identity they are set \
+                 identity, mailshim login, a password: docs/configuration.md has the list). On AKS with workload identity they are set \
                  in pods with the label azure.workload.identity/use: \"true\"",
             );
             None

@@ -11,7 +11,7 @@ pub(super) fn options(reader: &mut Reader) -> Option<Option<SpoolOptions>> {
     let lifetime = reader.value("MAILSHIM_SPOOL_LIFETIME", duration("1m", "90d"));
     let max_bytes = reader.value("MAILSHIM_SPOOL_MAX_BYTES", size("1MB", "1000GB"));
     if !reader.is_set("MAILSHIM_SPOOL_DIR") {
-        for name in ["MAILSHIM_SPOOL_LIFETIME", "MAILSHIM_SPOOL_MAX_BYTES"] {
+        for name in ["MAILSHIM_SPOOL_LIFETIME", "MAILSHIM_SPOOL_MAX_BYTES", "MAILSHIM_BOUNCE_TO"] {
             if reader.is_set(name) {
                 reader.warn(format!("{name} has no effect: MAILSHIM_SPOOL_DIR is not set"));
             }

@@ -303,6 +303,12 @@ pub const VARIABLES: &[Variable] = &[
         ..ECHOED
     },
     Variable {
+        name: "MAILSHIM_BOUNCE_TO",
+        default: Derived("the sender, or the mailbox"),
+        summary: "who hears of mail that the spool could not deliver",
+        ..ECHOED
+    },
+    Variable {
         name: "MAILSHIM_FLEET",
         summary: "postgresql://user@host[,host2][:5432]/database: what the replicas of one mailbox share its limits on",
         ..SECRET
@@ -345,8 +351,13 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "MAILSHIM_HTTP_LISTEN",
         default: Text("127.0.0.1:9025"),
-        summary: "address of /livez, /readyz and /metrics; off turns it off",
+        summary: "address of the status page, /livez, /readyz and /metrics; off turns it off",
         ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_ALERT_URL",
+        summary: "https URL of a webhook that is told when mail stops going out, and when it goes again",
+        ..SECRET
     },
     Variable {
         name: "MAILSHIM_LOG",

@@ -11,14 +11,16 @@ use super::error::ConfigErrors;
 use super::value::{duration, number, size};
 use super::variables::VARIABLES;
 use super::{app, fleet, network, policy, sign_in, spool};
+use crate::alert::AlertOptions;
 use crate::delivery::directory::Allowance;
 use crate::fleet::FleetOptions;
 use crate::identity::sign_in::{IdentityOptions, SignIn};
 use crate::message::policy::Policy;
 use crate::message::sender::Sender;
 use crate::names::{self, HostPort, Listen, Mailbox};
-use crate::session::machine::Limits;
 use crate::session::options::SessionOptions;
+use crate::session::step::Limits;
+use crate::smtp::path::Address;
 use crate::spool::SpoolOptions;
 use crate::telemetry::{AddressDetail, LogConfig, LogFilter, LogFormat};
 use crate::transport::proxy::EgressProxy;
@@ -37,6 +39,8 @@ pub struct Config {
     pub hold: Duration,
     /// Where mail waits on a disk; `None` where the app waits for Office 365's answer.
     pub spool: Option<SpoolOptions>,
+    /// Who hears of mail that the spool could not deliver; `None` for its sender.
+    pub bounce_to: Option<Address>,
     /// What this process shares with other replicas; `None` where it is alone.
     pub fleet: Option<FleetOptions>,
     /// What one mailbox may use.
@@ -55,8 +59,10 @@ pub struct Config {
     pub connector_certificate: Option<ConnectorCertificate>,
     /// The proxy that SMTP and token traffic goes through.
     pub egress_proxy: Option<EgressProxy>,
-    /// Where `/livez`, `/readyz` and `/metrics` are; `None` for nowhere.
+    /// Where the status page, `/livez`, `/readyz` and `/metrics` are; `None` for nowhere.
     pub http_listen: Option<SocketAddr>,
+    /// Who is told of events; `None` for nobody.
+    pub alerts: Option<AlertOptions>,
     /// Nothing was set: mail goes without it if the port is taken.
     pub http_listen_is_default: bool,
     /// What to log, and how.
@@ -119,10 +125,12 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
     let recipients_per_day = reader.value("MAILSHIM_RECIPIENTS_PER_DAY", number(0, 10_000_000));
     let hold = reader.value("MAILSHIM_HOLD", duration("1s", "10m"));
     let spool = spool::options(reader);
+    let bounce_to = reader.value("MAILSHIM_BOUNCE_TO", Sender::parse_address);
     let fleet = fleet::options(reader, sign_in.as_ref());
     let filter = reader.value("MAILSHIM_LOG", LogFilter::parse);
     let format = reader.value("MAILSHIM_LOG_FORMAT", LogFormat::parse);
     let http_listen = network::http_listen(reader);
+    let alerts = network::alerts(reader);
     let addresses = reader.value("MAILSHIM_LOG_ADDRESSES", AddressDetail::parse);
     let shutdown_delay = reader.value("MAILSHIM_SHUTDOWN_DELAY", duration("0s", "1h"));
     let shutdown_grace = reader.value("MAILSHIM_SHUTDOWN_GRACE", duration("0s", "24h"));
@@ -165,6 +173,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
         },
         hold: hold?,
         spool: spool?,
+        bounce_to,
         fleet: fleet?,
         allowance: Allowance {
             connections: connections?,
@@ -179,6 +188,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
         connector_certificate,
         egress_proxy,
         http_listen: http_listen?,
+        alerts,
         http_listen_is_default: !reader.is_set("MAILSHIM_HTTP_LISTEN"),
         log: LogConfig { filter: filter?, format: format?, addresses: addresses? },
         shutdown_delay: shutdown_delay?,

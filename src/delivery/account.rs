@@ -6,17 +6,18 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::attempt::{Attempt, Each, Hold};
+use super::attempt::{Attempt, Each, Hold, SPOOL_HOLD};
 use super::gate::{Gate, Probe, UnderWay};
 use super::ledger::{Ledger, NoTime};
+use super::left::Left;
 use super::limits::{Breaker, Event, Limits};
-use super::waiting::waiting;
+use super::waiting::{in_vain, waiting};
 use crate::credential::Credential;
 use crate::fleet::Booking;
 use crate::identity::Identity;
 use crate::life::{Life, ending};
-use crate::message::{DeliveryRecord, HeldContent, Message};
-use crate::outcome::{Cause, Fault, Outcome, RecipientOutcome, Retry, Stage};
+use crate::message::{Awaited, DeliveryRecord, HeldContent, Message};
+use crate::outcome::{Cause, Class, Context, Fault, Outcome, Pause, RecipientOutcome, Retry, Stage, judge};
 use crate::telemetry;
 use crate::term::{self, Term};
 use crate::upstream::connection::Connection;
@@ -39,6 +40,8 @@ pub struct Account {
 
 /// How long a message of the spool waits that found no connection within its hold.
 const NO_CONNECTION: Duration = Duration::from_secs(30);
+/// The least that a message of the spool waits that was not tried and could be.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// How often a changed secret is looked for while mail is kept back.
 const LOOK_AT_SECRET: Duration = Duration::from_secs(5);
 
@@ -59,15 +62,32 @@ impl Account {
         Self { identity, pool, gate, life, refused_with, unready, is_a_senders: false }
     }
 
+    /// What must not be forgotten with it.
+    pub fn left(&self) -> Option<Left> {
+        let refused_with = *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner);
+        self.gate.keeps_back().map(|kept_back| Left { kept_back, refused_with })
+    }
+
     /// For a mailbox that an app names as its sender.
     #[must_use]
     pub fn of_a_sender(self) -> Self {
         Self { is_a_senders: true, ..self }
     }
 
+    /// For one whose sign-in was refused with this before it was forgotten.
+    #[must_use]
+    pub fn refused_with(self, fingerprint: Option<u64>) -> Self {
+        Self { refused_with: Mutex::new(fingerprint), ..self }
+    }
+
     /// The mailbox that signs in.
     pub fn mailbox(&self) -> &str {
         self.identity.mailbox()
+    }
+
+    /// All that keeps its mail back now, for people.
+    pub fn obstacles(&self) -> Vec<telemetry::Obstacle> {
+        self.gate.obstacles(self.mailbox())
     }
 
     /// The fault of a mail that cannot be sent today, at MAIL already.
@@ -145,31 +165,33 @@ impl Account {
     }
 
     /// One attempt of a message of the spool. Its turn, a connection and the message, as in [`Account::attempt`]; once
-    /// more, at once, where an idle connection turns out to be none or a token to be old.
+    /// more, at once, where an idle connection turns out to be none or a token to be old. `begins` is asked right before
+    /// Office 365 is; where it says no the message waits.
     pub async fn attempt_each(
         &self,
         message: &Message,
         content: &mut HeldContent<'_>,
         record: &mut DeliveryRecord,
+        begins: &mut (dyn FnMut() -> Awaited<'static, bool> + Send),
     ) -> Each {
         let sender = message.sender.as_str();
-        if let Some(wait) = self.gate.kept_back(sender) {
-            return Each::NotTried(wait);
+        if let Some((wait, fault)) = self.gate.kept_back(sender) {
+            return self.not_tried(wait, fault);
         }
         let mut hold = Hold::of_the_spool();
         let mut is_first = true;
         loop {
-            let submitted = self.submit_to_each(sender, message, content, &mut hold, record).await;
+            let submitted = self.submit_to_each(sender, message, content, &mut hold, record, begins).await;
             let (outcomes, passes) = match submitted {
                 Ok(submitted) => submitted,
                 Err(Attempt::Again { fault, .. } | Attempt::Done(Outcome::Failed(fault))) => {
                     if let Some(wait) = fault.opens_in() {
-                        return Each::NotTried(wait);
+                        return self.not_tried(wait, fault);
                     }
                     let each = RecipientOutcome::Settled(Outcome::Failed(fault));
                     return Each::Done(vec![each; message.envelope.recipients.len()]);
                 }
-                Err(Attempt::HoldEnded) => return Each::NotTried(NO_CONNECTION),
+                Err(Attempt::HoldEnded) => return Each::NotTried(NO_CONNECTION, in_vain(SPOOL_HOLD)),
                 Err(Attempt::ShuttingDown) => return Each::ShuttingDown,
                 Err(Attempt::Abandoned(_) | Attempt::Done(_)) => return Each::Abandoned,
             };
@@ -177,6 +199,13 @@ impl Account {
                 return Each::Done(outcomes);
             }
         }
+    }
+
+    /// What keeps the whole mailbox back may be over at any moment (a probe that succeeds, a new secret), and the worker
+    /// claims nothing before: a message that waited in its file for as long as was said would wait for too long.
+    fn not_tried(&self, wait: Duration, fault: Fault) -> Each {
+        let is_the_mailbox_s = !self.is_a_senders && self.gate.kept_back("").is_some();
+        Each::NotTried(if is_the_mailbox_s { Duration::ZERO } else { wait.max(LEAST_WAIT) }, fault)
     }
 
     /// What became of each recipient, and whether another attempt at once may fare better.
@@ -187,6 +216,7 @@ impl Account {
         content: &mut HeldContent<'_>,
         hold: &mut Hold,
         record: &mut DeliveryRecord,
+        begins: &mut (dyn FnMut() -> Awaited<'static, bool> + Send),
     ) -> Result<(Vec<RecipientOutcome>, bool), Attempt> {
         let recipients = message.envelope.recipients.len();
         let (mut under_way, mut lease) = self.leased(sender, recipients, content, hold, record).await?;
@@ -194,6 +224,10 @@ impl Account {
         let term = connection.term().cloned();
         let booking = self.in_pace(&under_way, term, content, hold, record).await?;
         let was_idle = !connection.is_new();
+        if !begins().await {
+            // As one that found no connection: it waits in its file.
+            return Err(Attempt::HoldEnded);
+        }
         let connected = Instant::now();
         under_way.submitting();
         let outcomes =
@@ -404,7 +438,7 @@ impl Account {
     fn signed_in(&self) {
         *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.gate.learn(Event::SignedIn);
-        telemetry::signed_in();
+        telemetry::signed_in(self.mailbox());
     }
 
     /// Learns and tells it; [`Account::keep_ready`] tries again after the pause, if it may.
@@ -413,7 +447,7 @@ impl Account {
         // One address that may not sign in must not make an operator believe that no mail goes out.
         match self.is_a_senders && fault.stage() == Stage::Auth {
             true => telemetry::sender_refused(),
-            false => telemetry::sign_in_failed(fault, self.next_sign_in(pause)),
+            false => telemetry::sign_in_failed(self.mailbox(), fault, self.next_sign_in(pause)),
         }
         self.unready.notify_one();
     }
@@ -430,6 +464,11 @@ impl Account {
     fn failed(&self, sender: &str, fault: &Fault) {
         let standing = self.gate.learn(Event::Failed { sender, fault });
         self.pool.allow(standing.connections);
+        if let Class::Throttled(Pause::Day | Pause::ContinuousErrors) =
+            judge(fault, &Context::default()).class
+        {
+            telemetry::mailbox_held(self.mailbox(), fault);
+        }
         if standing.breaker != Breaker::Closed && matches!(fault.stage(), Stage::Auth | Stage::Token) {
             *self.refused_with.lock().unwrap_or_else(PoisonError::into_inner) = self.identity.fingerprint();
         }

@@ -37,14 +37,14 @@ impl Hold {
 }
 
 /// The hold of a message of the spool; then it waits in its file.
-const SPOOL_HOLD: Duration = Duration::from_secs(180);
+pub(super) const SPOOL_HOLD: Duration = Duration::from_secs(180);
 /// How one attempt of a message of the spool ended, whose recipients are each for itself.
 #[derive(Debug)]
 pub enum Each {
     /// With what became of each, in the envelope's order.
     Done(Vec<RecipientOutcome>),
-    /// Office 365 was not asked: it may be in this time.
-    NotTried(Duration),
+    /// Office 365 was not asked, and why: it may be in this time; in none where [`Account::opened`](super::account::Account::opened) says when.
+    NotTried(Duration, Fault),
     /// The process ends.
     ShuttingDown,
     /// Its content did not become whole: nothing was sent.

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use super::ledger::Ledger;
+use super::left::Left;
 use super::limits::Limits;
 use crate::fleet::Fleet;
 use crate::identity::Identity;
@@ -17,11 +18,14 @@ use crate::life::Life;
 use crate::message::sender::AddressList;
 use crate::outcome::Fault;
 use crate::smtp::path::Address;
+use crate::telemetry;
 use crate::upstream::Pool;
 use crate::upstream::connector::Connector;
 
 /// Mailboxes of senders that are kept at once, each with its connections and its limits.
 const MAX_SENDERS: usize = 256;
+/// Mailboxes of senders that are remembered as kept back when they are no longer kept themselves.
+const MAX_LEFT: usize = 1024;
 /// A sender's mailbox that was not used for this long is forgotten: its count of the day is empty by then.
 const FORGET_AFTER: Duration = Duration::from_secs(25 * 60 * 60);
 
@@ -52,7 +56,14 @@ pub struct Accounts {
     allowance: Allowance,
     fleet: Option<Fleet>,
     life: watch::Receiver<Life>,
-    senders: Mutex<HashMap<String, (Arc<Account>, Instant)>>,
+    senders: Mutex<Senders>,
+}
+
+/// The mailboxes of senders, and when each was last used; and what is left of those that had to make room.
+#[derive(Default)]
+struct Senders {
+    kept: HashMap<String, (Arc<Account>, Instant)>,
+    left: HashMap<String, Left>,
 }
 
 impl fmt::Debug for Accounts {
@@ -112,27 +123,41 @@ impl Accounts {
         let mailbox = sender.as_str().to_ascii_lowercase();
         let now = Instant::now();
         let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((account, used)) = senders.get_mut(&mailbox) {
+        if let Some((account, used)) = senders.kept.get_mut(&mailbox) {
             *used = now;
             return Ok(Arc::clone(account));
         }
-        make_room(&mut senders, now)?;
+        senders.make_room(now)?;
         let identity = Arc::new(self.identity.of_mailbox(sender.as_str()));
         let pool = Pool::new(self.connector.clone(), self.allowance.connections);
-        let limits = (self.allowance.limits().of_a_sender(), ledger(self.fleet.as_ref(), &mailbox));
-        let account = Account::new(identity, pool, limits, self.life.clone()).of_a_sender();
-        let account = Arc::new(account);
-        senders.insert(mailbox, (Arc::clone(&account), now));
+        let limits = self.allowance.limits().of_a_sender();
+        let (limits, refused_with) = match senders.left.remove(&mailbox).filter(|left| left.holds(now)) {
+            Some(left) => (limits.kept_back_by(left.kept_back), left.refused_with),
+            None => (limits, None),
+        };
+        let limits = (limits, ledger(self.fleet.as_ref(), &mailbox));
+        let account = Account::new(identity, pool, limits, self.life.clone());
+        let account = Arc::new(account.of_a_sender().refused_with(refused_with));
+        senders.kept.insert(mailbox, (Arc::clone(&account), now));
         Ok(account)
+    }
+
+    /// What keeps mail back now, for people: the configured mailbox's first, then the senders' by name; no more than
+    /// `most`.
+    pub fn obstacles(&self, most: usize) -> Vec<telemetry::Obstacle> {
+        let mut senders = self.all_senders();
+        senders.sort_by(|one, other| one.mailbox().cmp(other.mailbox()));
+        [&self.main].into_iter().chain(&senders).flat_map(|account| account.obstacles()).take(most).collect()
+    }
+
+    fn all_senders(&self) -> Vec<Arc<Account>> {
+        let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        senders.kept.values().map(|(account, _)| Arc::clone(account)).collect()
     }
 
     /// Closes all idle connections with QUIT.
     pub async fn close(&self) {
-        let senders: Vec<_> = {
-            let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-            senders.values().map(|(account, _)| Arc::clone(account)).collect()
-        };
-        for account in senders.iter().chain([&self.main]) {
+        for account in self.all_senders().iter().chain([&self.main]) {
             account.close().await;
         }
     }
@@ -143,15 +168,33 @@ fn ledger(fleet: Option<&Fleet>, mailbox: &str) -> Ledger {
     fleet.map_or(Ledger::Own, |fleet| fleet.mailbox(mailbox).into())
 }
 
-/// Forgets what was not used for long, and the one unused for longest if there still is no room. Idle connections go with
-/// their pool.
-fn make_room(senders: &mut HashMap<String, (Arc<Account>, Instant)>, now: Instant) -> Result<(), TooMany> {
-    senders.retain(|_, (_, used)| now < *used + FORGET_AFTER);
-    if senders.len() < MAX_SENDERS {
-        return Ok(());
+impl Senders {
+    /// Forgets what was not used for long, and the one unused for longest if there still is no room. Idle connections go
+    /// with their pool.
+    fn make_room(&mut self, now: Instant) -> Result<(), TooMany> {
+        self.kept.retain(|_, (_, used)| now < *used + FORGET_AFTER);
+        if self.kept.len() < MAX_SENDERS {
+            return Ok(());
+        }
+        // Whoever holds the account has a mail under way.
+        let unused = self.kept.iter().filter(|(_, (account, _))| Arc::strong_count(account) == 1);
+        let oldest = unused.min_by_key(|(_, (_, used))| *used).map(|(mailbox, _)| mailbox.clone());
+        let mailbox = oldest.ok_or(TooMany)?;
+        if let Some(left) = self.kept.remove(&mailbox).and_then(|(account, _)| account.left()) {
+            self.remember(mailbox, left, now);
+        }
+        Ok(())
     }
-    // Whoever holds the account has a mail under way.
-    let unused = senders.iter().filter(|(_, (account, _))| Arc::strong_count(account) == 1);
-    let oldest = unused.min_by_key(|(_, (_, used))| *used).map(|(mailbox, _)| mailbox.clone());
-    oldest.and_then(|mailbox| senders.remove(&mailbox)).map(|_| ()).ok_or(TooMany)
+
+    fn remember(&mut self, mailbox: String, left: Left, now: Instant) {
+        if self.left.len() >= MAX_LEFT {
+            self.left.retain(|_, left| left.holds(now));
+        }
+        if self.left.len() >= MAX_LEFT {
+            let next =
+                self.left.iter().min_by_key(|(_, left)| left.until()).map(|(mailbox, _)| mailbox.clone());
+            next.map(|mailbox| self.left.remove(&mailbox));
+        }
+        self.left.insert(mailbox, left);
+    }
 }

@@ -1,13 +1,13 @@
 //! The turns of one mailbox: locks and waits around its pure [`limits`](super::limits).
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
 use super::ledger::{Ledger, NoTime};
-use super::limits::{Breaker, Event, Limits, Question, Standing, Turn};
+use super::limits::{Breaker, Event, KeptBack, Limits, ObstacleKind, Question, Standing, Turn};
 use super::waiting::{remembered, used_up, waiting};
 use crate::fleet::Booking;
 use crate::outcome::{Cause, Fault};
@@ -76,7 +76,8 @@ impl Drop for Probe<'_> {
 impl Gate {
     /// The gate of a mailbox with these limits, whose counts are in this ledger.
     pub fn new(limits: Limits, ledger: Ledger) -> Self {
-        let (limits, open_breaker) = (Mutex::new(limits), Mutex::default());
+        let open_breaker = Mutex::new((limits.breaker() != Breaker::Closed).then(telemetry::breaker_open));
+        let limits = Mutex::new(limits);
         Self { limits, ledger, front: Semaphore::new(1), wake: Notify::new(), open_breaker }
     }
 
@@ -206,13 +207,21 @@ impl Gate {
         }
     }
 
-    /// How long a mail of this sender is kept back by more than our own pace, if it is.
-    pub fn kept_back(&self, sender: &str) -> Option<Duration> {
+    /// How long a mail of this sender is kept back by more than our own pace, and why, if it is.
+    pub fn kept_back(&self, sender: &str) -> Option<(Duration, Fault)> {
         let now = Instant::now();
         match self.ask(now, Question::Mail(sender)) {
-            Turn::Refused(again, _) | Turn::Paused(again, _) | Turn::UsedUp(again) => Some(left(again, now)),
+            Turn::Refused(again, fault) | Turn::Paused(again, fault) => {
+                Some((left(again, now), remembered(fault, left(again, now))))
+            }
+            Turn::UsedUp(again) => Some((left(again, now), used_up(left(again, now)))),
             Turn::Now | Turn::Paced { .. } => None,
         }
+    }
+
+    /// What keeps all mail back now, to be remembered where this gate is not.
+    pub fn keeps_back(&self) -> Option<KeptBack> {
+        lock(&self.limits).kept_back(Instant::now().into_std())
     }
 
     /// How long Office 365 has paused the mailbox for, if it has.
@@ -222,6 +231,29 @@ impl Gate {
             Turn::Paused(again, _) => Some(left(again, now)),
             _ => None,
         }
+    }
+
+    /// All that keeps mail of this mailbox back now, for people.
+    pub fn obstacles(&self, mailbox: &str) -> Vec<telemetry::Obstacle> {
+        let (now, clock) = (Instant::now().into_std(), SystemTime::now());
+        let all = lock(&self.limits).obstacles(now);
+        all.into_iter()
+            .map(|obstacle| telemetry::Obstacle {
+                kind: match obstacle.kind {
+                    ObstacleKind::SignIn(Breaker::HalfOpen) => "half_open",
+                    ObstacleKind::SignIn(_) => "open",
+                    ObstacleKind::Throttled => "throttled",
+                    ObstacleKind::Refused => "refused",
+                    ObstacleKind::Paced => "paced",
+                    ObstacleKind::UsedUp => "used_up",
+                },
+                mailbox: mailbox.to_string(),
+                sender: obstacle.sender,
+                since: obstacle.since.map(|since| clock - now.saturating_duration_since(since)),
+                until: clock + obstacle.until.saturating_duration_since(now),
+                fault: obstacle.fault,
+            })
+            .collect()
     }
 
     /// The fault of a mail that cannot be sent today, at MAIL already.

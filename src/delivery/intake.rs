@@ -1,6 +1,5 @@
 //! A message's way into the spool: the app's 250 is ours, once it is durable.
 
-use std::io;
 use std::sync::Arc;
 
 use super::directory::Accounts;
@@ -52,12 +51,11 @@ impl Intake {
             Err(PutFault::Abandoned(why)) => return Err(why),
             Err(PutFault::Waiting) => SpoolFault::Waiting,
             Err(PutFault::Full) => SpoolFault::Full,
-            Err(PutFault::Disk(error)) => disk_fault(&error),
+            Err(PutFault::Unusable(fault)) => fault,
+            Err(PutFault::Disk(error)) => SpoolFault::of(&error),
         };
-        match &fault {
-            SpoolFault::Disk(words) => telemetry::spool_disk_failed(words),
-            SpoolFault::Full | SpoolFault::NoSpace(_) => telemetry::spool_full(&fault.to_string()),
-            SpoolFault::Waiting => {}
+        if fault == SpoolFault::Full {
+            telemetry::spool_full(&fault.to_string());
         }
         Ok(Outcome::Failed(Fault::new(Stage::Spool, Cause::Spool(fault))))
     }
@@ -65,14 +63,6 @@ impl Intake {
 
 fn queued(message: &Message) -> Reply {
     Reply::new(250, format!("2.0.0 queued as {}", message.id))
-}
-
-fn disk_fault(error: &io::Error) -> SpoolFault {
-    use io::ErrorKind::{QuotaExceeded, StorageFull};
-    match error.kind() {
-        StorageFull | QuotaExceeded => SpoolFault::NoSpace(error.to_string()),
-        _ => SpoolFault::Disk(error.to_string()),
-    }
 }
 
 /// The first line of the message's file.
@@ -96,5 +86,6 @@ fn head(given: &Envelope, prepared: &Prepared, now: u64) -> Head {
             was_null_sender: message.was_null_sender,
             changes: prepared.changes.iter().map(|note| note.name().to_string()).collect(),
         },
+        report: false,
     }
 }

@@ -12,6 +12,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+pub use super::turn::{Breaker, Elsewhere, Event, Question, Standing, Told, Turn};
 use crate::outcome::{Cause, Class, Context, Fault, Judgement, Pause, Retry, Scope, Stage, judge};
 
 /// Office 365 counts messages over this time.
@@ -36,141 +37,44 @@ const PROBE: Duration = Duration::from_secs(60);
 /// Senders whose refusals are remembered at once.
 const MAX_REMEMBERED: usize = 256;
 
-/// What a mail may do now.
+/// What keeps mail back, and whose.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Go.
-    Now,
-    /// Its turn by our own pace comes then. At the end of its hold it goes anyway, unless `believed`: Office 365 has
-    /// refused for rate within the last minute.
-    Paced {
-        /// When.
-        until: Instant,
-        /// Office 365 counts as we do.
-        believed: bool,
-    },
-    /// Office 365 throttled the mailbox until then, as far as is known.
-    Paused(Instant, Fault),
-    /// Nothing is tried before then.
-    Refused(Instant, Fault),
-    /// Today's recipients are used up until then.
-    UsedUp(Instant),
+pub struct Obstacle {
+    /// Which limit.
+    pub kind: ObstacleKind,
+    /// All that Exchange judges the one sender by whose mail is kept back; `None` for all mail of the mailbox.
+    pub sender: Option<String>,
+    /// Since when, where that is known.
+    pub since: Option<Instant>,
+    /// When a mail is let go, or tried again.
+    pub until: Instant,
+    /// Why.
+    pub fault: Fault,
 }
 
-/// What is asked of the limits.
+/// The limit that keeps mail back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question<'a> {
-    /// May a mail of this sender (all that Exchange judges it by, in one text) go?
-    Mail(&'a str),
-    /// Are recipients left of today's, whatever else keeps a mail back?
-    Recipients,
-    /// May somebody sign in?
-    SignIn,
+pub enum ObstacleKind {
+    /// The breaker on sign-ins, in this state.
+    SignIn(Breaker),
+    /// Office 365 throttled the mailbox.
+    Throttled,
+    /// A refusal is remembered.
+    Refused,
+    /// `MAILSHIM_MESSAGES_PER_MINUTE`.
+    Paced,
+    /// `MAILSHIM_RECIPIENTS_PER_DAY`.
+    UsedUp,
 }
 
-/// What the limits learn.
-#[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
-    /// A message for so many recipients is about to be submitted: it counts, whatever Office 365 says of it. Its
-    /// recipients are reserved until [`Event::Ended`], and count for today only if it is accepted.
-    Submitted {
-        /// How many.
-        recipients: usize,
-    },
-    /// Office 365 is asked about the message counted at that time: its minute begins now. Mails that were counted
-    /// together and then waited for a connection would else come too close to those of the next minute.
-    Submitting {
-        /// When [`Event::Submitted`] was learned.
-        counted_at: Instant,
-    },
-    /// The message counted at that time has not reached Office 365: another one may have its place in the minute.
-    Withdrawn {
-        /// When [`Event::Submitted`] was learned.
-        counted_at: Instant,
-    },
-    /// The message for so many recipients is done with: releases what [`Event::Submitted`] reserved.
-    Ended {
-        /// How many.
-        recipients: usize,
-    },
-    /// Office 365 has taken a message of this sender.
-    Accepted {
-        /// All that Exchange judges a sender by.
-        sender: &'a str,
-        /// For how many.
-        recipients: usize,
-    },
-    /// A sign-in, or a mail of this sender, came to nothing.
-    Failed {
-        /// All that Exchange judges a sender by; empty where it was no mail's, or is not known.
-        sender: &'a str,
-        /// Why.
-        fault: &'a Fault,
-    },
-    /// Somebody goes to sign in. Where the breaker is not closed this is the probe: [`Event::ProbeEnded`] must follow.
-    SignInBegins,
-    /// The probe is done. If it never got as far (its app hung up, no connection came about, it used one that was
-    /// signed in before), the next one may try at once.
-    ProbeEnded,
-    /// A sign-in succeeded.
-    SignedIn,
-    /// The secret has changed: what was refused may pass.
-    SecretChanged,
-    /// The fleet has said how the mailbox stands.
-    Fleet(&'a Elsewhere),
-}
-
-/// How a mailbox stands by what the whole fleet knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Elsewhere {
-    /// Its engine answers: it keeps the minute and the day. Else this replica keeps to its share of them.
-    pub is_reached: bool,
-    /// Replicas that share, at least 1.
-    pub replicas: usize,
-    /// Office 365 has told one of them to pause until then.
-    pub paused: Option<(Instant, Fault)>,
-    /// It has refused the sign-in of one of them: nobody tries until then.
-    pub refused: Option<(Instant, Fault)>,
-    /// The day's recipients are used up until then.
-    pub used_up: Option<Instant>,
-}
-
-/// What the other replicas of a fleet should hear of what was learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// A pause of this time.
-    Paused(Duration),
-    /// One connection fewer, and a pause of this time.
-    TooMany(Duration),
-    /// No sign-in for the first time, doubled with each repetition up to the second.
-    SignInRefused(Duration, Duration),
-}
-
-/// The breaker on sign-ins: repeated wrong passwords lock a mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breaker {
-    /// Sign-ins are made.
-    Closed,
-    /// A sign-in was refused, and none has succeeded since.
-    Open,
-    /// One mail is probing; the others still hear the last refusal.
-    HalfOpen,
-}
-
-/// How a mailbox stands once something was learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Connections that may be used now: one less after each 432, one more after a quiet time.
-    pub connections: usize,
-    /// The breaker.
-    pub breaker: Breaker,
-    /// What concerns the others, where there are others.
-    pub told: Option<Told>,
-}
+/// Senders of one mailbox that [`Limits::obstacles`] names.
+const SENDERS_NAMED: usize = 5;
 
 /// A refusal that is repeated locally, with the time to its next trial.
 #[derive(Clone, Debug)]
 struct Remembered {
+    /// The first refusal without a success since.
+    since: Instant,
     until: Instant,
     lasted: Duration,
     fault: Fault,
@@ -185,7 +89,23 @@ impl Remembered {
         (first, longest): (Duration, Duration),
     ) -> Self {
         let lasted = last.map_or(first, |last| (last.lasted * 2).min(longest));
-        Self { until: now + lasted, lasted, fault: fault.clone() }
+        let since = last.map_or(now, |last| last.since);
+        Self { since, until: now + lasted, lasted, fault: fault.clone() }
+    }
+}
+
+/// What keeps all mail of a mailbox back: outlives the mailbox's limits where these are forgotten to make room.
+#[derive(Clone, Debug)]
+pub struct KeptBack {
+    refused_sign_in: Option<Remembered>,
+    pause: Option<Remembered>,
+}
+
+impl KeptBack {
+    /// When none of it holds any more.
+    pub fn until(&self) -> Option<Instant> {
+        let refused = self.refused_sign_in.as_ref().map(|refusal| refusal.until);
+        refused.max(self.pause.as_ref().map(|pause| pause.until))
     }
 }
 
@@ -200,7 +120,7 @@ pub struct Limits {
     recipients: VecDeque<(Instant, u64)>,
     /// Recipients of mails that are on their way.
     under_way: u64,
-    pause: Option<(Instant, Fault)>,
+    pause: Option<Remembered>,
     breaker: Breaker,
     /// The last refused sign-in, unless the breaker is closed.
     refused_sign_in: Option<Remembered>,
@@ -245,6 +165,28 @@ impl Limits {
         self
     }
 
+    /// The breaker.
+    pub const fn breaker(&self) -> Breaker {
+        self.breaker
+    }
+
+    /// What keeps all mail of the mailbox back now, if anything does.
+    pub fn kept_back(&self, now: Instant) -> Option<KeptBack> {
+        let refused_sign_in = self.refused_sign_in.clone().filter(|refusal| now < refusal.until);
+        let pause = self.pause.clone().filter(|pause| now < pause.until);
+        (refused_sign_in.is_some() || pause.is_some()).then_some(KeptBack { refused_sign_in, pause })
+    }
+
+    /// The limits of a mailbox that was kept back so when it was forgotten.
+    #[must_use]
+    pub fn kept_back_by(mut self, last: KeptBack) -> Self {
+        if last.refused_sign_in.is_some() {
+            self.breaker = Breaker::Open;
+        }
+        (self.refused_sign_in, self.pause) = (last.refused_sign_in, last.pause);
+        self
+    }
+
     /// Whether what is asked for may be done now. To ask changes nothing.
     pub fn ask(&mut self, now: Instant, question: Question<'_>) -> Turn {
         match question {
@@ -285,7 +227,7 @@ impl Limits {
             Event::SignedIn | Event::SecretChanged => {
                 (self.breaker, self.refused_sign_in) = (Breaker::Closed, None);
             }
-            Event::Fleet(news) => self.heard(news),
+            Event::Fleet(news) => self.heard(now, news),
         }
         let (connections, told) = (self.connections(now), self.told.take());
         Standing { connections, breaker: self.breaker, told }
@@ -298,8 +240,42 @@ impl Limits {
         if let Some(refusal) = remembered.chain(&self.refused_sign_in).find(|refusal| now < refusal.until) {
             return Some(Turn::Refused(refusal.until, refusal.fault.clone()));
         }
-        let paused = self.pause.as_ref().filter(|(until, _)| now < *until);
-        paused.map(|(until, fault)| Turn::Paused(*until, fault.clone()))
+        let paused = self.pause.as_ref().filter(|paused| now < paused.until);
+        paused.map(|paused| Turn::Paused(paused.until, paused.fault.clone()))
+    }
+
+    /// All that keeps mail back now, what concerns the whole mailbox first: for people, nothing is decided by it.
+    pub fn obstacles(&mut self, now: Instant) -> Vec<Obstacle> {
+        let known = |kind, sender, remembered: &Remembered| Obstacle {
+            kind,
+            sender,
+            since: Some(remembered.since),
+            until: remembered.until,
+            fault: remembered.fault.clone(),
+        };
+        // A breaker whose time is over stays open until a sign-in succeeds.
+        let sign_in =
+            self.refused_sign_in.iter().map(|one| known(ObstacleKind::SignIn(self.breaker), None, one));
+        let paused = self.pause.iter().filter(|paused| now < paused.until);
+        let paused = paused.map(|paused| known(ObstacleKind::Throttled, None, paused));
+        let whole = self.memory.get("").filter(|refused| now < refused.until);
+        let whole = whole.map(|refused| known(ObstacleKind::Refused, None, refused));
+        let senders =
+            self.memory.iter().filter(|(sender, refused)| !sender.is_empty() && now < refused.until);
+        let senders = senders
+            .take(SENDERS_NAMED)
+            .map(|(sender, one)| known(ObstacleKind::Refused, Some(sender.clone()), one));
+        let mut all: Vec<_> = sign_in.chain(paused).chain(whole).chain(senders).collect();
+        let ours = match self.count(now) {
+            Turn::Paced { until, .. } => Some((ObstacleKind::Paced, until, Cause::Paced(until - now))),
+            Turn::UsedUp(until) => Some((ObstacleKind::UsedUp, until, Cause::UsedUp(until - now))),
+            _ => None,
+        };
+        all.extend(ours.map(|(kind, until, cause)| {
+            let fault = Fault::new(Stage::Wait, cause);
+            Obstacle { kind, sender: None, since: None, until, fault }
+        }));
+        all
     }
 
     /// What our own counts say of a mail.
@@ -316,17 +292,19 @@ impl Limits {
         }
     }
 
-    fn heard(&mut self, news: &Elsewhere) {
+    fn heard(&mut self, now: Instant, news: &Elsewhere) {
         let was_refused = self.fleet.as_ref().is_some_and(|fleet| fleet.refused.is_some());
         if let Some((until, fault)) = &news.paused {
-            self.pause_until(*until, fault);
+            self.pause_until(now, *until, fault);
         }
         match &news.refused {
             // This replica probes: what the others still hear is no news to it.
             Some(_) if self.breaker == Breaker::HalfOpen => {}
             Some((until, fault)) => {
                 let lasted = self.breaker_lasts.0;
-                self.refused_sign_in = Some(Remembered { until: *until, lasted, fault: fault.clone() });
+                let since = self.refused_sign_in.as_ref().map_or(now, |refusal| refusal.since);
+                let fault = fault.clone();
+                self.refused_sign_in = Some(Remembered { since, until: *until, lasted, fault });
                 self.breaker = Breaker::Open;
             }
             None if was_refused => (self.breaker, self.refused_sign_in) = (Breaker::Closed, None),
@@ -488,12 +466,15 @@ impl Limits {
             Pause::Seconds => Told::TooMany(lasts),
             _ => Told::Paused(lasts),
         });
-        self.pause_until(now + lasts, fault);
+        self.pause_until(now, now + lasts, fault);
     }
 
-    fn pause_until(&mut self, until: Instant, fault: &Fault) {
-        if self.pause.as_ref().is_none_or(|(paused, _)| *paused < until) {
-            self.pause = Some((until, fault.clone()));
+    fn pause_until(&mut self, now: Instant, until: Instant, fault: &Fault) {
+        if self.pause.as_ref().is_none_or(|paused| paused.until < until) {
+            let goes_on = self.pause.as_ref().filter(|paused| now <= paused.until);
+            let since = goes_on.map_or(now, |paused| paused.since);
+            let lasted = until.saturating_duration_since(now);
+            self.pause = Some(Remembered { since, until, lasted, fault: fault.clone() });
         }
     }
 }

@@ -5,13 +5,16 @@ pub mod mode;
 pub mod relay;
 pub mod intake;
 pub mod worker;
-mod settlement;
+pub mod settlement;
+mod reports;
 pub mod account;
 pub mod attempt;
 mod waiting;
 pub mod gate;
+mod left;
 pub mod ledger;
 pub mod limits;
+pub mod turn;
 pub mod directory;
 
 pub use account::open;

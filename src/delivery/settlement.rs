@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::outcome::{Class, Context, Fault, Outcome, Pause, RecipientOutcome, judge};
-use crate::queue::entry::{self, Attempt, Entry, Verdict};
+use crate::outcome::{Class, Context, Fault, Judgement, Outcome, Pause, RecipientOutcome, judge};
+use crate::queue::entry::{self, Attempt, Detail, Entry, Verdict};
 use crate::queue::schedule::{self, Reason};
 use crate::spool::Then;
 
@@ -17,6 +17,7 @@ pub struct Group {
     /// The same in the record's words.
     pub verdict: Verdict,
     fix: Option<String>,
+    detail: Option<Detail>,
 }
 
 /// What became of the recipients of one attempt.
@@ -55,23 +56,32 @@ impl Verdicts {
     }
 
     fn settled(&mut self, outcome: &Outcome, place: usize, context: &Context<'_>) {
-        let (verdict, fix) = match outcome {
-            Outcome::Accepted(_) | Outcome::Queued(_) => (Verdict::Delivered, None),
+        let (verdict, fix, detail) = match outcome {
+            Outcome::Accepted(_) | Outcome::Queued(_) => (Verdict::Delivered, None, None),
             Outcome::Unknown(fault) => {
                 self.reasons.push((Reason::Passing, fault.retry_after()));
-                (Verdict::Unknown, None)
+                (Verdict::Unknown, None, Some(detail(fault, &judge(fault, context))))
             }
             Outcome::Failed(fault) => {
                 let judgement = judge(fault, context);
                 let reason = reason(judgement.class);
                 self.reasons.extend(reason.map(|reason| (reason, fault.retry_after())));
-                (reason.map_or(Verdict::Refused, |_| Verdict::Deferred), judgement.hint)
+                let detail = detail(fault, &judgement);
+                (reason.map_or(Verdict::Refused, |_| Verdict::Deferred), judgement.hint, Some(detail))
             }
         };
         let same = |group: &&mut Group| group.verdict == verdict && reply(&group.outcome) == reply(outcome);
         match self.groups.iter_mut().find(same) {
             Some(group) => group.places.push(place),
-            None => self.groups.push(Group { outcome: outcome.clone(), places: vec![place], verdict, fix }),
+            None => {
+                self.groups.push(Group {
+                    outcome: outcome.clone(),
+                    places: vec![place],
+                    verdict,
+                    fix,
+                    detail,
+                });
+            }
         }
     }
 
@@ -115,8 +125,18 @@ impl Verdicts {
             recipients: group.places.clone(),
             reply: reply(&group.outcome),
             fix: group.fix.clone(),
+            detail: group.detail.clone(),
         });
         Attempt { at, lived, next, results: results.collect(), reported: Vec::new() }
+    }
+}
+
+fn detail(fault: &Fault, judgement: &Judgement) -> Detail {
+    Detail {
+        rule: judgement.rule.to_string(),
+        status: judgement.enhanced.to_string(),
+        words: fault.in_plain_words(),
+        reply: fault.refusal().map(ToString::to_string),
     }
 }
 

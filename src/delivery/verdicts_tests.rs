@@ -19,8 +19,15 @@ fn entry(recipients: usize) -> Entry {
     };
     let sent =
         Sent { envelope: envelope.clone(), from_is_ours: false, was_null_sender: true, changes: Vec::new() };
-    let head =
-        Head { id: "1".into(), created: 1000, message_id: None, app: envelope, header: String::new(), sent };
+    let head = Head {
+        id: "1".into(),
+        created: 1000,
+        message_id: None,
+        app: envelope,
+        header: String::new(),
+        sent,
+        report: false,
+    };
     Entry { head, content_at: 0, length: 0, attempts: Vec::new() }
 }
 

@@ -19,3 +19,8 @@ pub(super) fn used_up(opens_in: Duration) -> Fault {
 pub(super) fn waiting(cause: Cause) -> Fault {
     Fault::new(Stage::Wait, cause)
 }
+
+/// A mail that found no connection for so long.
+pub(super) fn in_vain(held: Duration) -> Fault {
+    waiting(Cause::HoldEnded(held, None))
+}

@@ -3,7 +3,6 @@
 //! As many lanes as the mailbox has connections; a message that waits costs neither a task nor a file handle. Nothing is
 //! claimed while the breaker, a pause or the pace would hold it.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,13 +14,16 @@ use tokio::time::{Instant, sleep};
 
 use super::attempt::Each;
 use super::directory::Accounts;
+use super::reports::Reporter;
 use super::settlement::{Moment, Verdicts, holds_the_mailbox};
 use crate::life::{Life, ending};
-use crate::message::{Budget, DeliveryRecord, Envelope, Message, MessageId};
-use crate::outcome::{Context, Outcome, RecipientOutcome};
+use crate::message::{Awaited, Budget, DeliveryRecord, Envelope, Message, MessageId};
+use crate::outcome::{Cause, Class, Context, Fault, Outcome, RecipientOutcome, Stage, judge};
 use crate::queue::entry::{Entry, Verdict};
-use crate::queue::lifetime::{self, SetUpFaults};
-use crate::spool::{Claimed, Store};
+use crate::queue::lifetime::Mailboxes;
+use crate::queue::report::ReportOptions;
+use crate::queue::schedule;
+use crate::spool::{Claimed, Phase, Store};
 use crate::telemetry;
 
 /// How long a message waits whose sender's mailbox has no place now.
@@ -41,6 +43,7 @@ pub struct Worker {
     store: Store,
     accounts: Arc<Accounts>,
     lifetime: Duration,
+    reporter: Reporter,
     budget: Budget,
     life: watch::Receiver<Life>,
     /// Once mail has ceased to come: when nothing more is claimed.
@@ -48,7 +51,7 @@ pub struct Worker {
     /// Messages that stream now.
     large: Arc<AtomicUsize>,
     /// Mailboxes that are held, or were, by a set-up fault.
-    faults: Arc<Mutex<HashMap<String, SetUpFaults>>>,
+    faults: Arc<Mutex<Mailboxes>>,
 }
 
 impl Worker {
@@ -57,11 +60,13 @@ impl Worker {
         store: Store,
         accounts: Arc<Accounts>,
         lifetime: Duration,
+        reports: ReportOptions,
         budget: Budget,
         life: watch::Receiver<Life>,
     ) -> Self {
         let (large, faults) = (Arc::default(), Arc::default());
-        Self { store, accounts, lifetime, budget, life, until: watch::Sender::new(None), large, faults }
+        let (until, reporter) = (watch::Sender::new(None), Reporter::new(store.clone(), reports));
+        Self { store, accounts, lifetime, reporter, budget, life, until, large, faults }
     }
 
     /// No more mail comes: it ends when nothing is left that is due before this, or then.
@@ -80,7 +85,11 @@ impl Worker {
             running.spawn(async move { worker.lane(lanes).await });
         }
         let counting = async {
+            self.store.opened().await;
+            self.reporter.recover().await;
             loop {
+                self.reporter.merge(false).await;
+                self.store.tidy().await;
                 self.count();
                 sleep(COUNT_AGAIN).await;
             }
@@ -94,12 +103,17 @@ impl Worker {
             () = delivering => {}
             () = counting => {}
         }
+        // What is listed later would be forgotten; a spool that was never ours has nothing to list.
+        if self.store.phase() == Phase::Open {
+            self.reporter.merge(true).await;
+        }
         self.count();
     }
 
     fn count(&self) {
         let waiting = self.store.waiting();
         telemetry::spool_holds(waiting.messages, waiting.octets, Duration::from_secs(waiting.oldest));
+        telemetry::spool_keeps(self.store.dead_letters());
     }
 
     /// Tells what stays when the process ends.
@@ -147,21 +161,41 @@ impl Worker {
         // The spool gives out none whose envelope cannot be read.
         let Some(message) = message(&claimed, &places, octets) else { return };
         let sender = message.envelope.mail.reverse_path.as_ref();
-        let Ok(account) = self.accounts.of(sender) else {
-            return self.store.release(claimed, TOO_MANY_SENDERS);
-        };
+        let mailbox = self.accounts.mailbox_of(sender);
+        let context = Context { mailbox, from_is_ours: message.from_is_ours, spool: true };
+        let account = self.accounts.of(sender);
+        let possible_duplicate = claimed.may_have_arrived(&places);
         let mut record = DeliveryRecord {
             message_id: claimed.entry.head.message_id.clone(),
             octets,
             attempts: u32::try_from(claimed.entry.tries() + 1).unwrap_or(u32::MAX),
+            possible_duplicate,
             ..DeliveryRecord::default()
         };
         let begun = Instant::now();
         let mut content = claimed.content(&self.budget);
-        let outcomes = match account.attempt_each(&message, &mut content, &mut record).await {
+        let (id, message_id) = (message.id, record.message_id.clone());
+        let mut mark = Some(self.store.begin(&claimed, &places));
+        let mut begins = || -> Awaited<'static, bool> {
+            let Some(mark) = mark.take() else { return Box::pin(std::future::ready(true)) };
+            if possible_duplicate {
+                telemetry::spool_sends_again(id, message_id.as_deref());
+            }
+            Box::pin(mark)
+        };
+        let each = match account {
+            Ok(account) => account.attempt_each(&message, &mut content, &mut record, &mut begins).await,
+            Err(_) => Each::NotTried(TOO_MANY_SENDERS, Fault::new(Stage::Wait, Cause::TooManySenders)),
+        };
+        let is_begun = mark.is_none();
+        let outcomes = match each {
             Each::Done(outcomes) => outcomes,
-            Each::NotTried(wait) => return self.store.release(claimed, wait.max(Duration::from_secs(1))),
-            Each::ShuttingDown => return self.store.release(claimed, Duration::ZERO),
+            // Its time may be over without anybody having been asked: so many of one sender wait that Office 365 refuses.
+            Each::NotTried(_, fault) if self.is_over(mailbox, &claimed.entry, &fault, &context) => {
+                vec![RecipientOutcome::Settled(Outcome::Failed(fault)); places.len()]
+            }
+            Each::NotTried(wait, _) => return self.store.release(claimed, wait, is_begun),
+            Each::ShuttingDown => return self.store.release(claimed, Duration::ZERO, is_begun),
             // Its file could be read a moment ago. It waits again.
             Each::Abandoned => {
                 return telemetry::spool_file_unreadable(&claimed.entry.head.id, "it cannot be read on");
@@ -169,13 +203,12 @@ impl Worker {
         };
         drop(content);
         record.total = begun.elapsed();
-        let mailbox = self.accounts.mailbox_of(sender);
-        let context = Context { mailbox, from_is_ours: message.from_is_ours, spool: true };
         let since = self.lived_since(mailbox, &claimed.entry, &outcomes, &context);
         let mut verdicts = Verdicts::new(&outcomes, &places, &context);
         let moment = Moment { now: self.store.now(), since, lifetime: self.lifetime, chance: chance() };
-        let (attempt, then) = verdicts.settle(&claimed.entry, moment);
+        let (mut attempt, then) = verdicts.settle(&claimed.entry, moment);
         self.tell(&claimed.entry, &message, &record, &verdicts, &context);
+        self.reporter.about(&claimed.entry, &claimed.header, &mut attempt, then).await;
         let mut owed = claimed;
         while let Err((claimed, error)) = self.store.settle(owed, &attempt, then).await {
             telemetry::spool_delivery_not_recorded(&message.id.to_string(), &error.to_string());
@@ -188,6 +221,17 @@ impl Worker {
         }
     }
 
+    /// Whether the time of a message that was not tried is over. A set-up fault keeps it for as long as it holds.
+    fn is_over(&self, mailbox: &str, entry: &Entry, fault: &Fault, context: &Context<'_>) -> bool {
+        if judge(fault, context).class == Class::SetUp {
+            return false;
+        }
+        let last = entry.attempts.last().map_or(entry.head.created, |attempt| attempt.at);
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = faults.lived(mailbox, last, self.store.started_at(), self.store.now());
+        schedule::is_over(entry.lived() + since, self.lifetime)
+    }
+
     /// Learns whether the mailbox is held by a set-up fault. Seconds that the message has lived since its last attempt.
     fn lived_since(
         &self,
@@ -197,18 +241,20 @@ impl Worker {
         context: &Context<'_>,
     ) -> u64 {
         let now = self.store.now();
-        let is_held = outcomes.iter().any(|outcome| {
-            matches!(outcome, RecipientOutcome::Settled(Outcome::Failed(fault)) if holds_the_mailbox(fault, context))
+        let held_by = outcomes.iter().find_map(|outcome| match outcome {
+            RecipientOutcome::Settled(Outcome::Failed(fault)) if holds_the_mailbox(fault, context) => {
+                Some(fault)
+            }
+            _ => None,
         });
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        let faults = faults.entry(mailbox.to_ascii_lowercase()).or_default();
-        if is_held {
-            faults.met(now);
-        } else {
-            faults.passed(now);
-        }
         let last = entry.attempts.last().map_or(entry.head.created, |attempt| attempt.at);
-        lifetime::since(last, self.store.started_at(), now, faults)
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        let (lived, fault_begins) =
+            faults.attempt(mailbox, held_by.is_some(), last, self.store.started_at(), now);
+        if let Some(fault) = held_by.filter(|_| fault_begins) {
+            telemetry::mailbox_held(mailbox, fault);
+        }
+        lived
     }
 
     /// One line for each outcome, with the recipients that it is about.
@@ -231,7 +277,7 @@ impl Worker {
             };
             let reply = group.outcome.to_reply(context);
             let mail = telemetry::Mail { id: message.id, given, envelope, record };
-            telemetry::spool_tried(mail, &group.outcome, name, &reply);
+            telemetry::spool_tried(mail, &group.outcome, name, context, &reply);
         }
     }
 }

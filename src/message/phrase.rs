@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 
 use super::header::windows_1252;
-use super::tokens::{Kind, Token, encoded_word_end};
+use super::tokens::{Kind, Token, encoded_word_end, tokens};
 
 /// How well a field is written; a better form is the greater one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -192,6 +192,11 @@ pub(super) fn decoded(tokens: &[Token<'_>]) -> Option<String> {
         }
     }
     has_one.then_some(text)
+}
+
+/// A field's text for a person: its encoded words decoded, where each is understood.
+pub fn readable(text: &str) -> String {
+    decoded(&tokens(text)).unwrap_or_else(|| text.to_string())
 }
 
 /// One encoded word (RFC 2047 section 2). None where a character set is not known, or where a control character would

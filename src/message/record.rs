@@ -25,4 +25,6 @@ pub struct DeliveryRecord {
     pub attempts: u32,
     /// What was changed before it was sent.
     pub changes: Vec<Note>,
+    /// Office 365 may have had it before this attempt.
+    pub possible_duplicate: bool,
 }

@@ -1,6 +1,7 @@
 //! What can go wrong on a message's way: where, why, and what that means, found once where the fault is made.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -130,6 +131,17 @@ pub enum SpoolFault {
     NoSpace(String),
     /// The disk would not, or did not say whether it did: the system's words.
     Disk(String),
+}
+
+impl SpoolFault {
+    /// What the system's error means for a message that comes.
+    pub fn of(error: &io::Error) -> Self {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        match error.kind() {
+            StorageFull | QuotaExceeded => Self::NoSpace(error.to_string()),
+            _ => Self::Disk(error.to_string()),
+        }
+    }
 }
 
 /// Why no token could be had.

@@ -226,8 +226,11 @@ fn rule_on(stage: Stage, cause: &Cause) -> Ruling {
     }
 }
 
+/// RFC 5321 section 4.2.2: 452 for whatever keeps a message from being stored. Also a disk that did not say whether it
+/// has it: nothing of it stays.
 fn is_without_room(fault: &Fault) -> bool {
-    matches!(fault.cause(), Cause::NoRoom | Cause::Spool(SpoolFault::Full | SpoolFault::NoSpace(_)))
+    use SpoolFault::{Disk, Full, NoSpace};
+    matches!(fault.cause(), Cause::NoRoom | Cause::Spool(Full | NoSpace(_) | Disk(_)))
 }
 
 /// The app has the mail still, and tries again if it can.

@@ -146,7 +146,7 @@ static OTHERWISE: Rule = rule("deferred", Transient, Message);
 
 const SEND_AS: &str = "Run Add-RecipientPermission <the From address> -Trustee <mailbox> -AccessRights SendAs, or send as <mailbox> (MAILSHIM_FROM, MAILSHIM_FROM_POLICY=force).";
 const USE_OAUTH: &str = "Sign in with OAuth: set MAILSHIM_TENANT_ID, MAILSHIM_CLIENT_ID and MAILSHIM_CLIENT_SECRET instead of MAILSHIM_PASSWORD.";
-const POLICY: &str = "Use OAuth with a client secret or certificate, or exempt <mailbox> from the Conditional Access policy or security defaults.";
+const POLICY: &str = "Exempt <mailbox>, or the application that signs in, from the Conditional Access policy or security defaults (Entra > Sign-in logs names it); a password is better replaced by OAuth.";
 const CONTINUOUS: &str =
     "Stop what causes the errors that Office 365 names; the mailbox opens again by itself.";
 const DAILY: &str = "Wait until the 24 hours have slid on, spread the mail over mailboxes, and set MAILSHIM_RECIPIENTS_PER_DAY.";
@@ -155,7 +155,7 @@ const RESTRICTED: &str = "Unblock <mailbox> in Defender > Email & collaboration 
 const CONNECTOR: &str = "Check the inbound connector (from: your organization's email server): it must match this address or certificate, and the sender an accepted domain.";
 const DELIST: &str =
     "Ask for delisting of this sender or address at https://sender.office.com, or from Microsoft's support.";
-const GRANT: &str = "Check in this order: MAILSHIM_MAILBOX and the credentials; New-ServicePrincipal with the Enterprise application's Object ID; Add-MailboxPermission <mailbox> -User <it> -AccessRights FullAccess; a grant takes an hour.";
+const GRANT: &str = "Run mailshim check: it says which is wrong, the credentials, <mailbox> (MAILSHIM_MAILBOX), or the application's right to it, and prints the commands. A new grant takes up to 2 hours.";
 
 const SESSION: &[Stage] = &[Connect, Greeting, Ehlo, StartTls];
 /// A refused sign-in, and its repetition at MAIL.
@@ -192,7 +192,7 @@ static RULES: &[Rule] = &[
 
     // By words: set-up faults that look like something else.
     rule("mailbox_logon", SetUp, Mailbox).at(NOT_RCPT).code(&[430]).says(&["mailbox logon failure"]).fresh_token()
-        .hint("Run Add-MailboxPermission <mailbox> -User <service principal> -AccessRights FullAccess; the principal needs the Enterprise application's Object ID, and a grant takes an hour."),
+        .hint("The application has no right to <mailbox>: mailshim check says which is missing and prints the commands. A new grant takes up to 2 hours."),
     rule("mailbox_full", SetUp, Mailbox).at(NOT_RCPT).enhanced(&[is(2, 0)]).thrown(&["quotaexceeded"])
         .hint("Empty Sent Items of <mailbox>, or give it a retention policy: a full mailbox cannot send."),
     rule("outbound_spam", SetUp, Mailbox).at(NOT_RCPT)

@@ -194,6 +194,24 @@ impl fmt::Display for Fault {
     }
 }
 
+impl Fault {
+    /// What happened, for a person whose mail came back: the log's sentence without what only Microsoft's support can
+    /// read.
+    pub fn in_plain_words(&self) -> String {
+        without_traces(&printable(&WithoutAdvice(self).to_string()))
+    }
+
+    /// Office 365's refusal, now or the last time that it was asked.
+    pub fn refusal(&self) -> Option<&Reply> {
+        match self.cause() {
+            Cause::Refused(reply) => Some(reply),
+            Cause::Remembered(fault, _) => fault.refusal(),
+            Cause::HoldEnded(_, Some(fault)) => fault.refusal(),
+            _ => None,
+        }
+    }
+}
+
 /// What the log's sentence goes on to advise, where the hint has no room for it.
 fn advice(fault: &Fault) -> &'static str {
     match fault.tls() {

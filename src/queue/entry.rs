@@ -3,6 +3,7 @@
 //! ```text
 //! {"mailshim":1,"length":"000000004711","sha256":"…","head":{"id":…,"created":…,"app":…,"header":…,"sent":…}}
 //! From: …                                          the content, canonical, to the octet `length`
+//! {"begun":[0],"at":…}
 //! {"at":…,"lived":…,"next":…,"results":[{"verdict":"delivered","recipients":[0],"reply":"250 …"}]}
 //! ```
 //!
@@ -147,6 +148,9 @@ pub struct Head {
     pub header: String,
     /// What was made of it.
     pub sent: Sent,
+    /// It is a report of mailshim's own about another one: none is made about it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub report: bool,
 }
 
 /// What became of some recipients in an attempt.
@@ -167,6 +171,20 @@ pub enum Verdict {
     Dropped,
 }
 
+/// Why a message was not delivered, for a report.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// The row of the table of replies that decided.
+    pub rule: String,
+    /// The enhanced status code (RFC 3463).
+    pub status: String,
+    /// What happened, in a sentence without what only Microsoft's support can read.
+    pub words: String,
+    /// The reply, where the other side gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
+}
+
 /// One verdict and whom it is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Result {
@@ -179,6 +197,9 @@ pub struct Result {
     /// What an administrator can do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
+    /// The same for a report; none where the message was delivered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Detail>,
 }
 
 /// An attempt, as it is appended to the entry.
@@ -199,6 +220,17 @@ pub struct Attempt {
     pub reported: Vec<usize>,
 }
 
+/// Office 365 is about to be asked: appended before the first octet of the envelope is sent, and outlived by the record of
+/// the attempt. One that no result follows belongs to a process that was killed in between, and the next attempt may be a
+/// second copy. One of nobody takes it back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begun {
+    /// Places in [`Sent::envelope`].
+    pub begun: Vec<usize>,
+    /// When, in seconds since 1970.
+    pub at: u64,
+}
+
 /// Where one recipient stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
@@ -208,6 +240,8 @@ pub struct State {
     pub reply: String,
     /// What an administrator can do.
     pub fix: Option<String>,
+    /// The same for a report.
+    pub detail: Option<Detail>,
     /// A report was sent about it.
     pub reported: bool,
 }
@@ -357,29 +391,57 @@ pub fn read_head(line: &[u8]) -> std::result::Result<Head, Damage> {
 }
 
 impl Attempt {
-    /// As it is appended. The line feed before it ends a line that a crash or a full disk has torn: behind it this one
-    /// would be lost as well, and with it that somebody has the message.
+    /// As it is appended.
     pub fn line(&self) -> Vec<u8> {
-        let mut line = vec![b'\n'];
-        // A struct of strings and numbers can always be written.
-        serde_json::to_writer(&mut line, self).unwrap_or_default();
-        line.push(b'\n');
-        line
+        appended(self)
     }
+}
+
+impl Begun {
+    /// As it is appended.
+    pub fn line(&self) -> Vec<u8> {
+        appended(self)
+    }
+}
+
+/// The line feed before it ends a line that a crash or a full disk has torn: behind it this one would be lost as well, and
+/// with it that somebody has the message.
+fn appended(record: &impl Serialize) -> Vec<u8> {
+    let mut line = vec![b'\n'];
+    // A struct of strings and numbers can always be written.
+    serde_json::to_writer(&mut line, record).unwrap_or_default();
+    line.push(b'\n');
+    line
 }
 
 /// Reads the attempts behind a content. A torn last line is no attempt: its record had not come back durable.
 pub fn read_attempts(octets: &[u8]) -> Vec<Attempt> {
+    lines(octets).filter_map(|line| serde_json::from_slice(line).ok()).collect()
+}
+
+/// Reads the recipients of the attempt behind a content that was begun and is not recorded.
+pub fn read_begun(octets: &[u8]) -> Vec<usize> {
+    let mut begun = Vec::new();
+    for line in lines(octets) {
+        if let Ok(mark) = serde_json::from_slice::<Begun>(line) {
+            begun = mark.begun;
+        } else if serde_json::from_slice::<Attempt>(line).is_ok_and(|attempt| !attempt.results.is_empty()) {
+            begun = Vec::new();
+        }
+    }
+    begun
+}
+
+/// Whole lines. One that a crash tore before others were appended is none of ours when it is read.
+fn lines(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
     let whole = octets.iter().rposition(|octet| *octet == b'\n').map_or(0, |end| end + 1);
-    let lines = octets[..whole].split(|octet| *octet == b'\n').filter(|line| !line.is_empty());
-    // A line that a crash tore before others were appended is passed over as well.
-    lines.filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    octets[..whole].split(|octet| *octet == b'\n').filter(|line| !line.is_empty())
 }
 
 impl Entry {
     /// Where each recipient stands.
     pub fn states(&self) -> Vec<State> {
-        let new = State { verdict: None, reply: String::new(), fix: None, reported: false };
+        let new = State { verdict: None, reply: String::new(), fix: None, detail: None, reported: false };
         let mut states = vec![new; self.head.sent.envelope.recipients.len()];
         for attempt in &self.attempts {
             for result in &attempt.results {
@@ -389,6 +451,7 @@ impl Entry {
                         state.verdict = Some(result.verdict);
                         state.reply.clone_from(&result.reply);
                         state.fix.clone_from(&result.fix);
+                        state.detail.clone_from(&result.detail);
                     }
                 }
             }

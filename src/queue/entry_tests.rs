@@ -22,7 +22,7 @@ fn head() -> Head {
         changes: vec!["date_added".into()],
     };
     let header = "Subject: \"x\"\r\n\tfolded\r\n".to_string();
-    Head { id: "67a".into(), created: 1_764_000_000, message_id: None, app, header, sent }
+    Head { id: "67a".into(), created: 1_764_000_000, message_id: None, app, header, sent, report: false }
 }
 
 fn file(content: &[u8]) -> Vec<u8> {
@@ -84,6 +84,7 @@ fn attempts_are_folded_and_a_torn_line_is_none() {
         recipients: recipients.to_vec(),
         reply: format!("{verdict:?}"),
         fix: None,
+        detail: None,
     };
     let first = Attempt {
         at: 1,
@@ -120,6 +121,34 @@ fn attempts_are_folded_and_a_torn_line_is_none() {
     assert!(entry.states()[1].reported && !entry.states()[2].reported);
     entry.attempts.clear();
     assert_eq!(entry.waiting(), [0, 1, 2]);
+}
+
+#[test]
+fn what_was_begun_and_not_recorded_may_have_arrived() {
+    let begun = |places: &[usize]| Begun { begun: places.to_vec(), at: 7 }.line();
+    let recorded = |verdict, places: &[usize]| {
+        let result =
+            Result { verdict, recipients: places.to_vec(), reply: String::new(), fix: None, detail: None };
+        Attempt { at: 9, lived: 2, results: vec![result], ..Attempt::default() }.line()
+    };
+    for (log, is) in [
+        (vec![], vec![]),
+        (vec![begun(&[0, 1])], vec![0, 1]),
+        (vec![begun(&[0, 1]), recorded(Verdict::Deferred, &[0, 1])], vec![]),
+        (vec![begun(&[0]), recorded(Verdict::Deferred, &[0]), begun(&[0])], vec![0]),
+        // Given back without having been sent.
+        (vec![begun(&[0]), begun(&[])], vec![]),
+        // What an operator asks for tells nothing of it.
+        (vec![begun(&[0]), Attempt::default().line()], vec![0]),
+        (vec![recorded(Verdict::Delivered, &[0]), b"{\"begun\":[1".to_vec()], vec![]),
+    ] {
+        let octets = log.concat();
+        assert_eq!(read_begun(&octets), is, "{}", String::from_utf8_lossy(&octets));
+        // A mark is no attempt.
+        let attempts =
+            log.iter().filter(|line| line.ends_with(b"\n") && !line.starts_with(b"\n{\"begun")).count();
+        assert_eq!(read_attempts(&octets).len(), attempts);
+    }
 }
 
 #[test]

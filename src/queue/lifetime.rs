@@ -5,6 +5,8 @@
 //! only the time since the start counts; or after now, where the wall clock was put back between the two, then none does.
 //! The mistake is always that a message lives for longer.
 
+use std::collections::HashMap;
+
 /// Stretches that are kept; the two that lie nearest to each other become one beyond that.
 const MOST_STRETCHES: usize = 64;
 
@@ -17,9 +19,11 @@ pub struct SetUpFaults {
 }
 
 impl SetUpFaults {
-    /// An attempt met one. It holds from the first on.
-    pub fn met(&mut self, now: u64) {
+    /// An attempt met one. It holds from the first on; whether this was it.
+    pub fn met(&mut self, now: u64) -> bool {
+        let begins = self.since.is_none();
         self.since.get_or_insert(now);
+        begins
     }
 
     /// An attempt got past it.
@@ -40,6 +44,52 @@ impl SetUpFaults {
         let all = self.over.iter().copied().chain(self.since.map(|since| (since, now)));
         let held: u64 = all.map(|(begun, over)| over.min(now).saturating_sub(begun.max(from))).sum();
         now.saturating_sub(from).saturating_sub(held)
+    }
+}
+
+/// Mailboxes whose faults are kept. Apps name them, where each sender signs in as its own.
+const MOST_MAILBOXES: usize = 256;
+
+/// The set-up faults of all mailboxes.
+#[derive(Clone, Debug, Default)]
+pub struct Mailboxes {
+    of: HashMap<String, SetUpFaults>,
+    /// When faults that were over were forgotten, to make room: no time before it counts.
+    forgotten: u64,
+}
+
+impl Mailboxes {
+    /// Learns whether an attempt met a set-up fault of its mailbox. Seconds that its message has lived since `last`, in a
+    /// process that was started at `started`; none where nothing more can be kept. And whether such a fault begins with it.
+    pub fn attempt(
+        &mut self,
+        mailbox: &str,
+        is_held: bool,
+        last: u64,
+        started: u64,
+        now: u64,
+    ) -> (u64, bool) {
+        let key = mailbox.to_ascii_lowercase();
+        if self.of.len() >= MOST_MAILBOXES && !self.of.contains_key(&key) {
+            self.of.retain(|_, faults| faults.since.is_some());
+            self.forgotten = now;
+            if self.of.len() >= MOST_MAILBOXES {
+                return (0, false);
+            }
+        }
+        let faults = self.of.entry(key).or_default();
+        let begins = is_held && faults.met(now);
+        if !is_held {
+            faults.passed(now);
+        }
+        (since(last, started.max(self.forgotten), now, faults), begins)
+    }
+
+    /// Seconds that a message which was not tried has lived since `last`.
+    pub fn lived(&self, mailbox: &str, last: u64, started: u64, now: u64) -> u64 {
+        let none = SetUpFaults::default();
+        let faults = self.of.get(&mailbox.to_ascii_lowercase()).unwrap_or(&none);
+        since(last, started.max(self.forgotten), now, faults)
     }
 }
 
@@ -77,6 +127,29 @@ mod tests {
         assert_eq!(since(START, START, START + 9 * DAY + 7, &faults), 17);
         // What came in the middle of it.
         assert_eq!(since(START + 4 * DAY, START, START + 9 * DAY + 7, &faults), 7);
+    }
+
+    #[test]
+    fn mailboxes_are_bounded_and_the_mistake_is_to_live_longer() {
+        let mut mailboxes = Mailboxes::default();
+        // One that is held, and many that were.
+        assert_eq!(mailboxes.attempt("HELD@contoso.com", true, START, START, START + 100), (100, true));
+        for number in 0..3 * MOST_MAILBOXES as u64 {
+            let mailbox = format!("{number}@contoso.com");
+            mailboxes.attempt(&mailbox, true, START, START, START + number);
+            mailboxes.attempt(&mailbox, false, START, START, START + number + 50);
+            assert!(mailboxes.of.len() <= MOST_MAILBOXES);
+        }
+        // Its clock has stood still all along, whoever came.
+        let now = START + 10_000;
+        assert_eq!(mailboxes.attempt("held@contoso.com", false, START + 200, START, now), (0, false));
+        assert!(mailboxes.attempt("7@contoso.com", false, START, START, now).0 < 10_000);
+        // All are held: who comes then lives, as long as that lasts.
+        for number in 0..2 * MOST_MAILBOXES as u64 {
+            mailboxes.attempt(&format!("{number}@fabrikam.com"), true, now, START, now);
+        }
+        assert_eq!(mailboxes.attempt("late@contoso.com", false, START, START, now + 9), (0, false));
+        assert!(mailboxes.of.len() <= MOST_MAILBOXES);
     }
 
     #[test]

@@ -9,8 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
 use super::connection::Sessions;
-use super::machine::{Ending, too_many};
 use super::places::{Place, Places};
+use super::replies::too_many;
+use super::step::Ending;
 use crate::names::{Listen, LoopbackAddr};
 use crate::redact::without_error_numbers;
 use crate::smtp::reply::Reply;

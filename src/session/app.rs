@@ -10,9 +10,10 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::machine::{Ending, Machine, Notice, Step};
+use super::machine::Machine;
 use super::peer::{BoxedAppWire, Peer};
 use super::repeats::OneMail;
+use super::step::{Ending, Notice, Step};
 use crate::deadlines::Deadlines;
 use crate::message::{Abandoned, Awaited, Piece, Source};
 use crate::telemetry;

@@ -8,11 +8,12 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::app::{AppConnection, FLUSH, tell};
-use super::machine::{Ending, Guard, Limits, Machine, Step};
+use super::machine::Machine;
 use super::patience::Patience;
 use super::peer::BoxedAppWire;
 use super::places::Place;
 use super::repeats::{OneMail, Repeats, Told};
+use super::step::{Ending, Guard, Limits, Step};
 use crate::credential::AppLogin;
 use crate::deadlines::Deadlines;
 use crate::delivery::Delivery;
@@ -162,6 +163,7 @@ impl Sessions {
     async fn message(&self, connection: &mut AppConnection, mut given: Envelope, share: &Share) {
         let id = MessageId::next(SystemTime::now());
         let begun = Instant::now();
+        let _in_hand = telemetry::message_in_hand();
         let coming = self.memory.repeats.begin(&given);
         connection.mail = Some(Arc::clone(&coming));
         let mut content = HeldContent::new(&mut *connection, self.budget.clone()).within(share.clone());
@@ -179,7 +181,7 @@ impl Sessions {
                 (Ok(Outcome::Failed(fault)), DeliveryRecord::default(), None)
             }
             Ok(Ok(prepared)) => {
-                if !prepared.changes.contains(&Note::Redirected) {
+                if ![Note::Redirected, Note::LocalTo].iter().any(|note| prepared.changes.contains(note)) {
                     // The same stand in the message, and 500 with an ORCPT each are some hundred kilobytes.
                     given.recipients = Vec::new();
                 }
@@ -239,7 +241,7 @@ impl Sessions {
                     }
                     _ => coming.was_heard(),
                 }
-                telemetry::message(mail, &outcome, outcome.name(&context), &reply, app_heard);
+                telemetry::message(mail, &outcome, &context, &reply, app_heard);
             }
             Err(why) => match coming.told().filter(|_| why == Abandoned::Accepted) {
                 Some(told) => {

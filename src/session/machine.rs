@@ -7,18 +7,19 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use crate::message::budget::memory_of;
 use crate::message::{Abandoned, Envelope};
 use crate::smtp::command::{self, Command, Mail, Recipient, Refusal};
 use crate::smtp::data::ContentReader;
-use crate::smtp::path::Address;
 use crate::smtp::reply::Reply;
-use crate::smtp::sasl::{self, Login};
+use crate::smtp::sasl;
 
 use super::auth::{Exchange, Progress};
 use super::incoming::{Incoming, MAX_PIECE};
+use super::replies;
+use super::step::{Ending, Guard, Limits, Notice, Step};
 
 /// The longest line of any command, its CRLF included: RFC 4954 section 4 asks for 12,288 octets of a SASL response.
 const MAX_LINE: usize = 12_288 + 2;
@@ -29,109 +30,6 @@ const MAX_ERRORS: u32 = 20;
 /// The memory that one transaction's recipients may take, in octets: room for 500 addresses of the usual length, and for
 /// none of the longest with an ORCPT as long.
 const MAX_RECIPIENTS: usize = 160 * 1024;
-
-/// What the machine needs to know of the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// The name in the greeting.
-    pub hostname: String,
-    /// SIZE, in octets.
-    pub max_message_size: u64,
-    /// Recipients of one transaction.
-    pub max_recipients: usize,
-    /// Whether the app must sign in; otherwise any credentials are accepted and forgotten.
-    pub login_required: bool,
-}
-
-/// Who may send, and to whom: judged at MAIL and RCPT.
-pub trait Guard: std::fmt::Debug + Send + Sync {
-    /// The reply to a MAIL of this sender, if it may not send.
-    fn refuse_sender(&self, sender: Option<&Address>) -> Option<Reply>;
-    /// The reply to a RCPT of this recipient, if it may not be sent to.
-    fn refuse_recipient(&self, recipient: &Address) -> Option<Reply>;
-    /// Room for an envelope of so many octets in place of what there was; false, and nothing changes, if there is none.
-    fn keep_envelope(&self, octets: usize) -> bool;
-}
-
-/// What the driver does next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Read the socket, then call [`Machine::received`] or [`Machine::eof`].
-    NeedInput,
-    /// Write this.
-    Reply(Bytes),
-    /// A newcomer wants to do more than look in: find it a place, then call [`Machine::seated`].
-    TakePlace,
-    /// Check these, then call [`Machine::signed_in`].
-    SignIn(Login),
-    /// DATA, or the first BDAT: the content follows.
-    Begin(Envelope),
-    /// Canonical content.
-    Content(Bytes),
-    /// The content is whole; the driver owes [`Machine::answer`], and nothing is parsed before.
-    End,
-    /// The content will not become whole: no answer is owed.
-    Abandoned(Abandoned),
-    /// Something an operator should hear of.
-    Notice(Notice),
-    /// Close the connection; there is no other step from here on.
-    Close(Ending),
-}
-
-/// Something in the dialogue that calls for a change in the app's set-up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// The app asked for STARTTLS.
-    StartTlsAsked,
-    /// The app ended its content with a dot between line ends that are no CRLFs, and then waited in vain.
-    EndNotSeen,
-}
-
-/// Why a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// QUIT.
-    Quit,
-    /// The app closed the connection.
-    HungUp,
-    /// An HTTP request came.
-    Http,
-    /// A TLS hello came.
-    TlsHello,
-    /// Too many refused commands.
-    TooManyErrors,
-    /// A BDAT whose size could not be read.
-    OutOfStep,
-    /// Nothing came for too long.
-    Idle,
-    /// The app sent its content too slowly.
-    Cut,
-    /// Silent between two transactions, it made room for another connection.
-    MadeRoom,
-    /// All places were taken.
-    NoPlace,
-    /// The shim is shutting down.
-    ShuttingDown,
-}
-
-impl Ending {
-    /// A stable word for logs and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Quit => "quit",
-            Self::HungUp => "hung_up",
-            Self::Http => "http",
-            Self::TlsHello => "tls_hello",
-            Self::TooManyErrors => "too_many_errors",
-            Self::OutOfStep => "out_of_step",
-            Self::Idle => "idle",
-            Self::Cut => "cut",
-            Self::MadeRoom => "made_room",
-            Self::NoPlace => "no_place",
-            Self::ShuttingDown => "shutting_down",
-        }
-    }
-}
 
 #[derive(Debug)]
 enum State {
@@ -222,14 +120,9 @@ impl Machine {
                 self.is_newcomer = false;
                 self.command(*command);
             }
-            State::Unseated(_) => self.end(Abandoned::Reset, too_many(), Ending::NoPlace),
+            State::Unseated(_) => self.end(Abandoned::Reset, replies::too_many(), Ending::NoPlace),
             other => self.state = other,
         }
-    }
-
-    /// Whether it has not asked for a place yet.
-    pub const fn is_newcomer(&self) -> bool {
-        self.is_newcomer
     }
 
     /// Judges senders and recipients from here on.
@@ -246,27 +139,9 @@ impl Machine {
         self.input.extend_from_slice(octets);
     }
 
-    /// How many octets wait to be looked at; the driver reads no more while there are many.
-    pub fn unread(&self) -> usize {
-        self.input.len()
-    }
-
     /// The app has closed its side.
     pub fn eof(&mut self) {
         self.eof = true;
-    }
-
-    /// Whether a QUIT is the next thing to be looked at: its sender has handed its mail over and may go. Behind another
-    /// MAIL it may be a line of the next message, and says nothing.
-    pub fn has_quit(&self) -> bool {
-        let mut lines = self.input[..].split(|octet| *octet == b'\n').map(<[u8]>::trim_ascii);
-        let idle = |line: &&[u8]| [&b"RSET"[..], b"NOOP"].iter().any(|verb| verb.eq_ignore_ascii_case(line));
-        lines.find(|line| !idle(line)).is_some_and(|line| line.eq_ignore_ascii_case(b"QUIT"))
-    }
-
-    /// Whether all content has come and its verdict has not been given.
-    pub const fn owes_verdict(&self) -> bool {
-        matches!(self.state, State::Verdict)
     }
 
     /// The app is gone, and what is left of its octets is of no use.
@@ -276,45 +151,19 @@ impl Machine {
         self.close(Ending::HungUp);
     }
 
-    /// Whether content that was refused is being read to its end.
-    pub const fn is_dropping(&self) -> bool {
-        matches!(self.state, State::DropData(..) | State::DropChunk(..))
-    }
-
-    /// The number of the command line that has begun and not ended.
-    pub fn unfinished_line(&self) -> Option<u64> {
-        let awaits_line = matches!(self.state, State::Commands | State::Sasl(_));
-        (awaits_line && (self.dropping_line || !self.input.is_empty())).then_some(self.lines)
-    }
-
-    /// Whether MAIL was accepted and no content has begun.
-    pub const fn is_in_envelope(&self) -> bool {
-        matches!(self.transaction, Some(Transaction::Open(_) | Transaction::NoRoom))
-    }
-
-    /// Whether a command is waited for, and no mail has begun.
-    pub const fn is_between_transactions(&self) -> bool {
-        matches!(self.state, State::Commands | State::Sasl(_)) && self.transaction.is_none()
-    }
-
     /// Another connection needs the place; call it between transactions.
     pub fn make_room(&mut self) {
-        let text = "4.3.2 Silent while others wait for a connection, closing (MAILSHIM_MAX_SESSIONS)";
-        self.end(Abandoned::Reset, Reply::new(421, text), Ending::MadeRoom);
+        self.end(Abandoned::Reset, replies::made_room(), Ending::MadeRoom);
     }
 
     /// The app was silent for too long.
     pub fn idle(&mut self) {
-        self.end(Abandoned::Idle, Reply::new(421, "4.4.2 Idle for too long, closing"), Ending::Idle);
+        self.end(Abandoned::Idle, replies::idle(), Ending::Idle);
     }
 
     /// The shim ends; call it between transactions.
     pub fn shutdown(&mut self) {
-        self.end(
-            Abandoned::ShuttingDown,
-            Reply::new(421, "4.3.2 mailshim is shutting down"),
-            Ending::ShuttingDown,
-        );
+        self.end(Abandoned::ShuttingDown, replies::shutting_down(), Ending::ShuttingDown);
     }
 
     /// Answers content whose end is not waited for, and closes: what still comes could not be told from commands.
@@ -332,10 +181,7 @@ impl Machine {
             self.signed_in = true;
             self.reply(235, "2.7.0 Authentication successful");
         } else {
-            self.refuse(Reply::new(
-                535,
-                "5.7.8 Wrong user name or password (MAILSHIM_APP_USERNAME, MAILSHIM_APP_PASSWORD)",
-            ));
+            self.refuse(replies::wrong_login());
         }
     }
 
@@ -352,7 +198,7 @@ impl Machine {
         if reply.is_positive() {
             self.errors = 0;
         }
-        self.steps.push_back(Step::Reply(reply.encode()));
+        self.say(reply);
         self.state = State::Commands;
     }
 
@@ -381,9 +227,7 @@ impl Machine {
         match &mut self.state {
             State::Greeting => {
                 self.state = State::Commands;
-                self.steps.push_back(Step::Reply(
-                    Reply::new(220, format!("{} ESMTP mailshim", self.limits.hostname)).encode(),
-                ));
+                self.say(&replies::greeting(&self.limits.hostname));
                 true
             }
             State::Commands | State::Sasl(_) => self.line(),
@@ -483,7 +327,7 @@ impl Machine {
         match command {
             Command::Ehlo => {
                 self.abandon(Abandoned::Reset);
-                self.ehlo();
+                self.say(&replies::ehlo(&self.limits.hostname, self.limits.max_message_size));
             }
             Command::Helo => {
                 self.abandon(Abandoned::Reset);
@@ -497,10 +341,7 @@ impl Machine {
             Command::Auth(mechanism, initial) => self.sasl(Exchange::begin(mechanism, initial.as_deref())),
             Command::StartTls => {
                 self.steps.push_back(Step::Notice(Notice::StartTlsAsked));
-                self.refuse(Reply::new(
-                    502,
-                    "5.5.1 No STARTTLS here: set the app to plain SMTP, mailshim does TLS upstream",
-                ));
+                self.refuse(replies::no_starttls());
             }
             Command::Mail(mail) => self.mail(mail),
             Command::Rcpt(recipient) => self.rcpt(recipient),
@@ -511,10 +352,7 @@ impl Machine {
                 self.reply(250, "2.0.0 Reset");
             }
             Command::Noop => self.reply(250, "2.0.0 OK"),
-            Command::Help => self.reply(
-                214,
-                "2.0.0 mailshim relays to Office 365: MAIL, RCPT, DATA, BDAT, AUTH, RSET, NOOP, QUIT",
-            ),
+            Command::Help => self.say(&replies::help()),
             Command::Vrfy => self.reply(252, "2.1.5 Cannot verify, but will try to deliver"),
             Command::Quit => {
                 self.abandon(Abandoned::Reset);
@@ -526,22 +364,6 @@ impl Machine {
                 self.close(Ending::Http);
             }
         }
-    }
-
-    fn ehlo(&mut self) {
-        let lines = vec![
-            format!("{} Hello", self.limits.hostname),
-            "PIPELINING".into(),
-            format!("SIZE {}", self.limits.max_message_size),
-            "8BITMIME".into(),
-            "SMTPUTF8".into(),
-            "DSN".into(),
-            "ENHANCEDSTATUSCODES".into(),
-            "CHUNKING".into(),
-            "AUTH PLAIN LOGIN".into(),
-            "HELP".into(),
-        ];
-        self.steps.push_back(Step::Reply(Reply { code: 250, lines }.encode()));
     }
 
     fn sasl(&mut self, progress: Progress) {
@@ -564,19 +386,18 @@ impl Machine {
 
     fn mail(&mut self, mail: Mail) {
         if self.limits.login_required && !self.signed_in {
-            return self
-                .refuse(Reply::new(530, "5.7.0 Authentication required (MAILSHIM_APP_USERNAME is set)"));
+            return self.refuse(replies::login_required());
         }
         if self.transaction.is_some() {
             return self.refuse(Reply::new(503, "5.5.1 A MAIL is already under way"));
         }
         if mail.size.is_some_and(|size| size > self.limits.max_message_size) {
-            let reply = self.too_big();
-            return self.decline(&reply);
+            let reply = replies::too_big(self.limits.max_message_size);
+            return self.say(&reply);
         }
         let judged = self.guard.as_ref().and_then(|guard| guard.refuse_sender(mail.reverse_path.as_ref()));
         if let Some(reply) = judged {
-            return self.decline(&reply);
+            return self.say(&reply);
         }
         self.transaction = Some(Transaction::Open(Envelope { mail, recipients: Vec::new() }));
         self.recipient_octets = 0;
@@ -589,7 +410,7 @@ impl Machine {
             Some(Transaction::Chunked(_)) => {
                 return self.refuse(Reply::new(503, "5.5.1 RCPT cannot follow BDAT"));
             }
-            Some(Transaction::NoRoom) => return self.reply(250, RECIPIENT_OK),
+            Some(Transaction::NoRoom) => return self.reply(250, replies::RECIPIENT_OK),
             None => return self.refuse(Reply::new(503, "5.5.1 Need MAIL before RCPT")),
         };
         let octets = self.recipient_octets + memory_of(&recipient);
@@ -599,16 +420,16 @@ impl Machine {
         }
         let judged = self.guard.as_ref().and_then(|guard| guard.refuse_recipient(&recipient.address));
         if let Some(reply) = judged {
-            return self.decline(&reply);
+            return self.say(&reply);
         }
         if self.guard.as_ref().is_some_and(|guard| !guard.keep_envelope(octets)) {
             self.forget_envelope();
             self.transaction = Some(Transaction::NoRoom);
-            return self.reply(250, RECIPIENT_OK);
+            return self.reply(250, replies::RECIPIENT_OK);
         }
         recipients.push(recipient);
         self.recipient_octets = octets;
-        self.reply(250, RECIPIENT_OK);
+        self.reply(250, replies::RECIPIENT_OK);
     }
 
     fn data(&mut self) {
@@ -619,7 +440,7 @@ impl Machine {
                 self.state = State::Data(Incoming::data());
             }
             None => self.refuse(Reply::new(503, "5.5.1 Need MAIL before DATA")),
-            Some(Transaction::NoRoom) => self.steps.push_back(Step::Reply(no_room().encode())),
+            Some(Transaction::NoRoom) => self.say(&replies::no_room()),
             Some(wrong) => {
                 let text = match wrong {
                     Transaction::Open(_) => "5.5.1 Need RCPT before DATA",
@@ -639,7 +460,7 @@ impl Machine {
             }
             chunked @ Some(Transaction::Chunked(_)) => self.transaction = chunked,
             Some(Transaction::NoRoom) => {
-                self.state = State::DropChunk(size, no_room());
+                self.state = State::DropChunk(size, replies::no_room());
                 return;
             }
             other => {
@@ -698,37 +519,12 @@ impl Machine {
     fn over_size(&mut self, whole: bool) {
         self.steps.push_back(Step::Abandoned(Abandoned::TooBig));
         self.transaction = None;
-        let reply = self.too_big();
+        let reply = replies::too_big(self.limits.max_message_size);
         match std::mem::replace(&mut self.state, State::Commands) {
             State::Data(_) if whole => self.steps.push_back(Step::Reply(reply.encode())),
             State::Data(incoming) => self.state = State::DropData(incoming.into_reader(), reply),
             State::Chunk { left, .. } => self.state = State::DropChunk(left, reply),
             _ => {}
-        }
-    }
-
-    fn too_big(&self) -> Reply {
-        Reply::new(
-            552,
-            format!(
-                "5.3.4 Message larger than {} octets (MAILSHIM_MAX_MESSAGE_SIZE)",
-                self.limits.max_message_size
-            ),
-        )
-    }
-
-    /// Whether the driver has been told of content whose end it has not seen.
-    fn is_receiving(&self) -> bool {
-        matches!(self.state, State::Data(_) | State::Chunk { .. })
-            || matches!(self.transaction, Some(Transaction::Chunked(_)))
-    }
-
-    /// The content ends where this app's end is no end to us: it waits for a reply, and we for more.
-    const fn has_unseen_end(&self) -> bool {
-        match &self.state {
-            State::Data(incoming) => incoming.looks_ended(),
-            State::DropData(reader, _) => reader.looks_ended(),
-            _ => false,
         }
     }
 
@@ -766,12 +562,12 @@ impl Machine {
     }
 
     fn reply(&mut self, code: u16, text: &str) {
-        self.steps.push_back(Step::Reply(Reply::new(code, text).encode()));
+        self.say(&Reply::new(code, text));
     }
 
-    /// A command that was understood and is not granted. No error: twenty recipients that may not be sent to must not end
-    /// the mail of the one that may.
-    fn decline(&mut self, reply: &Reply) {
+    /// Of a command that was understood and is not granted, too. That is no error: twenty recipients that may not be sent
+    /// to must not end the mail of the one that may.
+    fn say(&mut self, reply: &Reply) {
         self.steps.push_back(Step::Reply(reply.encode()));
     }
 
@@ -787,14 +583,5 @@ impl Machine {
     }
 }
 
-const RECIPIENT_OK: &str = "2.1.5 Recipient OK";
-
-/// RFC 5321 section 4.3.2 has 452 for the content.
-fn no_room() -> Reply {
-    Reply::new(452, "4.3.1 No memory is left for so many recipients, try again")
-}
-
-/// RFC 5321 section 3.1 knows 554 here; 421 says that it may pass later.
-pub(super) fn too_many() -> Reply {
-    Reply::new(421, "4.3.2 Too many connections at once (MAILSHIM_MAX_SESSIONS)")
-}
+#[path = "standing.rs"]
+mod standing;

@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod connection;
 pub mod machine;
+pub mod step;
 pub mod options;
 pub mod places;
 pub mod peer;
@@ -12,5 +13,6 @@ mod sock_diag;
 mod app;
 mod auth;
 mod incoming;
+mod replies;
 
 pub use connection::{Memory, Sessions};

@@ -1,6 +1,6 @@
 //! What was configured about the app's connections.
 
-use super::machine::Limits;
+use super::step::Limits;
 use crate::credential::AppLogin;
 
 /// What was configured about the app's connections.

@@ -93,6 +93,10 @@ pub enum BadAddress {
 fn domain_as_sent(domain: &str, in_ascii: bool) -> Result<Cow<'_, str>, BadAddress> {
     // The root's dot: no mailbox has it, and Office 365 takes the name for another one.
     let domain = domain.strip_suffix('.').unwrap_or(domain);
+    if domain.ends_with('.') {
+        // Else each reading would take another one away.
+        return Err(BadAddress::Syntax);
+    }
     if domain.is_ascii() {
         return if is_domain(domain) { Ok(Cow::Borrowed(domain)) } else { Err(BadAddress::Syntax) };
     }

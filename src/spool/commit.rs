@@ -73,7 +73,25 @@ pub enum Work {
         name: Name,
         /// The directory.
         to: PathBuf,
+        /// As it will be called there.
+        moved: Name,
         /// A line to append before that; empty for none.
+        line: Vec<u8>,
+    },
+    /// A file of another directory than that of what waits goes.
+    Discard {
+        /// The directory.
+        from: PathBuf,
+        /// The file.
+        name: Name,
+    },
+    /// A line is appended to a file of another directory.
+    Note {
+        /// The directory.
+        of: PathBuf,
+        /// The file.
+        name: Name,
+        /// The line.
         line: Vec<u8>,
     },
 }
@@ -185,11 +203,22 @@ impl Writer {
                 written.result = Err(copy(error));
             }
             if let (Err(_), Some(path)) = (&written.result, &written.new) {
-                // Whether this succeeds or not: its length may be filled in, but nobody heard 250 for it. A copy that a
-                // crash keeps is one that is sent twice, which is promise 5 (d).
-                let _ = self.disk.remove(path);
+                self.take_back(path);
             }
             (written.done)(written.result);
+        }
+    }
+
+    /// Removes a file whose length may be filled in, and for which nobody heard 250. A copy that a crash keeps is one that is
+    /// sent twice (promise 5 (d)), and said.
+    fn take_back(&self, path: &Path) {
+        let removed = match self.disk.remove(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        };
+        if removed.and_then(|()| self.disk.sync_directory(&self.directory)).is_err() {
+            let name = path.file_name().and_then(|name| Name::parse(name.to_str()?));
+            name.into_iter().for_each(|name| telemetry::spool_may_keep(&format!("{:x}", name.id)));
         }
     }
 
@@ -253,8 +282,21 @@ impl Writer {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
             },
-            Work::Move { name, to, line } => {
-                let (path, moved) = (self.path(name), to.join(name.to_string()));
+            Work::Discard { from, name } => {
+                written.directory = false;
+                match self.disk.remove(&from.join(name.to_string())) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => written.other = Some(from),
+                }
+            }
+            Work::Note { of, name, line } => {
+                written.directory = false;
+                let mut file = self.disk.append(&of.join(name.to_string()))?;
+                file.write(&line)?;
+                written.file = Some(file);
+            }
+            Work::Move { name, to, moved, line } => {
+                let (path, moved) = (self.path(name), to.join(moved.to_string()));
                 written.other = Some(to);
                 match self.disk.append(&path) {
                     Ok(mut file) => {

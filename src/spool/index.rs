@@ -3,7 +3,7 @@
 //! The index is made of file names alone, so that a hundred thousand messages cost a few megabytes and one reading of the
 //! directory.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 
 /// Mail that was accepted so lately takes turns with the backlog: a burst or an outage must not keep a password reset
@@ -14,6 +14,11 @@ pub const LARGE: u64 = 256 * 1024;
 /// No message waits for as long as this, in seconds: one that is due later was named by a wall clock that was ahead of
 /// the one of today, and would wait until that has caught up.
 const TOO_FAR: u64 = 24 * 3600;
+
+/// Stands for the sender in the name of a report.
+pub const REPORT: u32 = 0;
+/// The time in which [`Index::reports_in_a_minute`] reports may be tried, in seconds.
+const MINUTE: u64 = 60;
 
 /// What a file name says: `DUE-ID-OCTETS-SENDER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,15 +70,15 @@ fn take_due(lane: &mut BTreeMap<Key, Value>, now: u64) -> Option<(Key, Value)> {
 }
 
 /// When and which; as small as it can be, since there is one for each message.
-type Key = (u32, u64);
-type Value = (u32, u32);
+pub(super) type Key = (u32, u64);
+pub(super) type Value = (u32, u32);
 
-fn entry(name: Name) -> (Key, Value) {
+pub(super) fn entry(name: Name) -> (Key, Value) {
     let due = u32::try_from(name.due).unwrap_or(u32::MAX);
     ((due, name.id), (u32::try_from(name.octets).unwrap_or(u32::MAX), name.sender))
 }
 
-fn name(key: Key, value: Value) -> Name {
+pub(super) fn name(key: Key, value: Value) -> Name {
     Name { due: u64::from(key.0), id: key.1, octets: u64::from(value.0), sender: value.1 }
 }
 
@@ -86,6 +91,12 @@ pub struct Index {
     backlog: BTreeMap<Key, Value>,
     /// Of either age, too long to be sent from memory.
     large: BTreeMap<Key, Value>,
+    /// Of mailshim itself: they go when nothing else is due.
+    reports: BTreeMap<Key, Value>,
+    /// When the last ones were tried.
+    reported: VecDeque<u64>,
+    /// The most of them that are tried in a minute; `None` for no limit.
+    pub reports_in_a_minute: Option<usize>,
     /// Being tried.
     claimed: HashMap<u64, Name>,
     octets: u64,
@@ -101,6 +112,7 @@ impl Index {
         }
         let (key, value) = entry(name);
         let lane = match name {
+            _ if name.sender == REPORT => &mut self.reports,
             _ if name.octets > LARGE => &mut self.large,
             _ if name.created() + FRESH > now => &mut self.fresh,
             _ => &mut self.backlog,
@@ -134,7 +146,30 @@ impl Index {
                 return Some(name);
             }
         }
-        None
+        self.claim_report(now)
+    }
+
+    /// Takes a report. What was reported waits for nobody, and a flood of reports must not hold up mail.
+    fn claim_report(&mut self, now: u64) -> Option<Name> {
+        self.reported.retain(|at| *at + MINUTE > now && *at <= now);
+        if self.reports_in_a_minute.is_some_and(|most| self.reported.len() >= most) {
+            return None;
+        }
+        let (key, value) = take_due(&mut self.reports, now)?;
+        let name = name(key, value);
+        self.claimed.insert(name.id, name);
+        if self.reports_in_a_minute.is_some() {
+            self.reported.push_back(now);
+        }
+        Some(name)
+    }
+
+    /// When a report may be tried next.
+    fn next_report(&self) -> Option<u64> {
+        let (key, _) = self.reports.first_key_value()?;
+        let is_full = self.reports_in_a_minute.is_some_and(|most| self.reported.len() >= most);
+        let opens = self.reported.front().filter(|_| is_full).map_or(0, |at| at + MINUTE);
+        Some(opens.max(key.0.into()))
     }
 
     /// What is no longer fresh joins the backlog.
@@ -150,12 +185,20 @@ impl Index {
     pub fn next_due(&self, large: bool) -> Option<u64> {
         let lanes = [Some(&self.fresh), Some(&self.backlog), large.then_some(&self.large)];
         let firsts = lanes.into_iter().flatten().filter_map(|lane| lane.first_key_value());
-        firsts.map(|(key, _)| u64::from(key.0)).min()
+        firsts.map(|(key, _)| u64::from(key.0)).chain(self.next_report()).min()
+    }
+
+    /// Forgets all that wait but these.
+    pub fn keep_only(&mut self, ids: &HashSet<u64>) {
+        for lane in [&mut self.fresh, &mut self.backlog, &mut self.large, &mut self.reports] {
+            lane.retain(|(_, id), _| ids.contains(id));
+        }
+        self.octets = self.names().map(|name| name.octets).sum();
     }
 
     /// Messages, those under way included.
     pub fn len(&self) -> usize {
-        self.fresh.len() + self.backlog.len() + self.large.len() + self.claimed.len()
+        self.fresh.len() + self.backlog.len() + self.large.len() + self.reports.len() + self.claimed.len()
     }
 
     /// Their octets.
@@ -165,7 +208,7 @@ impl Index {
 
     /// Every name, in no order.
     pub fn names(&self) -> impl Iterator<Item = Name> + '_ {
-        let waiting = [&self.fresh, &self.backlog, &self.large].into_iter().flatten();
+        let waiting = [&self.fresh, &self.backlog, &self.large, &self.reports].into_iter().flatten();
         waiting.map(|(key, value)| name(*key, *value)).chain(self.claimed.values().copied())
     }
 
@@ -216,6 +259,21 @@ mod tests {
         index.add(at(NOW - 10, 9, 10), NOW);
         assert_eq!(order(&mut index, NOW, false), [9]);
         assert_eq!(order(&mut index, NOW, true), [0, 1, 2]);
+    }
+
+    #[test]
+    fn reports_go_last_and_a_few_in_a_minute() {
+        let mut index = Index { reports_in_a_minute: Some(2), ..Index::default() };
+        let report = |number| Name { sender: REPORT, ..at(NOW - 9000, number, 10) };
+        (0..5).for_each(|number| index.add(report(number), NOW));
+        index.add(at(NOW, 9, 10), NOW);
+        assert_eq!(order(&mut index, NOW, true), [9, 0, 1]);
+        assert_eq!((index.len(), index.next_due(true)), (6, Some(NOW + 60)));
+        assert_eq!(order(&mut index, NOW + 59, true), [0; 0]);
+        assert_eq!(order(&mut index, NOW + 60, true), [2, 3]);
+        let mut free = Index::default();
+        (0..50).for_each(|number| free.add(report(number), NOW));
+        assert_eq!(order(&mut free, NOW, true).len(), 50);
     }
 
     #[test]

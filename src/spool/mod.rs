@@ -18,9 +18,15 @@ mod index;
 mod commit;
 mod store;
 mod put;
+mod dead;
 mod reading;
+mod tidy;
 mod claim;
+mod examine;
+mod mount;
 
 pub use claim::{Claimed, Then};
+pub use examine::{Doubt, Examination, Lying, Unfit, examine, warning_of};
+pub use mount::Mount;
 pub use put::PutFault;
-pub use store::{Phase, SpoolOptions, Store, left_in};
+pub use store::{Phase, SpoolOptions, Store, TRY_AGAIN, left_in};

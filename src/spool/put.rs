@@ -8,10 +8,11 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::commit::Work;
-use super::index::Name;
+use super::index::{Name, REPORT};
 use super::store::{Phase, Store, blocking};
 use crate::durable::{Disk, DiskFile};
 use crate::message::{Abandoned, HeldContent, Piece};
+use crate::outcome::SpoolFault;
 use crate::queue::entry::{self, Head, Sum};
 
 /// Octets of a stream that are written in one call: 64 sessions may do so at once, outside of the budget.
@@ -22,6 +23,8 @@ const GATHER: usize = 32 * 1024;
 pub enum PutFault {
     /// The directory is another shim's for the moment.
     Waiting,
+    /// The disk has not let the spool be opened yet.
+    Unusable(SpoolFault),
     /// MAILSHIM_SPOOL_MAX_BYTES is reached.
     Full,
     /// The disk would not, or cannot say whether it did.
@@ -36,14 +39,32 @@ impl Store {
     /// # Errors
     /// Nothing of it was kept.
     pub async fn put(&self, id: u64, head: &Head, content: &mut HeldContent<'_>) -> Result<(), PutFault> {
-        if self.phase() == Phase::Waiting {
-            return Err(PutFault::Waiting);
+        match self.phase() {
+            Phase::Waiting => return Err(PutFault::Waiting),
+            Phase::Unusable => return Err(self.unusable()),
+            Phase::Reading | Phase::Open => {}
         }
+        let put = self.put_in(id, head, content).await;
+        match &put {
+            Ok(()) if self.state().trouble.is_some() => self.disk_works(),
+            Err(PutFault::Disk(error)) => self.disk_failed(error),
+            _ => {}
+        }
+        put
+    }
+
+    fn unusable(&self) -> PutFault {
+        let trouble = self.state().trouble.clone();
+        trouble.map_or(PutFault::Waiting, PutFault::Unusable)
+    }
+
+    async fn put_in(&self, id: u64, head: &Head, content: &mut HeldContent<'_>) -> Result<(), PutFault> {
         self.expect(id);
         let first_line = entry::first_line(head);
         let sender = head.app.reverse_path.as_deref().unwrap_or_default();
-        let name = Name { due: head.created, id, octets: 0, sender: hash(sender) };
-        let mut room = Room { store: self, octets: 0 };
+        let sender = if head.report { REPORT } else { hash(sender) };
+        let name = Name { due: head.created, id, octets: 0, sender };
+        let mut room = Room { store: self, octets: 0, is_report: head.report };
         room.take(first_line.len() as u64)?;
         let (work, name) = if content.is_complete() {
             let chunks: Vec<Bytes> = content.kept().cloned().collect();
@@ -122,12 +143,14 @@ impl Store {
 struct Room<'a> {
     store: &'a Store,
     octets: u64,
+    /// A report finds room in a full spool: the mail that it is about leaves it.
+    is_report: bool,
 }
 
 impl Room<'_> {
     fn take(&mut self, octets: u64) -> Result<(), PutFault> {
         let mut state = self.store.state();
-        if state.index.octets() + state.coming + octets > self.store.0.max_bytes {
+        if !self.is_report && state.index.octets() + state.coming + octets > self.store.0.max_bytes {
             return Err(PutFault::Full);
         }
         state.coming += octets;
@@ -159,7 +182,8 @@ impl Drop for Unfinished<'_> {
 /// The same for the same sender in every process: it stands in file names.
 fn hash(sender: &str) -> u32 {
     // FNV-1a: a name tag, not a defence.
-    sender.bytes().fold(0x811c_9dc5, |hash, byte| {
+    let hash = sender.bytes().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(byte.to_ascii_lowercase())).wrapping_mul(0x0100_0193)
-    })
+    });
+    if hash == REPORT { 1 } else { hash }
 }

@@ -13,6 +13,8 @@ use crate::message::shown::Shown;
 use crate::message::{Abandoned, Awaited, Budget, HeldContent, Piece, Source};
 use crate::queue::entry::{self, Damage, Entry, Head, Sum};
 
+/// Octets of a header block that are kept for a report.
+const MOST_HEADER: usize = 32 * 1024;
 /// Octets of one read.
 const CHUNK: usize = 64 * 1024;
 
@@ -40,7 +42,10 @@ impl Content {
 /// What a file holds.
 pub(super) struct Read {
     pub entry: Entry,
+    pub begun: Vec<usize>,
     pub shown: Shown,
+    /// The header block, as far as it is kept.
+    pub header: Vec<u8>,
     pub content: Content,
 }
 
@@ -139,7 +144,11 @@ pub(super) fn read(disk: &Arc<dyn Disk>, path: &Path, name: Name) -> Result<Read
     if entry.head.sent.envelope.whole().is_none() {
         return Err(Damage::Damaged("its envelope cannot be read").into());
     }
-    Ok(Read { entry, shown: Shown::of(header_of(&header)), content })
+    header.truncate(header_of(&header).len());
+    let shown = Shown::of(&header);
+    header.truncate(MOST_HEADER);
+    header.shrink_to_fit();
+    Ok(Read { entry, begun: entry::read_begun(&behind), shown, header, content })
 }
 
 fn read_on(file: &dyn DiskFile, octets: &mut Vec<u8>) -> io::Result<usize> {

@@ -11,8 +11,10 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use super::clock::Clock;
 use super::commit::{Job, Queue, Work};
+use super::dead::{Dead, Ran};
 use super::index::{Index, Name};
-use crate::durable::{Disk, System};
+use crate::durable::{Disk, System, directory_of};
+use crate::outcome::SpoolFault;
 use crate::telemetry;
 
 /// The folder that is ours, and is judged: what else lies in MAILSHIM_SPOOL_DIR is nobody's business.
@@ -27,6 +29,10 @@ pub(super) const DAMAGED: &str = "damaged";
 const REQUESTS: &str = "requests";
 /// How often a lock that another has is tried.
 const LOCK_AGAIN: Duration = Duration::from_millis(250);
+/// How often a disk is tried that has failed.
+pub const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// Octets that are written to try it: with less room than this it is as good as full.
+const TRIED: usize = 64 * 1024;
 
 /// `MAILSHIM_SPOOL_*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +50,8 @@ pub struct SpoolOptions {
 pub enum Phase {
     /// Another shim has the directory, as in a rolling update: nothing is taken.
     Waiting,
+    /// The disk does not let it be opened: each message is refused with the reason, until it does.
+    Unusable,
     /// The directory is ours and is being read: mail is taken, what waits is not yet known as a whole.
     Reading,
     /// All is known.
@@ -74,9 +82,14 @@ pub(super) struct Shared {
     /// Something may be tried earlier than was known.
     pub changed: Notify,
     pub clock: Clock,
+    /// Wakes [`Store::keep_trying`].
+    trouble: Notify,
     phase: watch::Sender<Phase>,
-    /// Held for as long as the process lives: the kernel gives it back, whatever ends us.
+    /// Held for as long as the process lives: the kernel gives it back, whatever ends us. In it stands for how long the
+    /// spool has been used.
     lock: Mutex<Option<std::fs::File>>,
+    /// For how long the spool has been used.
+    pub ran: Ran,
 }
 
 #[derive(Default)]
@@ -88,6 +101,16 @@ pub(super) struct State {
     newcomers: HashSet<u64>,
     /// Messages whose file could not be given a later name: they wait until then all the same.
     pub later: Vec<(u64, Name)>,
+    /// What was given up and is kept.
+    pub dead: Dead,
+    /// Why the disk does not take what it must, since when it does not.
+    pub trouble: Option<SpoolFault>,
+}
+
+impl State {
+    fn forget_all_but_newcomers(&mut self) {
+        self.index.keep_only(&self.newcomers);
+    }
 }
 
 impl std::fmt::Debug for Store {
@@ -97,39 +120,54 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Makes the directories. [`Store::lock`] then waits for the lock, and [`Store::read_directory`] reads what is there.
-    /// The other end is told when the thread that makes mail durable has ended: nothing can be taken after that.
+    /// A spool that is not open yet: [`Store::make_directories`], [`Store::lock`] and [`Store::read_directory`] open it, in
+    /// this order. The other end is told when the thread that makes mail durable has ended: nothing can be taken after
+    /// that.
     ///
     /// # Errors
-    /// The directory cannot be used at all.
+    /// The system gives no thread.
     pub fn new(options: &SpoolOptions, disk: Arc<dyn Disk>) -> io::Result<(Self, oneshot::Receiver<()>)> {
-        let folder = make_directories(options, &*disk)?;
-        let (commit, ended) = Queue::start(Arc::clone(&disk), folder.join(QUEUE))?;
-        Ok((Self::over(options, disk, folder, commit), ended))
+        let queue = options.directory.join(FOLDER).join(QUEUE);
+        let (commit, ended) = Queue::start(Arc::clone(&disk), queue)?;
+        Ok((Self::over(options, disk, commit), ended))
     }
 
     /// The same without a thread: what is written is written when it is asked for.
-    ///
-    /// # Errors
-    /// The directory cannot be used at all.
-    pub fn in_place(options: &SpoolOptions, disk: Arc<dyn Disk>) -> io::Result<Self> {
-        let folder = make_directories(options, &*disk)?;
-        let commit = Queue::in_place(Arc::clone(&disk), folder.join(QUEUE));
-        Ok(Self::over(options, disk, folder, commit))
+    pub fn in_place(options: &SpoolOptions, disk: Arc<dyn Disk>) -> Self {
+        let queue = options.directory.join(FOLDER).join(QUEUE);
+        let commit = Queue::in_place(Arc::clone(&disk), queue);
+        Self::over(options, disk, commit)
     }
 
-    fn over(options: &SpoolOptions, disk: Arc<dyn Disk>, folder: PathBuf, commit: Queue) -> Self {
+    fn over(options: &SpoolOptions, disk: Arc<dyn Disk>, commit: Queue) -> Self {
         Self(Arc::new(Shared {
             disk,
-            folder,
+            folder: options.directory.join(FOLDER),
             max_bytes: options.max_bytes,
             commit,
             state: Mutex::default(),
             changed: Notify::new(),
             clock: Clock::start(),
+            trouble: Notify::new(),
             phase: watch::Sender::new(Phase::Waiting),
             lock: Mutex::default(),
+            ran: Ran::default(),
         }))
+    }
+
+    /// Makes the directories, where they are not there.
+    ///
+    /// # Errors
+    /// The directory cannot be used.
+    pub fn make_directories(&self) -> io::Result<()> {
+        let Shared { disk, folder, .. } = &*self.0;
+        disk.make_directory(folder)?;
+        for inside in [QUEUE, DEAD, DAMAGED, REQUESTS] {
+            disk.make_directory(&folder.join(inside))?;
+        }
+        // A directory whose name is lost with the power takes all mail in it along.
+        disk.sync_directory(folder)?;
+        disk.sync_directory(directory_of(folder))
     }
 
     /// Waits until no other shim has the directory. Mail is taken from then on.
@@ -137,9 +175,19 @@ impl Store {
     /// # Errors
     /// The lock cannot be tried.
     pub async fn lock(&self) -> io::Result<()> {
+        let is_ours = self.0.lock.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        if !is_ours {
+            self.take_lock().await?;
+        }
+        self.disk_works();
+        self.0.phase.send_replace(Phase::Reading);
+        Ok(())
+    }
+
+    async fn take_lock(&self) -> io::Result<()> {
         let path = self.0.folder.join("lock");
         let mut file = std::fs::OpenOptions::new();
-        let file = file.create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        let file = file.create(true).truncate(false).read(true).write(true).mode(0o600).open(path)?;
         let mut is_told = false;
         loop {
             match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
@@ -153,9 +201,62 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.0.ran.read(&file);
         *self.0.lock.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
-        self.0.phase.send_replace(Phase::Reading);
         Ok(())
+    }
+
+    /// The disk does not let the spool be opened: messages are refused with the reason until it does.
+    pub fn cannot_open(&self, error: &io::Error) {
+        self.disk_failed(error);
+        self.0.phase.send_replace(Phase::Unusable);
+    }
+
+    /// The disk does not take what it must. What is gone was taken away by somebody, which says nothing of the disk.
+    pub(super) fn disk_failed(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::NotFound {
+            return;
+        }
+        let fault = SpoolFault::of(error);
+        telemetry::spool_unusable(&fault);
+        let is_news = self.state().trouble.replace(fault).is_none();
+        if is_news {
+            self.0.trouble.notify_one();
+        }
+    }
+
+    /// The disk takes what comes.
+    pub(super) fn disk_works(&self) {
+        self.state().trouble = None;
+        telemetry::spool_usable();
+    }
+
+    /// Tries a disk that has failed again and again, until it takes a file: nobody may send a mail that would find it out.
+    /// Never ends.
+    pub async fn keep_trying(&self) {
+        loop {
+            self.0.trouble.notified().await;
+            while self.state().trouble.is_some() {
+                tokio::time::sleep(TRY_AGAIN).await;
+                let store = self.clone();
+                match blocking(move || store.try_disk()).await.and_then(|tried| tried) {
+                    Ok(()) => self.disk_works(),
+                    Err(error) => self.disk_failed(&error),
+                }
+            }
+        }
+    }
+
+    /// Writes a file as a mail is written, and takes it away again. Its name is none of a mail's.
+    fn try_disk(&self) -> io::Result<()> {
+        let queue = self.0.folder.join(QUEUE);
+        let (path, disk) = (queue.join(".try"), &self.0.disk);
+        // What one that was killed has left.
+        let _ = disk.remove(&path);
+        let mut file = disk.create(&path)?;
+        let written = file.write(&[b'x'; TRIED]).and_then(|()| file.sync());
+        disk.remove(&path)?;
+        written.and_then(|()| disk.sync_directory(&queue))
     }
 
     /// Reads which messages there are. They are delivered from then on.
@@ -163,6 +264,8 @@ impl Store {
     /// # Errors
     /// The directory cannot be read.
     pub async fn read_directory(&self) -> io::Result<()> {
+        // What a reading that failed has found is found again.
+        self.state().forget_all_but_newcomers();
         let store = self.clone();
         blocking(move || store.read_names()).await??;
         self.0.phase.send_replace(Phase::Open);
@@ -172,7 +275,25 @@ impl Store {
         Ok(())
     }
 
+    /// Writes down for how long the spool has been used.
+    pub(super) fn save_ran(&self) {
+        if let Some(file) = &*self.0.lock.lock().unwrap_or_else(PoisonError::into_inner) {
+            self.0.ran.write(file, self.ran());
+        }
+    }
+
+    /// Reports that may be tried in a minute; `None` for no limit.
+    pub fn pace_reports(&self, in_a_minute: Option<usize>) {
+        self.state().index.reports_in_a_minute = in_a_minute;
+    }
+
     fn read_names(&self) -> io::Result<()> {
+        self.0.disk.list(&self.0.folder.join(DEAD), &mut |name| {
+            let name = name.to_str().and_then(Name::parse);
+            if let Some(name) = name.filter(|name| name.octets > 0) {
+                self.state().dead.add(name);
+            }
+        })?;
         let queue = self.0.folder.join(QUEUE);
         let now = self.now();
         self.0.disk.list(&queue, &mut |name| {
@@ -272,18 +393,6 @@ pub fn left_in(directory: &Path) -> usize {
     };
     let _ = System.list(&queue, count);
     messages
-}
-
-fn make_directories(options: &SpoolOptions, disk: &dyn Disk) -> io::Result<PathBuf> {
-    let folder = options.directory.join(FOLDER);
-    disk.make_directory(&folder)?;
-    for inside in [QUEUE, DEAD, DAMAGED, REQUESTS] {
-        disk.make_directory(&folder.join(inside))?;
-    }
-    // A directory whose name is lost with the power takes all mail in it along.
-    disk.sync_directory(&folder)?;
-    disk.sync_directory(&options.directory)?;
-    Ok(folder)
 }
 
 /// Work that may wait for the disk.

@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
+use crate::redact::printable;
+
 /// How much of an address a log line shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressDetail {
@@ -44,6 +46,11 @@ fn detail() -> AddressDetail {
 /// A line with every address in it shown as far as it may be: also inside what Office 365 wrote.
 pub(super) fn masked(line: &str) -> Cow<'_, str> {
     mask_line(line, detail())
+}
+
+/// What others wrote, made harmless, with its addresses shown as far as they may be.
+pub(super) fn shown(text: &str) -> String {
+    masked(&printable(text)).into_owned()
 }
 
 /// An address, with or without a domain, shown as far as it may be.

@@ -190,6 +190,16 @@ fn timestamp(at: SystemTime) -> String {
     format!("{year:04}-{:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micro:06}Z", u8::from(month))
 }
 
+/// The last second that has a year of four digits: 9999-12-31T23:59:59Z.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// A time to the second, as RFC 3339 has it, in UTC.
+pub(super) fn to_the_second(at: SystemTime) -> String {
+    let last = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(LAST_SECOND);
+    let text = timestamp(at.clamp(SystemTime::UNIX_EPOCH, last));
+    format!("{}Z", text.split('.').next().unwrap_or_default())
+}
+
 /// At most so many octets, on a character's border, and a sign where something is missing.
 pub(super) fn shortened(text: &str, most: usize) -> std::borrow::Cow<'_, str> {
     if text.len() <= most {

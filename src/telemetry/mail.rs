@@ -2,16 +2,17 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::Level;
 
 use super::addresses::{masked, masked_address, masked_knowing};
+use super::history::{self, Refusal};
 use super::line::{Line, Value, shortened};
 use super::metrics::metrics;
 use super::setup;
 use crate::message::{Abandoned, DeliveryRecord, Envelope, MessageId};
-use crate::outcome::Outcome;
+use crate::outcome::{Context, Outcome, judge};
 use crate::redact::printable;
 use crate::smtp::reply::Reply;
 
@@ -34,9 +35,36 @@ pub struct Mail<'a> {
 }
 
 /// The one line of a message that was answered, and whether the app took the answer.
-pub fn message(mail: Mail<'_>, outcome: &Outcome, name: &'static str, reply: &Reply, app_heard: bool) {
+pub fn message(mail: Mail<'_>, outcome: &Outcome, context: &Context<'_>, reply: &Reply, app_heard: bool) {
+    let name = outcome.name(context);
     count(mail.envelope, mail.record, outcome, name, reply);
+    remember(mail, outcome, name, context, reply);
     tell(mail, outcome, name, reply, app_heard);
+}
+
+/// Keeps a mail that was not accepted for the status page.
+pub(super) fn remember(
+    mail: Mail<'_>,
+    outcome: &Outcome,
+    name: &'static str,
+    context: &Context<'_>,
+    reply: &Reply,
+) {
+    let (Outcome::Failed(fault) | Outcome::Unknown(fault)) = outcome else { return };
+    let first = mail.envelope.recipients.first().map(|recipient| recipient.address.as_str());
+    let fix = judge(fault, context).hint.filter(|_| matches!(outcome, Outcome::Failed(_)));
+    let enhanced = reply.enhanced().map(|code| format!(" {code}")).unwrap_or_default();
+    history::refused(Refusal {
+        at: SystemTime::now(),
+        id: mail.id.to_string(),
+        outcome: name,
+        code: format!("{}{enhanced}", reply.code),
+        from: sender(mail.envelope),
+        to: fault.recipient().or(first).map(address).unwrap_or_default(),
+        recipients: mail.envelope.recipients.len(),
+        reason: what_was_said(&shortened(&fault.to_string(), DIAGNOSTICS), mail.envelope),
+        fix: fix.map(|fix| what_was_said(&fix, mail.envelope)),
+    });
 }
 
 /// Writes the line.
@@ -66,6 +94,9 @@ pub(super) fn tell(mail: Mail<'_>, outcome: &Outcome, name: &'static str, reply:
     let changes: Vec<&str> = record.changes.iter().map(|note| note.name()).collect();
     if !changes.is_empty() {
         line.text("changes", changes.join(","));
+    }
+    if record.possible_duplicate {
+        line.plain("possible_duplicate", true);
     }
     line.plain("octets", record.octets);
     line.plain("attempts", record.attempts);
@@ -151,6 +182,7 @@ pub(super) fn count(
     let metrics = metrics();
     metrics.message(name, reply.enhanced().map(|code| code.to_string()));
     if let Outcome::Accepted(_) = outcome {
+        history::accepted();
         metrics.accepted(record.octets, envelope.recipients.len());
     }
     for (phase, time) in [

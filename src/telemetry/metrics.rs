@@ -23,6 +23,40 @@ const OUTCOMES: [&str; 7] = ["accepted", "queued", "refused", "deferred", "unkno
 /// How a sign-in ends.
 const SIGN_INS: [&str; 2] = ["accepted", "failed"];
 
+/// Where an attempt fails that another one follows.
+const STAGES: [&str; 12] = [
+    "token",
+    "resolve",
+    "connect",
+    "greeting",
+    "ehlo",
+    "start_tls",
+    "tls",
+    "auth",
+    "mail",
+    "rcpt",
+    "content",
+    "verdict",
+];
+/// Parts of a message's time.
+const PHASES: [&str; 4] = ["receive", "wait", "connect", "send"];
+/// How a connection of the app ends.
+const ENDINGS: [&str; 11] = [
+    "quit",
+    "hung_up",
+    "http",
+    "tls_hello",
+    "too_many_errors",
+    "out_of_step",
+    "idle",
+    "cut",
+    "made_room",
+    "no_place",
+    "shutting_down",
+];
+/// How an alert ends.
+const ALERTS: [&str; 2] = ["sent", "failed"];
+
 /// Distinct enhanced codes that get a series of their own; the rest is `other`.
 const MAX_CODES: usize = 64;
 
@@ -42,6 +76,8 @@ pub struct Metrics {
     phases: Family<Labels<1>, Histogram>,
     /// Sessions of the app that are open.
     pub sessions: Gauge,
+    /// Mails of the app that are not answered yet.
+    pub in_hand: Gauge,
     sessions_ended: Family<Labels<1>, Counter>,
     sessions_refused: Counter,
     repeats_answered: Counter,
@@ -54,11 +90,13 @@ pub struct Metrics {
     /// Mailboxes whose sign-ins are not tried because the last ones were refused.
     pub breaker_open: Gauge,
     token_obtained: Seconds,
-    token_ends: Seconds,
+    /// When the token in use is no longer used, as seconds since 1970; 0 without one.
+    pub token_ends: Seconds,
     /// When the certificate that signs in ends, as seconds since 1970.
     pub certificate_ends: Seconds,
     /// 1 while the last sign-in was fine.
     pub ready: Gauge,
+    alerts: Family<Labels<1>, Counter>,
     panics: Counter,
     log_lines_dropped: Family<Labels<1>, Counter>,
     held: Gauge,
@@ -87,6 +125,7 @@ impl Metrics {
             attempts_failed: Family::default(),
             phases: Family::new_with_constructor(phase),
             sessions: Gauge::default(),
+            in_hand: Gauge::default(),
             sessions_ended: Family::default(),
             sessions_refused: Counter::default(),
             repeats_answered: Counter::default(),
@@ -99,6 +138,7 @@ impl Metrics {
             token_ends: Gauge::default(),
             certificate_ends: Gauge::default(),
             ready: Gauge::default(),
+            alerts: Family::default(),
             panics: Counter::default(),
             log_lines_dropped: Family::default(),
             held: Gauge::default(),
@@ -117,6 +157,18 @@ impl Metrics {
         }
         for result in SIGN_INS {
             drop(self.sign_ins.get_or_create(&[("result", result.to_string())]));
+        }
+        for stage in STAGES {
+            drop(self.attempts_failed.get_or_create(&[("stage", stage.to_string())]));
+        }
+        for phase in PHASES {
+            drop(self.phases.get_or_create(&[("phase", phase.to_string())]));
+        }
+        for ending in ENDINGS {
+            drop(self.sessions_ended.get_or_create(&[("ending", ending.to_string())]));
+        }
+        for result in ALERTS {
+            drop(self.alerts.get_or_create(&[("result", result.to_string())]));
         }
         for level in LEVELS {
             drop(self.log_lines_dropped.get_or_create(&[("level", level.to_string())]));
@@ -155,6 +207,11 @@ impl Metrics {
             self.phases.clone(),
         );
         registry.register("app_sessions", "Connections of the app that are open", self.sessions.clone());
+        registry.register(
+            "messages_in_hand",
+            "Messages of the app that are not answered yet",
+            self.in_hand.clone(),
+        );
         registry.register(
             "app_sessions_ended",
             "Connections of the app by how they ended",
@@ -209,7 +266,12 @@ impl Metrics {
             Unit::Seconds,
             self.certificate_ends.clone(),
         );
-        registry.register("ready", "1 while the last sign-in was fine", self.ready.clone());
+        registry.register(
+            "ready",
+            "1 while the last sign-in was fine and the spool's disk takes mail",
+            self.ready.clone(),
+        );
+        registry.register("alerts", "Alerts to MAILSHIM_ALERT_URL by result", self.alerts.clone());
         registry.register(
             "panics",
             "Parts of the program that panicked; please report any",
@@ -280,6 +342,11 @@ impl Metrics {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.token_obtained.set(now.as_secs_f64());
         self.token_ends.set((now + good_for).as_secs_f64());
+    }
+
+    /// An alert was sent, or given up.
+    pub fn alert(&self, result: &'static str) {
+        self.alerts.get_or_create(&[("result", result.to_string())]).inc();
     }
 
     /// A part of the program panicked.

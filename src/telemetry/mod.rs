@@ -12,11 +12,16 @@ macro_rules! once_a_minute {
 }
 
 mod addresses;
+mod alerts;
 mod exposition;
 mod filter;
 pub mod http;
 pub mod metrics;
 mod readiness;
+mod history;
+mod status;
+mod screen;
+mod page;
 mod repeats;
 mod setup;
 mod mail;
@@ -35,25 +40,29 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use prometheus_client::metrics::gauge::Gauge;
 use tracing::{debug, error, info, trace, warn};
 
-use addresses::masked;
+use addresses::{masked, shown};
 use mail::in_words;
 use metrics::metrics;
 
 use crate::message::MessageId;
-use crate::outcome::{Context, Fault, judge};
+use crate::outcome::{Context, Fault, Stage, judge};
 use crate::redact::printable;
 
 pub use addresses::AddressDetail;
+pub use alerts::{Alert, alert, alert_failed, alert_sent, alerts_are_wanted, next_alert};
 pub use filter::LogFilter;
 pub use fleet::{fleet_differs, fleet_not_reached, fleet_reached, fleet_slot_lost, fleet_stands};
 pub use mail::{Mail, abandoned, message, repeated};
-pub use readiness::readiness;
+use readiness::NotReady;
 pub use setup::{LogConfig, LogFormat, before_the_log, init, raise_level};
 pub use spool::{
-    spool_delivery_not_recorded, spool_disk_failed, spool_file_damaged, spool_file_of_another_version,
-    spool_file_unreadable, spool_full, spool_holds, spool_not_recorded, spool_not_used, spool_opened,
-    spool_stays, spool_synced, spool_tried, spool_waits_for_lock,
+    spool_dead_letter_discarded, spool_delivery_not_recorded, spool_file_damaged,
+    spool_file_of_another_version, spool_file_unreadable, spool_full, spool_holds, spool_keeps,
+    spool_may_keep, spool_not_recorded, spool_not_reported, spool_not_used, spool_opened, spool_reported,
+    spool_sends_again, spool_stays, spool_synced, spool_tried, spool_unusable, spool_usable,
+    spool_waits_for_lock,
 };
+pub use status::{Obstacle, Sources};
 pub use writer::flush;
 
 /// Counted in a gauge for as long as it lives.
@@ -189,6 +198,11 @@ pub fn session_open() -> Counted {
     Counted::new(&metrics().sessions)
 }
 
+/// A mail of the app is in hand: its content comes, it waits, or it is sent.
+pub fn message_in_hand() -> Counted {
+    Counted::new(&metrics().in_hand)
+}
+
 /// A session of the app ended, by this word of how.
 pub fn session_ended(ending: &'static str) {
     metrics().session_ended(ending);
@@ -233,11 +247,6 @@ pub fn apps_are_impatient(time_out: Duration) {
 
 // --- a message ---
 
-/// What others wrote, made harmless, with its addresses shown as far as they may be.
-fn shown(text: &str) -> String {
-    masked(&printable(text)).into_owned()
-}
-
 /// One attempt failed, another follows. The message's own line tells the last fault; this one is for those before.
 pub fn attempt_failed(id: MessageId, attempt: u32, fault: &Fault, pause: Duration) {
     metrics().attempt_failed(fault.stage().name());
@@ -275,13 +284,13 @@ pub fn token_renewed(good_for: Duration, renew_in: Duration) {
 
 /// The token could not be renewed in the background: when that is tried again, and how long the old one is still handed
 /// out, if there is one.
-pub fn token_not_renewed(fault: &Fault, again_in: Duration, still_good_for: Option<Duration>) {
+pub fn token_not_renewed(mailbox: &str, fault: &Fault, again_in: Duration, still_good_for: Option<Duration>) {
     let Some(still_good_for) = still_good_for else {
         // No sign-in was made that could be counted: that is told by whoever waits for the token to make one.
-        return not_ready(fault, Some(again_in));
+        return not_ready(mailbox, fault, Some(again_in));
     };
     if let Some(repeated) = repeats::due(&format!("renewal {}", fault.rule())) {
-        let hint = judge(fault, &Context::default()).hint;
+        let hint = judge(fault, &Context { mailbox, ..Context::default() }).hint;
         let hint = hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default();
         warn!(
             again_in_s = again_in.as_secs(),
@@ -294,31 +303,39 @@ pub fn token_not_renewed(fault: &Fault, again_in: Duration, still_good_for: Opti
 }
 
 /// A connection was opened and signed in.
-pub fn signed_in() {
+pub fn signed_in(mailbox: &str) {
     metrics().sign_in("accepted");
-    let is_news = readiness().is_err();
+    let is_news = !readiness::is_signed_in();
     match readiness::signed_in() {
-        Some(after) => info!("ready: signed in after {}", in_words(after)),
+        Some(after) => {
+            info!("ready: signed in after {}", in_words(after));
+            readiness::tell_ready(mailbox, after);
+        }
         None if is_news => info!("signed in to Office 365"),
         None => {}
     }
 }
 
 /// No connection could be opened and signed in; the next try comes in this time, or with the next mail.
-pub fn sign_in_failed(fault: &Fault, next: Option<Duration>) {
+pub fn sign_in_failed(mailbox: &str, fault: &Fault, next: Option<Duration>) {
     metrics().sign_in("failed");
-    not_ready(fault, next);
+    not_ready(mailbox, fault, next);
 }
 
 /// Nothing fails in silence: the first line says what is wrong and how to mend it, and so does each change of that; the
 /// same again is counted, and said now and then.
-fn not_ready(fault: &Fault, next: Option<Duration>) {
-    let hint = judge(fault, &Context::default()).hint;
-    let why = shown(&format!("{fault}{}", hint.map(|hint| format!(" | Fix: {hint}")).unwrap_or_default()));
+fn not_ready(mailbox: &str, fault: &Fault, next: Option<Duration>) {
+    let why = NotReady::of(mailbox, fault);
     let cause = format!("{} {}", fault.stage().name(), fault.rule());
-    let next = next.map_or_else(|| "with the next mail".to_string(), |next| format!("in {}", in_words(next)));
+    let next = next.map_or_else(
+        || "with the next mail".to_string(),
+        |next| format!("in {}", in_words(next.max(Duration::from_secs(1)))),
+    );
     match readiness::failed(why.clone(), &cause) {
-        Some((_, 1)) => warn!("not ready, mail will wait or fail: {why} | next try {next}"),
+        Some((_, 1)) => {
+            warn!("not ready, mail will wait or fail: {why} | next try {next}");
+            alert("not_ready", mailbox, &why.reason, why.fix.as_deref());
+        }
         Some((since, times)) => {
             let since = in_words(since);
             warn!("not ready for {since}, {times} tries, mail waits or fails: {why} | next try {next}");
@@ -339,6 +356,15 @@ pub fn token_obtained(good_for: Duration, certificate_ends: Option<SystemTime>) 
     if let Some(ends) = certificate_ends {
         let since_1970 = ends.duration_since(UNIX_EPOCH).unwrap_or_default();
         metrics().certificate_ends.set(since_1970.as_secs_f64());
+    }
+}
+
+/// This keeps all mail of a mailbox back for longer than minutes. Each mail's line says so in the log; a refused sign-in
+/// is told by [`sign_in_failed`].
+pub fn mailbox_held(mailbox: &str, fault: &Fault) {
+    if !matches!(fault.stage(), Stage::Auth | Stage::Token) {
+        let why = NotReady::of(mailbox, fault);
+        alert("held", mailbox, &why.reason, why.fix.as_deref());
     }
 }
 

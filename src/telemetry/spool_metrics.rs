@@ -21,8 +21,12 @@ pub struct SpoolMetrics {
     pub octets: Gauge,
     /// How long the oldest has waited, in seconds.
     pub oldest: Gauge<f64, AtomicU64>,
+    /// Messages that were given up and are kept.
+    pub dead_letters: Gauge,
     /// How long it took to make a batch durable.
     pub syncs: Histogram,
+    /// 1 while the disk takes mail.
+    pub usable: Gauge,
     attempts: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
@@ -30,7 +34,8 @@ impl Default for SpoolMetrics {
     fn default() -> Self {
         let (messages, octets, oldest) = (Gauge::default(), Gauge::default(), Gauge::default());
         let (syncs, attempts) = (Histogram::new(SYNC_BUCKETS), Family::default());
-        Self { messages, octets, oldest, syncs, attempts }
+        let (dead_letters, usable) = (Gauge::default(), Gauge::default());
+        Self { messages, octets, oldest, dead_letters, syncs, usable, attempts }
     }
 }
 
@@ -46,6 +51,11 @@ impl SpoolMetrics {
             self.oldest.clone(),
         );
         registry.register(
+            "dead_letters",
+            "Messages that were given up and are kept in dead/",
+            self.dead_letters.clone(),
+        );
+        registry.register(
             "attempts",
             "Attempts to deliver from the spool, by outcome",
             self.attempts.clone(),
@@ -56,6 +66,7 @@ impl SpoolMetrics {
             Unit::Seconds,
             self.syncs.clone(),
         );
+        registry.register("usable", "1 while the spool's disk takes mail", self.usable.clone());
         for outcome in OUTCOMES {
             drop(self.attempts.get_or_create(&[("outcome", outcome)]));
         }

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::deadlines::Deadlines;
-use crate::names::LocalUrl;
+use crate::names::{HostPort, LocalUrl};
 use crate::outcome::{Cause, Fault, TokenFault};
 use crate::secret::Secret;
 use crate::transport::answer::Answer;
@@ -61,14 +61,39 @@ impl Http {
         target: &str,
         form: &Secret<String>,
     ) -> Result<Answer, TokenFault> {
-        let within = self.whole_within;
+        let request = form_post(host, port, target, form)?;
+        self.secured(host, port, request, self.whole_within).await
+    }
+
+    /// Posts JSON to this request target over TLS, within this time; the answer's status.
+    ///
+    /// # Errors
+    /// As for [`Http::post`].
+    pub async fn post_json(
+        &self,
+        to: &HostPort,
+        target: &Secret<String>,
+        body: &Secret<String>,
+        within: Duration,
+    ) -> Result<u16, TokenFault> {
+        let request = post(&to.host, to.port, target.expose(), "application/json", body)?;
+        Ok(self.secured(&to.host, to.port, request, within).await?.status)
+    }
+
+    async fn secured(
+        &self,
+        host: &str,
+        port: u16,
+        request: Request,
+        within: Duration,
+    ) -> Result<Answer, TokenFault> {
         let whole = async {
             let unreachable = |fault| unreachable(host, port, fault);
             let tcp = self.dialer.connect(host, port).await.map_err(unreachable)?;
             let tls =
                 tls::handshake(&self.tls, host, tcp, self.handshake_within).await.map_err(unreachable)?;
             self.dialer.watcher().see(Seen::Secured(tls.get_ref().1.protocol_version()));
-            exchange(tls, form_post(host, port, target, form)?, self.dialer.watcher()).await
+            exchange(tls, request, self.dialer.watcher()).await
         };
         timeout(within, whole).await.map_err(|_| TokenFault::TimedOut(within))?
     }
@@ -117,14 +142,24 @@ fn unreachable(host: &str, port: u16, fault: Fault) -> TokenFault {
 type Request = hyper::Request<Full<Bytes>>;
 
 fn form_post(host: &str, port: u16, target: &str, form: &Secret<String>) -> Result<Request, TokenFault> {
+    post(host, port, target, "application/x-www-form-urlencoded", form)
+}
+
+fn post(
+    host: &str,
+    port: u16,
+    target: &str,
+    content_type: &'static str,
+    body: &Secret<String>,
+) -> Result<Request, TokenFault> {
     let authority = if port == HTTPS { host.to_string() } else { format!("{host}:{port}") };
     hyper::Request::post(target)
         .header(HOST, authority)
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header(CONTENT_TYPE, content_type)
         .header(ACCEPT, "application/json")
         .header(USER_AGENT, AGENT)
         .header(CONNECTION, "close")
-        .body(Full::new(Bytes::from(form.expose().clone())))
+        .body(Full::new(Bytes::from(body.expose().clone())))
         .map_err(|error| TokenFault::Unreachable(format!("{host} makes no HTTP request: {error}")))
 }
 

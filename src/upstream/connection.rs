@@ -111,7 +111,7 @@ impl Connection {
         self.usable
             && self.messages < MAX_MESSAGES
             && Instant::now() < self.ends()
-            && !self.link.replies.has_unread()
+            && self.link.is_in_step()
             && !self.term().is_some_and(|term| term.is_over() || term.is_recalled())
     }
 
@@ -278,6 +278,9 @@ impl Connection {
 
     /// The outcome where the connection is of no more use.
     fn broken(&self, transaction: &mut Transaction<'_>, fault: Fault) -> Outcome {
+        if let Some(outcome) = transaction.parted(&fault) {
+            return outcome;
+        }
         match transaction.refusal() {
             // With a refusal nothing can have been accepted.
             Some(refusal) if refusal.is_certain() => Outcome::Failed(refusal),
@@ -463,3 +466,7 @@ impl Connection {
 #[cfg(test)]
 #[path = "connection_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "stray_replies_tests.rs"]
+mod stray_replies;

@@ -2,7 +2,8 @@
 //!
 //! A server that is one reply ahead would have the reply to RCPT taken for the verdict on the mail: a false 250. So
 //! nothing leaves while no reply is owed and something has come all the same. What is still under way then is not seen;
-//! what it says of itself is looked at in [`transaction`](super::transaction).
+//! what it says of itself is looked at in [`transaction`](super::transaction), and where it says nothing of itself, the
+//! verdict is believed behind a goodbye alone.
 
 use std::future::poll_fn;
 use std::mem::MaybeUninit;
@@ -103,6 +104,11 @@ impl Link {
         self.gathered = 0;
     }
 
+    /// Whether every command has its reply and nothing more has come, as far as was read.
+    pub(super) fn is_in_step(&self) -> bool {
+        self.owed == 0 && self.gathered == 0 && !self.replies.has_unread()
+    }
+
     /// From here on only a refusal is searched for the secrets of the sign-in: each mail's 250 would pay for it.
     pub(super) const fn signed_in(&mut self) {
         self.signed_in = true;
@@ -163,6 +169,9 @@ impl Link {
 
     /// Writes what has been gathered, whole.
     pub(super) async fn write(&mut self, stage: Stage) -> Result<(), Fault> {
+        // Also where the last octets of content have left before their end was known: one reply that is not counted as owed
+        // now would be counted with the next mail's, and what comes unasked behind that is not looked at.
+        self.owed += std::mem::take(&mut self.gathered);
         if self.out.is_empty() {
             return Ok(());
         }
@@ -182,7 +191,6 @@ impl Link {
         };
         self.out.clear();
         self.out.shrink_to(MAX_CHUNK);
-        self.owed += std::mem::take(&mut self.gathered);
         match written {
             Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(error))) => Err(fault(stage, broken(&error))),

@@ -2,6 +2,12 @@
 //!
 //! Ask `step()`, do it, hand a reply to `reply()`. Commands that are written before the reply to the one before has
 //! been read form a flight (RFC 2920); the driver writes a flight when it is told to read.
+//!
+//! A server that gives a reply too many is late by one from there on: what is read as the verdict may be the reply to an
+//! earlier command. Replies tell what they are about (354; the enhanced codes of MAIL and RCPT), but those to chunks look
+//! like the verdict: behind these QUIT is said, and only its 221 makes the verdict one. A stray 2xx that comes once the
+//! end of the content has left cannot be told from the verdict where no goodbye is said, nor where the server closes
+//! without one.
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
@@ -119,6 +125,8 @@ enum Act {
     Data,
     Chunk,
     Verdict,
+    /// The reply to QUIT, behind a verdict that may be an earlier command's reply.
+    Goodbye,
     /// Go on only if nothing stands against the mail, and somebody may get it.
     Gate,
 }
@@ -139,6 +147,8 @@ pub struct Transaction<'a> {
     /// A 2xx to the end of the content.
     accepted: Option<Reply>,
     closing: bool,
+    /// No reply so far can be taken for the verdict: each says by its enhanced code that it is about an address.
+    told_apart: bool,
     /// A reply made no sense: which reply belongs to which command is not known from there on.
     out_of_step: bool,
 }
@@ -181,6 +191,7 @@ impl<'a> Transaction<'a> {
             content_ahead,
             accepted: None,
             closing: false,
+            told_apart: true,
             out_of_step: false,
         };
         transaction.write_script(extensions, plan, one_recipient);
@@ -249,13 +260,20 @@ impl<'a> Transaction<'a> {
                 Some(Act::Rcpt(_)) => return Step::Read(Stage::Rcpt),
                 Some(Act::Data | Act::Chunk) => return Step::Read(Stage::Content),
                 Some(Act::Verdict) => return Step::Read(Stage::Verdict),
+                Some(Act::Goodbye) => return Step::Read(Stage::Wait),
             }
         }
     }
 
     /// Where a reply leads.
     pub fn reply(&mut self, reply: &Reply) {
-        match self.script.pop_front() {
+        let act = self.script.pop_front();
+        self.told_apart &= match act {
+            Some(Act::Mail | Act::Rcpt(_)) => !reply.is_positive() || is_about_an_address(reply),
+            Some(Act::Chunk) => false,
+            _ => true,
+        };
+        match act {
             Some(Act::Mail) if !is_done(reply) => self.refuse(Fault::refused(Stage::Mail, reply)),
             Some(Act::Rcpt(index)) => self.recipient(index, reply),
             Some(Act::Data) if reply.code == 354 => self.content_open = true,
@@ -267,12 +285,36 @@ impl<'a> Transaction<'a> {
                 self.accepted = Some(reply.clone()).filter(Reply::is_positive);
                 if !is_about_content(reply) {
                     self.refuse(Fault::refused(Stage::Verdict, reply));
+                } else if self.refusal.is_none() && !self.is_evident(reply) {
+                    self.script.extend([Act::Write(Line::plain("QUIT")), Act::Goodbye]);
                 }
+            }
+            Some(Act::Goodbye) if reply.code == 221 => self.closing = true,
+            Some(Act::Goodbye) => {
+                self.closing = true;
+                self.refuse(Fault::refused(Stage::Verdict, reply));
             }
             _ => {}
         }
         // RFC 5321 section 3.8: after a 421 nothing more comes.
         self.closing |= reply.code == 421;
+    }
+
+    /// Whether a 2xx where the verdict is due can be no reply to an earlier command, late by the replies that the server
+    /// gave too many. 354 is owed to DATA alone; before BDAT LAST no reply but those of the same kind as the verdict may
+    /// have been read. Else the server is asked something whose answer is like no other: QUIT, which is 221.
+    fn is_evident(&self, verdict: &Reply) -> bool {
+        self.framing == Framing::Data || (self.told_apart && verdict.enhanced().is_some())
+    }
+
+    /// Only the goodbye is awaited still, and it does not come: the verdict where the server has closed, since it has said
+    /// then all that it had to say; else nobody knows, for the true verdict may be late.
+    pub fn parted(&mut self, fault: &Fault) -> Option<Outcome> {
+        let verdict = self.accepted.take_if(|_| self.script.front() == Some(&Act::Goodbye))?;
+        Some(match fault.cause() {
+            Cause::Closed => Outcome::Accepted(verdict),
+            cause => Outcome::Unknown(Fault::new(Stage::Verdict, cause.clone())),
+        })
     }
 
     fn recipient(&mut self, index: usize, reply: &Reply) {
@@ -404,7 +446,11 @@ const fn is_done(reply: &Reply) -> bool {
 /// A 2xx to content. One whose enhanced code speaks of an address (RFC 3463 section 3.2) answers MAIL or RCPT: the server
 /// has given a reply too many, and this one says nothing of the mail.
 fn is_about_content(reply: &Reply) -> bool {
-    is_done(reply) && reply.enhanced().is_none_or(|code| code.1 != 1)
+    is_done(reply) && !is_about_an_address(reply)
+}
+
+fn is_about_an_address(reply: &Reply) -> bool {
+    reply.enhanced().is_some_and(|code| code.1 == 1)
 }
 
 /// MAIL and every RCPT, each with its stage and its recipient.

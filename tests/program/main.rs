@@ -10,4 +10,7 @@ mod exec;
 mod sendmail;
 mod fleet;
 mod spool;
+mod spool_faults;
+mod status;
+mod alert;
 mod soak;

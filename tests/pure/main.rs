@@ -7,5 +7,6 @@ mod headers;
 mod replies;
 mod linear;
 mod spool;
+mod reports;
 mod fuzz;
 mod setup;

@@ -26,3 +26,4 @@ mod ways;
 mod policy;
 mod minutes;
 mod spool;
+mod reports;

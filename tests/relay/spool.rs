@@ -10,18 +10,18 @@ use support::mails::{large, small};
 use support::thread::{Plan, Setup, Shim, plan};
 
 /// A shim with a spool in this directory.
-fn spool(directory: &Directory) -> Plan {
+pub fn spool(directory: &Directory) -> Plan {
     plan().env("MAILSHIM_SPOOL_DIR", &directory.path("")).env("MAILSHIM_HOLD", "")
 }
 
-fn files(directory: &Directory, folder: &str) -> Vec<String> {
+pub fn files(directory: &Directory, folder: &str) -> Vec<String> {
     let path = directory.path(&format!("mailshim/{folder}"));
     let names = std::fs::read_dir(Path::new(&path)).into_iter().flatten();
     names.map(|name| name.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[track_caller]
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+pub fn wait_for(what: &str, is_so: impl Fn() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < until, "{what}");
@@ -83,9 +83,10 @@ fn each_recipient_is_for_itself() {
     let mut app = setup.client();
     app.submit(&["nobody@example.com", "x@example.com", "y@example.com"], &small(1));
     app.reply().is(250);
-    setup.wait(|stats| stats.messages == 1);
+    // The mail for the two, and the report about the third.
+    setup.wait(|stats| stats.messages == 2);
     wait_for("the dead letter", || files(&directory, "dead").len() == 1);
-    let taken = setup.took(&[&small(1)]);
+    let taken = setup.office365.taken();
     assert_eq!(taken[0].rcpts.len(), 2, "{taken:?}");
     let dead = directory.path(&format!("mailshim/dead/{}", files(&directory, "dead")[0]));
     let text = std::fs::read_to_string(dead).unwrap();
@@ -93,7 +94,7 @@ fn each_recipient_is_for_itself() {
     assert_eq!(attempt["results"][0]["verdict"], "refused", "{attempt}");
     assert_eq!(attempt["results"][0]["recipients"], serde_json::json!([0]));
     assert_eq!(attempt["results"][1]["recipients"], serde_json::json!([1, 2]));
-    assert_eq!(files(&directory, "queue"), Vec::<String>::new());
+    wait_until_empty(&directory);
 }
 
 #[test]
@@ -106,6 +107,95 @@ fn a_full_spool_refuses_with_452_and_takes_mail_again() {
     app.mail(&large(2, 600_000)).is(452).says("4.3.1").says("MAILSHIM_SPOOL_MAX_BYTES");
     app.mail(&small(3)).is(250);
     wait_for("nothing of the refused one stays", || files(&directory, "queue").len() == 2);
+}
+
+#[test]
+fn sixty_four_sessions_at_once_keep_to_the_spools_bytes() {
+    let directory = Directory::new();
+    let setup = spool(&directory).env("MAILSHIM_SPOOL_MAX_BYTES", "1MB").start();
+    refuses_everything(&setup);
+    let replies: Vec<u16> = std::thread::scope(|scope| {
+        let apps = (0..64).map(|number| {
+            let setup = &setup;
+            scope.spawn(move || {
+                let mut app = setup.client();
+                // One in eight streams to the disk as it comes.
+                let octets = if number % 8 == 0 { 300_000 } else { 30_000 };
+                (0..3).map(|mail| app.mail(&large(100 * number + mail, octets)).code).collect::<Vec<_>>()
+            })
+        });
+        let apps: Vec<_> = apps.collect();
+        apps.into_iter().flat_map(|app| app.join().unwrap()).collect()
+    });
+    assert!(replies.iter().all(|code| matches!(code, 250 | 452)), "{replies:?}");
+    let names = files(&directory, "queue");
+    assert_eq!(
+        names.len(),
+        replies.iter().filter(|code| **code == 250).count(),
+        "nothing of the refused ones"
+    );
+    let octets = names.iter().map(|name| name.split('-').nth(2).unwrap().parse::<u64>().unwrap());
+    let octets: u64 = octets.sum();
+    assert!((600_000..=1_000_000).contains(&octets), "{octets}");
+}
+
+/// A wall clock that was ahead has named a time that never comes, for all that a mail can wait.
+#[test]
+fn a_clock_that_was_ahead_keeps_no_mail() {
+    let directory = Directory::new();
+    let setup = spool(&directory).start();
+    refuses_everything(&setup);
+    setup.send(&small(1)).is(250);
+    wait_for("it was tried", || setup.said("MAIL") >= 1);
+    drop(setup);
+    let name = files(&directory, "queue").remove(0);
+    let (_, rest) = name.split_once('-').unwrap();
+    let from = directory.path(&format!("mailshim/queue/{name}"));
+    std::fs::rename(from, directory.path(&format!("mailshim/queue/4102444800-{rest}"))).unwrap();
+    let setup = spool(&directory).start();
+    setup.wait(|stats| stats.messages == 1);
+    wait_until_empty(&directory);
+    setup.took(&[&small(1)]);
+}
+
+/// Office 365 takes no more recipients in one transaction: the rest goes at once, in another.
+#[test]
+fn more_recipients_than_fit_go_in_transactions_of_their_own() {
+    let directory = Directory::new();
+    let setup = spool(&directory).settings(|settings| settings.max_recipients = 2).start();
+    let mut app = setup.client();
+    app.submit(
+        &["a@example.com", "b@example.com", "c@example.com", "d@example.com", "e@example.com"],
+        &small(1),
+    );
+    app.reply().is(250);
+    setup.wait(|stats| stats.messages == 3);
+    wait_until_empty(&directory);
+    let mut to: Vec<_> = setup.office365.taken().into_iter().flat_map(|taken| taken.rcpts).collect();
+    to.sort();
+    let all = ["a", "b", "c", "d", "e"].map(|name| format!("TO:<{name}@example.com>"));
+    assert_eq!(to, all, "each once");
+    assert_eq!(files(&directory, "dead"), Vec::<String>::new());
+}
+
+/// The record says whom the app named, whoever gets it (`queue retry --prepare` begins with that).
+#[test]
+fn the_record_keeps_whom_the_app_named() {
+    let directory = Directory::new();
+    let setup = spool(&directory).env("MAILSHIM_LOCAL_TO", "admin@contoso.com").start();
+    refuses_everything(&setup);
+    let mut app = setup.client();
+    app.submit(&["root@localhost", "x@example.com", "www-data"], &small(1));
+    app.reply().is(250);
+    let queue = directory.path("mailshim/queue");
+    let text = std::fs::read_to_string(format!("{queue}/{}", files(&directory, "queue")[0])).unwrap();
+    let head: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+    let to = |envelope: &serde_json::Value| {
+        let recipients = envelope["recipients"].as_array().unwrap();
+        recipients.iter().map(|one| one["address"].as_str().unwrap().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(to(&head["head"]["app"]), ["root@localhost", "x@example.com", "www-data"]);
+    assert_eq!(to(&head["head"]["sent"]["envelope"]), ["admin@contoso.com", "x@example.com"]);
 }
 
 #[test]

@@ -133,3 +133,20 @@ fn what_was_refused_or_heard_is_sent_again() {
     hang_up(&setup, &small(2));
     setup.send(&small(2)).is(250);
 }
+
+#[test]
+fn what_nobody_knows_is_not_told() {
+    for content in [small(1), large(2, 600_000)] {
+        let setup = plan().start();
+        // The mail is taken, and its answer is lost with the connection, after the app has lost its patience.
+        setup.fault(Fault::DelayAt(Stage::Dot, ANSWER), Times::Once);
+        setup.fault(Fault::DropAt(Stage::Accepted), Times::Once);
+        hang_up(&setup, &content);
+        setup.office365.wait_taken(1, support::PATIENCE);
+        // 250 to what comes again would be a guess: it is sent.
+        let mut again = setup.client();
+        again.submit(&["x@example.com"], &content);
+        again.reply().is(250);
+        setup.took(&[&content, &content]);
+    }
+}

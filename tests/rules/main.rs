@@ -1,7 +1,8 @@
 //! The rules of the house, held by tests. Architecture: every import of the release code is read and followed to the
 //! file that defines what it names ([`reader`], [`graph`]), and held against a table that a person can read
 //! ([`table`]). `cargo test --test rules -- --nocapture figures` prints how things stand. Documents: what lib.rs and
-//! docs/flow.md say of the tree is true ([`documents`]), and what README and reference say of the code ([`readme`]);
+//! docs/flow.md say of the tree is true ([`documents`]), the tables of the documents are those of the code
+//! ([`readme`]), what they speak of exists ([`mentions`]), what they show can be run ([`blocks`]);
 //! what is made of the code is current ([`generated`]).
 
 mod reader;
@@ -12,6 +13,8 @@ mod reader_tests;
 mod rules_tests;
 mod documents;
 mod readme;
+mod mentions;
+mod blocks;
 mod generated;
 
 use std::collections::BTreeSet;

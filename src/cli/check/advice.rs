@@ -9,7 +9,7 @@ use super::notes::{Certificate, Noted};
 use super::rung::Advice;
 use super::token::Federated;
 use crate::config::Config;
-use crate::identity::sign_in::SignIn;
+use crate::identity::sign_in::{SignIn, TokenSource};
 use crate::outcome::{
     Cause, Class, Context, Fault, Judgement, ProxyReason, Stage, TlsFault, TlsReason, TokenFault,
     WithoutAdvice, judge,
@@ -59,13 +59,19 @@ fn in_words(fault: &Fault, judgement: Judgement, known: &Known<'_>) -> Advice {
         None => said,
     };
     // The hints are for the app's reply and the log, whose readers have not come here yet.
-    let hint = judgement
-        .hint
+    let hint = match judgement.rule {
+        "sign_in_refused" | "not_authenticated" | "mailbox_logon" => Some(RIGHT.to_string()),
+        _ => judgement.hint,
+    };
+    let hint = hint
         .map(|hint| hint.replace("; run mailshim check", "").replace("Run mailshim check, and look", "Look"));
     let wait = || matches!(judgement.class, Class::Transient | Class::Throttled(_)).then(|| WAIT.to_string());
     Advice { cause, fix: fix.or(hint).or_else(wait), commands: Vec::new() }
 }
 
+const RIGHT: &str = "Check the credentials, MAILSHIM_MAILBOX, and the application's right to that mailbox, for which mailshim setup prints the commands; a new grant takes up to 2 hours.";
+/// IMDS and its like are asked by HTTP on the machine itself: no firewall and no proxy is in between.
+const MANAGED: &str = "A managed identity's tokens come from Azure's own machine: give it an identity (system, or the client id in MAILSHIM_MANAGED_IDENTITY). In AKS use workload identity; elsewhere a client secret or certificate.";
 const WAIT: &str = "Try again in a few minutes; if it lasts, look at the service health (Microsoft 365 admin center > Health).";
 
 type Refined = (Option<String>, Option<String>);
@@ -246,7 +252,17 @@ const NO_FEDERATION: [u32; 4] = [70021, 700_211, 700_212, 700_213];
 
 fn token(fault: &Fault, known: &Known<'_>) -> Refined {
     let Cause::Token(cause) = fault.cause() else { return nothing() };
+    let is_managed = matches!(known.config.identity.sign_in, SignIn::Token(TokenSource::Managed(_)));
     match cause {
+        TokenFault::Status { .. }
+        | TokenFault::NotReached { .. }
+        | TokenFault::Unreachable(_)
+        | TokenFault::TimedOut(_)
+        | TokenFault::Garbage(_)
+            if is_managed =>
+        {
+            fix(MANAGED.to_string())
+        }
         TokenFault::Refused { codes, .. } if codes.iter().any(|code| NO_FEDERATION.contains(code)) => {
             Federated::of(known.config).map_or_else(nothing, |pod| {
                 fix(format!(

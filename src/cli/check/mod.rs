@@ -3,12 +3,14 @@
 
 mod advice;
 mod exchange;
+mod configuration;
 mod fleet;
 mod known;
 mod mail;
 mod notes;
 mod rung;
 mod screen;
+mod spool;
 mod token;
 mod way;
 
@@ -27,7 +29,7 @@ use tokio::time::sleep;
 
 use crate::cli::exit::USAGE;
 use crate::cli::serve::{self, Watchers};
-use crate::config::{Config, ConfigErrors, names_in_force};
+use crate::config::{Config, names_in_force};
 use crate::credential::Credential;
 use crate::deadlines::Deadlines;
 use crate::delivery;
@@ -40,6 +42,7 @@ use crate::smtp::reply::Reply;
 use crate::upstream::connection::Connection;
 use crate::upstream::connector::Connector;
 use advice::advise;
+use configuration::unusable;
 use known::Known;
 use mail::{TestMail, test_mail};
 use notes::{Noted, Notes};
@@ -48,6 +51,7 @@ use way::{dns, ehlo, starttls, tcp};
 
 pub use rung::{End, RUNGS, Rung, State};
 pub use screen::Screen;
+pub use spool::spool as spool_rung;
 
 const NEEDS_NOTHING: &str = "nothing to check here";
 
@@ -66,7 +70,8 @@ pub(super) fn check(given: &ArgMatches) -> ExitCode {
     let on_terminal = io::stdout().is_terminal() && !as_json;
     let width = on_terminal.then(terminal_width).flatten();
     let mut screen = Screen::new(in_colour, width, send_to.is_some());
-    let rungs = &RUNGS[..RUNGS.len() - usize::from(send_to.is_none())];
+    let vars: Vec<_> = std::env::vars_os().collect();
+    let rungs = rungs_of(&vars, send_to.is_some());
     let tell = |rung: &Rung| {
         let mut text = if as_json { rung.json() } else { screen.rung(rung) };
         if on_terminal {
@@ -77,7 +82,7 @@ pub(super) fn check(given: &ArgMatches) -> ExitCode {
         }
         say(&text);
     };
-    let end = runtime.block_on(climb(std::env::vars_os().collect(), Deadlines::default(), send_to, tell));
+    let end = runtime.block_on(climb(vars, Deadlines::default(), send_to, tell));
     if !as_json {
         say(&screen.end(end));
     }
@@ -107,7 +112,7 @@ pub async fn climb(
     send_to: Option<&Address>,
     tell: impl FnMut(&Rung),
 ) -> End {
-    let mut ladder = Ladder { tell, told: 0, rungs: RUNGS.len() - usize::from(send_to.is_none()) };
+    let mut ladder = Ladder { tell, told: 0, rungs: rungs_of(&vars, send_to.is_some()) };
     let other_proxy = other_proxy(&vars);
     let names = names_in_force(vars.iter().cloned());
     let deadlines = Arc::new(deadlines);
@@ -142,6 +147,17 @@ pub async fn climb(
     }
 }
 
+/// The rungs of the ladder with these variables.
+fn rungs_of(vars: &[(OsString, OsString)], sends: bool) -> Vec<&'static str> {
+    let has_spool = vars.iter().any(|(name, value)| name == "MAILSHIM_SPOOL_DIR" && !value.is_empty());
+    let is_there = |name: &&str| match *name {
+        "spool" => has_spool,
+        "send" => sends,
+        _ => true,
+    };
+    RUNGS.into_iter().filter(is_there).collect()
+}
+
 /// A variable that other programs take for the proxy, if one is set. Its value may hold a password.
 fn other_proxy(vars: &[(OsString, OsString)]) -> Option<&'static str> {
     let set: BTreeSet<_> =
@@ -152,8 +168,10 @@ fn other_proxy(vars: &[(OsString, OsString)]) -> Option<&'static str> {
 /// Where the story has come to.
 struct Ladder<F> {
     tell: F,
+    /// The place in [`RUNGS`] of the next one.
     told: usize,
-    rungs: usize,
+    /// Those that there are.
+    rungs: Vec<&'static str>,
 }
 
 /// A rung did not hold, and all has been told.
@@ -164,6 +182,9 @@ impl<F: FnMut(&Rung)> Ladder<F> {
         debug_assert_eq!(RUNGS.get(self.told), Some(&rung.name), "the rungs are told in their order");
         (self.tell)(rung);
         self.told += 1;
+        while RUNGS.get(self.told).is_some_and(|next| !self.rungs.contains(next)) {
+            self.told += 1;
+        }
     }
 
     /// Tells a rung that not every ladder has; whether it holds. If not, those above it were not come to.
@@ -177,7 +198,7 @@ impl<F: FnMut(&Rung)> Ladder<F> {
     }
 
     fn rest_not_tried(&mut self) {
-        while self.told < self.rungs {
+        while self.told < RUNGS.len() {
             self.tell(&Rung::without(RUNGS[self.told], State::NotTried, "not tried"));
         }
     }
@@ -190,24 +211,6 @@ impl<F: FnMut(&Rung)> Ladder<F> {
     }
 }
 
-fn unusable(errors: &ConfigErrors) -> Rung {
-    let mut rung = Rung::new(RUNGS[0]);
-    for error in errors.iter() {
-        rung.see(error.to_string());
-    }
-    rung.fact("mistakes", errors.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let count = errors.iter().count();
-    rung.fail(
-        if count == 1 {
-            "1 mistake in the configuration".to_string()
-        } else {
-            format!("{count} mistakes in the configuration")
-        },
-        Some("Correct these variables; mailshim env shows what is in force.".to_string()),
-    );
-    rung
-}
-
 fn configuration(config: &Config, other_proxy: Option<&str>, send_to: Option<&Address>) -> Rung {
     let mut rung = Rung::new(RUNGS[0]);
     let (mailbox, sign_in) = (config.identity.mailbox.to_string(), config.identity.sign_in.name());
@@ -216,6 +219,9 @@ fn configuration(config: &Config, other_proxy: Option<&str>, send_to: Option<&Ad
         rung.fact(name, value);
     }
     rung.fact("upstream", config.upstream.to_string());
+    if config.alerts.is_some() {
+        rung.see("alerts go to the address of MAILSHIM_ALERT_URL: none is sent by this command".to_string());
+    }
     rung.warnings.clone_from(&config.warnings);
     if config.upstream.host.parse::<IpAddr>().is_ok() {
         rung.warnings.push(format!(
@@ -237,7 +243,7 @@ fn configuration(config: &Config, other_proxy: Option<&str>, send_to: Option<&Ad
 /// How often it is looked whether a rung has ended.
 const GLANCE: Duration = Duration::from_millis(100);
 /// The rungs from the name to TLS.
-const WAY: Range<usize> = 1..5;
+const WAY: Range<usize> = 2..6;
 
 struct Climber {
     config: Config,
@@ -268,13 +274,14 @@ impl Climber {
         ladder: &mut Ladder<F>,
         send_to: Option<&Address>,
     ) -> Result<(), Fallen> {
+        self.examine_spool(ladder)?;
         self.reach(ladder).await?;
         let claims = self.obtain_token(ladder).await?;
         let mut connection = self.sign_in(ladder, claims.as_ref()).await?;
         let mut mail = match test_mail(&self.config, send_to).await {
             Ok(mail) => mail,
             Err(problem) => {
-                let mut rung = Rung::new(RUNGS[7]);
+                let mut rung = Rung::new(RUNGS[8]);
                 rung.fail(problem, Some("Name another recipient, or change that variable.".to_string()));
                 return Err(ladder.fail(&rung));
             }
@@ -284,6 +291,17 @@ impl Climber {
             self.send(ladder, &mut connection, &mut mail, claims.as_ref()).await?;
         }
         connection.quit().await;
+        Ok(())
+    }
+
+    /// Where mail would wait, if it does. Nobody else waits while the disk is tried.
+    fn examine_spool<F: FnMut(&Rung)>(&self, ladder: &mut Ladder<F>) -> Result<(), Fallen> {
+        let Some(options) = &self.config.spool else { return Ok(()) };
+        let rung = spool::spool(options, &crate::spool::examine(options));
+        if rung.state == State::Failed {
+            return Err(ladder.fail(&rung));
+        }
+        ladder.tell(&rung);
         Ok(())
     }
 
@@ -331,15 +349,15 @@ impl Climber {
     /// A rung of the way there.
     fn way(&self, index: usize, noted: &Noted) -> Rung {
         match index {
-            1 => dns(&self.config, noted),
-            2 => tcp(&self.config, noted),
-            3 => ehlo(noted),
+            2 => dns(&self.config, noted),
+            3 => tcp(&self.config, noted),
+            4 => ehlo(noted),
             _ => starttls(noted),
         }
     }
 
     async fn obtain_token<F: FnMut(&Rung)>(&self, ladder: &mut Ladder<F>) -> Result<Option<Claims>, Fallen> {
-        let name = RUNGS[5];
+        let name = RUNGS[6];
         if let SignIn::Password(_) | SignIn::None = self.config.identity.sign_in {
             let why = format!("{NEEDS_NOTHING}: sign-in {}", self.config.identity.sign_in.name());
             ladder.tell(&Rung::without(name, State::Skipped, &why));
@@ -383,7 +401,7 @@ impl Climber {
         ladder: &mut Ladder<F>,
         claims: Option<&Claims>,
     ) -> Result<Connection, Fallen> {
-        let mut rung = Rung::new(RUNGS[6]);
+        let mut rung = Rung::new(RUNGS[7]);
         rung.see(advice::sign_in(&self.config));
         match delivery::open(&self.connector, &self.identity).await {
             Ok(connection) => {
@@ -410,7 +428,7 @@ impl Climber {
         envelope: &Envelope,
         claims: Option<&Claims>,
     ) -> Result<(), Fallen> {
-        let mut rung = Rung::new(RUNGS[7]);
+        let mut rung = Rung::new(RUNGS[8]);
         let recipients: Vec<_> =
             envelope.recipients.iter().map(|recipient| recipient.address.to_string()).collect();
         let sender = envelope.mail.reverse_path.as_ref().map_or("", Address::as_str);
@@ -423,6 +441,17 @@ impl Climber {
         match connection.try_envelope(envelope).await {
             Ok(replies) => {
                 rung.see(replies.iter().map(Reply::to_string).collect::<Vec<_>>().join(", "));
+                // Exchange judges the sender only when it has the mail.
+                let identity = &self.config.identity;
+                if identity.sign_in != SignIn::None
+                    && self.config.policy.login_as_sender.is_none()
+                    && !identity.mailbox.to_string().eq_ignore_ascii_case(sender)
+                {
+                    rung.see(format!(
+                        "whether {} may send as {sender} shows only when a mail is sent: --send",
+                        identity.mailbox
+                    ));
+                }
                 ladder.tell(&rung);
                 Ok(())
             }
@@ -440,7 +469,7 @@ impl Climber {
         mail: &mut TestMail,
         claims: Option<&Claims>,
     ) -> Result<(), Fallen> {
-        let mut rung = Rung::new(RUNGS[8]);
+        let mut rung = Rung::new(RUNGS[9]);
         let fault = match connection.send(&mail.envelope, &mut mail.content).await {
             Ok(Outcome::Accepted(reply) | Outcome::Queued(reply)) => {
                 rung.see(format!("Office 365 has the test mail: {reply}"));
@@ -464,11 +493,11 @@ impl Climber {
 /// The rung that a stage belongs to, before the sign-in.
 const fn rung_of(stage: Stage, is_secured: bool) -> usize {
     match stage {
-        Stage::Resolve => 1,
-        Stage::Connect => 2,
-        Stage::Greeting => 3,
-        Stage::Ehlo if !is_secured => 3,
-        _ => 4,
+        Stage::Resolve => 2,
+        Stage::Connect => 3,
+        Stage::Greeting => 4,
+        Stage::Ehlo if !is_secured => 4,
+        _ => 5,
     }
 }
 

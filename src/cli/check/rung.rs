@@ -4,9 +4,9 @@ use serde_json::{Map, Value, json};
 
 use crate::redact::printable;
 
-/// Every rung, from the ground up. The last one is there only with `--send`.
-pub const RUNGS: [&str; 9] =
-    ["configuration", "dns", "tcp", "ehlo", "starttls", "token", "auth", "envelope", "send"];
+/// Every rung, from the ground up. The last one is there only with `--send`, the spool's only where there is one.
+pub const RUNGS: [&str; 10] =
+    ["configuration", "spool", "dns", "tcp", "ehlo", "starttls", "token", "auth", "envelope", "send"];
 
 /// How it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,20 +13,20 @@ use crate::outcome::Stage;
 pub(super) fn rungs_passed(config: &Config, noted: &Noted) -> usize {
     let connected = noted.tried.iter().any(|(_, result)| matches!(result, Some(Ok(()))));
     if noted.reply(Stage::StartTls).is_some() {
-        4
+        5
     } else if noted.reply(Stage::Greeting).is_some()
         || (connected && (config.egress_proxy.is_none() || noted.tunnel))
     {
-        3
+        4
     } else if !noted.tried.is_empty() {
-        2
+        3
     } else {
-        1
+        2
     }
 }
 
 pub(super) fn dns(config: &Config, noted: &Noted) -> Rung {
-    let mut rung = Rung::new(RUNGS[1]);
+    let mut rung = Rung::new(RUNGS[2]);
     if let Some((name, addresses)) = noted.names.first() {
         let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         rung.see(match name.parse::<IpAddr>() {
@@ -43,7 +43,7 @@ pub(super) fn dns(config: &Config, noted: &Noted) -> Rung {
 }
 
 pub(super) fn tcp(config: &Config, noted: &Noted) -> Rung {
-    let mut rung = Rung::new(RUNGS[2]);
+    let mut rung = Rung::new(RUNGS[3]);
     let mut facts = Vec::new();
     for (address, result) in &noted.tried {
         let words = match result {
@@ -63,7 +63,7 @@ pub(super) fn tcp(config: &Config, noted: &Noted) -> Rung {
 }
 
 pub(super) fn ehlo(noted: &Noted) -> Rung {
-    let mut rung = Rung::new(RUNGS[3]);
+    let mut rung = Rung::new(RUNGS[4]);
     if let Some(greeting) = noted.reply(Stage::Greeting) {
         rung.see(greeting.to_string());
         rung.fact("greeting", greeting.to_string());
@@ -77,7 +77,7 @@ pub(super) fn ehlo(noted: &Noted) -> Rung {
 }
 
 pub(super) fn starttls(noted: &Noted) -> Rung {
-    let mut rung = Rung::new(RUNGS[4]);
+    let mut rung = Rung::new(RUNGS[5]);
     if noted.secured {
         let version = match noted.version {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLS 1.2",

@@ -8,7 +8,11 @@ use super::*;
 #[test]
 fn unknown_names() {
     assert_refused(&[("MAILSHIM_LISTNE", CANARY)], "MAILSHIM_LISTNE: ", "did you mean MAILSHIM_LISTEN?");
-    assert_refused(&[("MAILSHIM_TURBO_MODE", CANARY)], "MAILSHIM_TURBO_MODE: ", "README.md has the list");
+    assert_refused(
+        &[("MAILSHIM_TURBO_MODE", CANARY)],
+        "MAILSHIM_TURBO_MODE: ",
+        "docs/configuration.md has the list",
+    );
     assert_refused(&[("MAILSHIM_\n1 mistake", CANARY)], "MAILSHIM_\\n1 mistake: ", "is no variable");
     assert_refused(&[("MAILSHIM_PORT", "25")], "MAILSHIM_PORT: ", "is no variable");
     for (name, value) in [

@@ -35,7 +35,10 @@ fn values_by_file() {
         (latin1.path(), "cannot be read: stream did not contain valid UTF-8"),
         (huge.path(), "is longer than"),
         ("/nowhere/secret", "cannot be read: No such file"),
-        ("/", "cannot be read: Is a directory"),
+        ("/", "cannot be read: / is a directory (a container gets an empty one"),
+        ("/etc/no-such-secret", "cannot be read: there is no /etc/no-such-secret"),
+        // In the root, or in a folder that is not there, it may be the secret itself.
+        ("/s3cret", "cannot be read: No such file"),
     ] {
         let changes = [("MAILSHIM_CLIENT_SECRET", ""), ("MAILSHIM_CLIENT_SECRET_FILE", path)];
         assert_refused(&changes, "MAILSHIM_CLIENT_SECRET_FILE: ", part);
@@ -74,6 +77,38 @@ fn what_looks_like_an_accident_in_a_client_secret_is_named_and_never_shown() {
             assert!(!warning.contains("q8Q") && !warning.contains("hidd"), "{warning}");
         }
     }
+}
+
+#[test]
+fn who_is_woken_is_an_https_address_by_value_or_by_file() {
+    let file = TempFile::new(b"https://hooks.example/s3cret\n");
+    assert_eq!(with(&[]).unwrap().alerts, None);
+    for changes in [
+        ("MAILSHIM_ALERT_URL", "https://hooks.example/s3cret"),
+        ("MAILSHIM_ALERT_URL", "https://hooks.example/s3cret\n"),
+        ("MAILSHIM_ALERT_URL_FILE", file.path()),
+    ] {
+        let config = with(&[changes]).unwrap();
+        assert!(config.alerts.is_some());
+        assert!(!format!("{config:?}").contains("s3cret"), "{config:?}");
+    }
+    let bad = TempFile::new(b"http://hooks.example/s3cret\n");
+    for (value, part) in [
+        ("http://hooks.example/s3cret", "begins with https://"),
+        ("s3cret", "begins with https://"),
+        ("https://user:s3cret@hooks.example", "a login before its host"),
+        ("https://hooks.example/s3 cret", "percent-encode"),
+        ("\"https://hooks.example/s3cret\"", "quotes around it"),
+        ("https://", "names no host"),
+    ] {
+        assert_refused(&[("MAILSHIM_ALERT_URL", value)], "MAILSHIM_ALERT_URL: ", part);
+        assert!(!format!("{:?}", with(&[("MAILSHIM_ALERT_URL", value)])).contains("cret"), "{value}");
+    }
+    assert_refused(
+        &[("MAILSHIM_ALERT_URL_FILE", bad.path())],
+        "MAILSHIM_ALERT_URL_FILE: ",
+        "begins with https://",
+    );
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub fn fuzz(input: &[u8]) {
             let access = token.access_token.expose();
             assert!(!access.is_empty() && access.len() <= 8_900);
             assert!(access.bytes().all(|octet| octet.is_ascii_graphic()), "{access:?}");
-            assert!((180..=48 * 3600).contains(&token.expires_in.as_secs()));
+            assert!((1..=48 * 3600).contains(&token.expires_in.as_secs()));
             assert!(!format!("{token:?}").contains(access) || access.len() < 12, "a token is printed");
         }
         Err(fault) => check(&fault),

@@ -21,10 +21,10 @@ MAILBOX = "app@contoso.com"
 class Program:
     """A child whose output is read line by line."""
 
-    def __init__(self, name, arguments, environment, stream):
+    def __init__(self, name, arguments, environment, stream, within=()):
         self.name = name
         self.process = subprocess.Popen(
-            [PROGRAMS / name, *arguments], env=environment, stdin=subprocess.DEVNULL, text=True, **{stream: subprocess.PIPE}
+            [*within, PROGRAMS / name, *arguments], env=environment, stdin=subprocess.DEVNULL, text=True, **{stream: subprocess.PIPE}
         )
         self.lines = queue.Queue()
         self.seen = []
@@ -103,14 +103,15 @@ class Office365(Program):
 
 
 class Mailshim(Program):
-    def __init__(self, office365, **variables):
+    def __init__(self, office365, within=(), **variables):
+        """`within`: the words of a command that becomes mailshim."""
         # A thousand mails at Office 365's pace would take half an hour.
         environment = office365.environment() | {
             "MAILSHIM_LISTEN": "127.0.0.1:0",
             "MAILSHIM_LOG_FORMAT": "json",
             "MAILSHIM_MESSAGES_PER_MINUTE": "0",
         }
-        super().__init__("mailshim", [], environment | variables, "stderr")
+        super().__init__("mailshim", [], environment | variables, "stderr", within)
         address = json.loads(self.next_line(lambda line: '"listening"' in line))["address"]
         self.host, port = address.rsplit(":", 1)
         self.port = int(port)

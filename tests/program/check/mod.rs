@@ -6,6 +6,7 @@ mod ladder;
 mod peers;
 mod program;
 mod replies;
+mod spool;
 mod tls;
 mod token;
 mod way;

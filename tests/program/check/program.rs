@@ -45,7 +45,9 @@ fn for_programs() {
     };
     let all = rungs(&["--json"], &[]);
     let names: Vec<_> = all.iter().map(|rung| rung["rung"].as_str().unwrap()).collect();
-    assert_eq!(names, mailshim::testing::cli::check::RUNGS[..8]);
+    let without =
+        mailshim::testing::cli::check::RUNGS.into_iter().filter(|name| !["spool", "send"].contains(name));
+    assert_eq!(names, without.collect::<Vec<_>>());
     for rung in &all {
         let keys: Vec<_> = rung.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(keys, ["facts", "rung", "seen", "state", "warnings"], "{rung}");

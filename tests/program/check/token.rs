@@ -9,7 +9,7 @@ use super::ladder::{Climb, settings, short};
 use super::peers;
 
 /// One code of each row of Entra's table, with the `error` that it comes with.
-const CODES: [(&str, u32); 31] = [
+const CODES: [(&str, u32); 32] = [
     ("invalid_client", 7_000_215),
     ("invalid_client", 7_000_222),
     ("unauthorized_client", 700_016),
@@ -28,6 +28,7 @@ const CODES: [(&str, u32); 31] = [
     ("invalid_scope", 70_011),
     ("invalid_request", 900_144),
     ("invalid_resource", 500_011),
+    ("invalid_resource", 650_052),
     ("invalid_grant", 65_001),
     ("invalid_grant", 50_034),
     ("invalid_grant", 50_126),
@@ -167,6 +168,23 @@ fn managed_identity() {
         ("AZURE_POD_IDENTITY_AUTHORITY_HOST", url.as_str()),
     ];
     compare("managed_identity", &Climb::with(&office365, &imds).text());
+    // Where the machine has no identity, or something else answers at that address, no firewall is to blame.
+    for fault in [Fault::Token5xx(403), Fault::TokenGarbage] {
+        office365.fault(fault, Times::Always);
+        let said = Climb::with(&office365, &imds).failure("token");
+        assert!(said.contains("give it an identity") && !said.contains("firewall"), "{said}");
+        office365.clear_faults();
+    }
+}
+
+/// Exchange judges the From only after the dot: what a climb without a test mail cannot see is said.
+#[test]
+fn a_from_that_is_not_the_mailbox() {
+    let office365 = Office365::start(settings());
+    let said = Climb::with(&office365, &[("MAILSHIM_FROM", "ceo@contoso.com")]).text();
+    assert!(said.contains("may send as ceo@contoso.com shows only when a mail is sent: --send"), "{said}");
+    let said = Climb::with(&office365, &[("MAILSHIM_FROM", "APP@contoso.com")]).text();
+    assert!(!said.contains("shows only when"), "{said}");
 }
 
 #[test]

@@ -34,7 +34,9 @@ fn a_reply_that_answers_another_command_is_no_verdict() {
         S: 250 OK
         C: (BDAT LAST)
         S: 250 OK
-        = Keep, accepted, 250 OK";
+        C: QUIT
+        S: 221 2.0.0 Bye
+        = Close, accepted, 250 OK";
     transaction(&one, &extensions(&["ENHANCEDSTATUSCODES"]), SMALL, transcript);
 }
 

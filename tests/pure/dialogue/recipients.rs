@@ -197,15 +197,15 @@ fn an_address_that_cannot_be_written_costs_nobody_elses_mail() {
         C: MAIL FROM:<a@b.c> SIZE=9
         C: RCPT TO:<x@y.z>
         C: RCPT TO:<v@w.z>
-        S: 250 OK
-        S: 250 OK
-        S: 250 OK
+        S: 250 2.1.0 OK
+        S: 250 2.1.0 OK
+        S: 250 2.1.0 OK
         C: (BDAT LAST)
-        S: 250 OK
-        = Keep, accepted, 250 OK
-        = x@y.z: accepted, 250 OK
+        S: 250 2.6.0 OK
+        = Keep, accepted, 250 2.6.0 OK
+        = x@y.z: accepted, 250 2.6.0 OK
         = jürgen@y.z: refused, Rcpt about jürgen@y.z: ExtensionMissing(\"SMTPUTF8\")
-        = v@w.z: accepted, 250 OK";
+        = v@w.z: accepted, 250 2.6.0 OK";
     let mixed = envelope(&["x@y.z", "jürgen@y.z", "v@w.z"]);
     transaction(&mixed, &extensions(&["SMTPUTF8"]), EACH, transcript);
     let impossible = "= impossible, Mail: ExtensionMissing(\"SMTPUTF8\")";

@@ -374,8 +374,8 @@ fn parameters_go_only_where_they_are_offered() {
         (&["DSN", "SIZE", "8BITMIME"], "", ""),
     ] {
         let transcript = format!(
-            "C: MAIL FROM:<a@b.c>{mail}\nC: RCPT TO:<x@y.z>{rcpt}\nC: (BDAT LAST)\nS: 250 OK\nS: 250 OK\nS: 250 OK\n\
-             = Keep, accepted, 250 OK"
+            "C: MAIL FROM:<a@b.c>{mail}\nC: RCPT TO:<x@y.z>{rcpt}\nC: (BDAT LAST)\nS: 250 2.1.0 OK\nS: 250 2.1.5 OK\nS: 250 2.6.0 OK\n\
+             = Keep, accepted, 250 2.6.0 OK"
         );
         transaction(&envelope, &extensions(without), eight_bit, &transcript);
     }
@@ -384,10 +384,10 @@ fn parameters_go_only_where_they_are_offered() {
         C: MAIL FROM:<>
         C: RCPT TO:<x@y.z>
         C: (BDAT LAST)
-        S: 250 OK
-        S: 250 OK
-        S: 250 OK
-        = Keep, accepted, 250 OK";
+        S: 250 2.1.0 OK
+        S: 250 2.1.0 OK
+        S: 250 2.6.0 OK
+        = Keep, accepted, 250 2.6.0 OK";
     transaction(&envelope, &extensions(&["DSN", "SIZE"]), SMALL, transcript);
 }
 
@@ -398,10 +398,10 @@ fn an_address_that_is_not_ascii_needs_smtputf8() {
         C: MAIL FROM:<a@b.c> SIZE=9 SMTPUTF8
         C: RCPT TO:<jürgen@y.z>
         C: (BDAT LAST)
-        S: 250 OK
-        S: 250 OK
-        S: 250 OK
-        = Keep, accepted, 250 OK";
+        S: 250 2.1.0 OK
+        S: 250 2.1.0 OK
+        S: 250 2.6.0 OK
+        = Keep, accepted, 250 2.6.0 OK";
     transaction(&utf8, &extensions(&[]), SMALL, transcript);
     let impossible = "= impossible, Mail: ExtensionMissing(\"SMTPUTF8\")";
     transaction(&utf8, &extensions(&["SMTPUTF8"]), SMALL, impossible);
@@ -422,11 +422,11 @@ fn five_hundred_recipients_go_in_bounded_flights() {
                 largest = largest.max(flight);
                 flight = 0;
                 replies += 1;
-                transaction.reply(&reply("250 OK"));
+                transaction.reply(&reply(if replies < 502 { "250 2.1.5 OK" } else { "250 2.6.0 OK" }));
             }
             Step::Content(_) => {}
             Step::Done(verdict, _) => {
-                assert_eq!(verdict, Verdict::Accepted(reply("250 OK")));
+                assert_eq!(verdict, Verdict::Accepted(reply("250 2.6.0 OK")));
                 break;
             }
         }
@@ -440,14 +440,23 @@ fn five_hundred_recipients_go_in_bounded_flights() {
 fn chunks_owe_replies_before_the_verdict() {
     let (envelope, extensions) = (envelope(&["x@y.z"]), extensions(&[]));
     let streamed = Plan { whole: None, ..SMALL };
-    // The replies to two chunks and the last; where it leads.
+    let out_of_step = |late: &str| {
+        let cause = Cause::Refused(reply(late));
+        Verdict::Contradiction(Fault::new(Stage::Verdict, cause))
+    };
+    // The replies to two chunks and the last, and to the goodbye: one chunk's reply may have been another's. Where it leads.
+    let done = ["250 2.6.0 CHUNK", "250 2.6.0 CHUNK", "250 2.0.0 Done"];
+    let with = |goodbye| done.into_iter().chain([goodbye]).collect::<Vec<_>>();
     for (replies, verdict) in [
-        (["250 OK", "250 OK", "250 2.0.0 Done"], Verdict::Accepted(reply("250 2.0.0 Done"))),
-        (["250 OK", "552 5.3.4 Big", "503 5.5.1 No"], {
+        (with("221 2.0.0 Bye"), Verdict::Accepted(reply("250 2.0.0 Done"))),
+        (with("250 2.0.0 Queued"), out_of_step("250 2.0.0 Queued")),
+        (with("554 5.2.0 Never"), out_of_step("554 5.2.0 Never")),
+        (with("421 4.3.2 Bye"), out_of_step("421 4.3.2 Bye")),
+        (vec!["250 OK", "552 5.3.4 Big", "503 5.5.1 No"], {
             let cause = Cause::Refused(reply("552 5.3.4 Big"));
             Verdict::Refused(Fault::new(Stage::Content, cause))
         }),
-        (["250 OK", "552 5.3.4 Big", "250 2.0.0 Done"], {
+        (vec!["250 OK", "552 5.3.4 Big", "250 2.0.0 Done"], {
             let cause = Cause::Refused(reply("552 5.3.4 Big"));
             Verdict::Contradiction(Fault::new(Stage::Content, cause))
         }),

@@ -342,7 +342,8 @@ fn only_what_will_never_pass_is_5xx_and_the_hint_survives() {
         assert!(matches!(reply.code, 451 | 452 | 454 | 550..=554), "{reply}");
         // The mail finds no room here: of what Office 365 has no room for the app hears 451.
         assert!(
-            reply.code != 452 || matches!(is.rule, "no_room" | "spool_full" | "spool_no_space"),
+            reply.code != 452
+                || matches!(is.rule, "no_room" | "spool_full" | "spool_no_space" | "spool_disk"),
             "{reply}"
         );
         assert!(reply.code < 500 || is.class == Class::Permanent, "{reply}");

@@ -3,6 +3,7 @@
 //! every command and parameter of it looked up in Microsoft's lists.
 
 mod commands;
+mod documents;
 mod grammar;
 
 use std::path::Path;

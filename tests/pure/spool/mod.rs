@@ -56,7 +56,8 @@ async fn open(place: &Place, disk: &Memory) -> Option<Store> {
         lifetime: Duration::from_secs(432_000),
     };
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    let store = Store::in_place(&options, disk).ok()?;
+    let store = Store::in_place(&options, disk);
+    store.make_directories().ok()?;
     store.lock().await.ok()?;
     store.read_directory().await.ok()?;
     Some(store)
@@ -84,6 +85,7 @@ fn head(store: &Store, id: u64, recipients: usize) -> Head {
         app: envelope,
         header: "Subject: x\r\n".into(),
         sent,
+        report: false,
     }
 }
 
@@ -138,7 +140,7 @@ async fn claim_all(store: &Store, within: Duration) -> Vec<(u64, Box<Claimed>)> 
 
 fn delivered(recipients: &[usize]) -> Attempt {
     let (recipients, reply) = (recipients.to_vec(), "250 2.0.0 OK".to_string());
-    let result = Verdicts { verdict: Verdict::Delivered, recipients, reply, fix: None };
+    let result = Verdicts { verdict: Verdict::Delivered, recipients, reply, fix: None, detail: None };
     Attempt { at: 1, lived: 1, next: 1, results: vec![result], reported: Vec::new() }
 }
 
@@ -267,7 +269,7 @@ async fn every_call_fails_once_and_the_rest_goes_on() {
                         if claimed.entry.head.id == format!("{:x}", ID + 1) {
                             store.settle(claimed, &delivered(&[0, 1]), Then::Remove).await.ok().unwrap();
                         } else {
-                            store.release(claimed, Duration::ZERO);
+                            store.release(claimed, Duration::ZERO, false);
                         }
                     }
                     drop(store);
@@ -281,7 +283,9 @@ async fn every_call_fails_once_and_the_rest_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn random_trouble_over_many_messages() {
-    for seed in 1..=60u64 {
+    // `MAILSHIM_TROUBLES=2000` for the long run.
+    let seeds = std::env::var("MAILSHIM_TROUBLES").ok().and_then(|text| text.parse().ok());
+    for seed in 1..=seeds.unwrap_or(60u64) {
         let mut random = 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed);
         let mut dice = move |sides: usize| {
             random ^= random << 13;
@@ -309,7 +313,7 @@ async fn random_trouble_over_many_messages() {
                 for (id, claimed) in claim_all(&store, MINUTES).await {
                     match dice(3) {
                         0 => drop(claimed),
-                        1 => store.release(claimed, Duration::ZERO),
+                        1 => store.release(claimed, Duration::ZERO, false),
                         _ => match store.settle(claimed, &delivered(&[0, 1]), Then::Remove).await {
                             Ok(()) => done.push(id),
                             Err((claimed, _)) => {
@@ -343,6 +347,33 @@ async fn random_trouble_over_many_messages() {
             }
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_begun_and_not_recorded_is_told_by_the_next_process() {
+    let (place, disk) = (Place::new(), Memory::default());
+    let store = open(&place, &disk).await.unwrap();
+    put(&store, ID).await.unwrap();
+    let claimed = store.claim(|| true).await;
+    assert!(!claimed.may_have_arrived(&[0, 1]));
+    assert!(store.begin(&claimed, &[1]).await);
+    // The process is killed: what it wrote is there, synced or not.
+    store.abandon(claimed);
+    drop(store);
+    let store = open(&place, &disk).await.unwrap();
+    let claimed = store.claim(|| true).await;
+    assert_eq!([0, 1].map(|place| claimed.may_have_arrived(&[place])), [false, true]);
+    // Given back without having been sent, and taken again.
+    assert!(store.begin(&claimed, &[0, 1]).await);
+    store.release(claimed, Duration::ZERO, true);
+    let claimed = store.claim(|| true).await;
+    assert!(!claimed.may_have_arrived(&[0, 1]));
+    // A disk that fails would not take the record of it either.
+    disk.fail(disk.calls(), Trouble::Nothing);
+    assert!(!store.begin(&claimed, &[0, 1]).await, "it must not be sent");
+    // One that is full has room again when it is gone.
+    disk.fail(disk.calls() + 1, Trouble::Half);
+    assert!(store.begin(&claimed, &[0, 1]).await, "it is sent");
 }
 
 #[tokio::test(start_paused = true)]

@@ -332,7 +332,9 @@ impl Cell {
             Place::At(Stage::Mail | Stage::Rcpt | Stage::Data354 | Stage::Chunk | Stage::Dot | Stage::Rset)
         );
         let refused_at_the_end = self.trouble == Trouble::ExtraThenRefused;
-        let nobody_knows = matches!(self.place, Place::At(Stage::Accepted | Stage::Dot));
+        // A goodbye is asked for where the verdict may be an earlier reply: what is no goodbye may be the verdict then.
+        let nobody_knows = matches!(self.place, Place::At(Stage::Accepted | Stage::Dot))
+            || self.is_at(Stage::Quit) && self.form.streamed;
         promise(seen.code != 250 || seen.copies == 1, "false 250 (promise 3)");
         promise(
             seen.code / 100 != 5 || is_told_5xx && (about_the_mail || refused_at_the_end),

@@ -2,6 +2,7 @@
 //! pass at once and to the millisecond.
 
 mod outage;
+mod refused_sender;
 mod upstream;
 mod shim;
 

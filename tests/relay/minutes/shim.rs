@@ -15,6 +15,7 @@ use mailshim::testing::life::Life;
 use mailshim::testing::message::Budget;
 use mailshim::testing::message::policy::Policy;
 use mailshim::testing::message::sender::{FromPolicy, Sender};
+use mailshim::testing::queue::report::ReportOptions;
 use mailshim::testing::session::machine::Limits;
 use mailshim::testing::session::{Memory, Sessions};
 use mailshim::testing::smtp::path::Address;
@@ -41,14 +42,26 @@ impl Shim {
     }
 
     /// With a spool in this directory, which writes in place: the clock stands still for as long as a thread would.
-    pub async fn spooled(upstream: &Upstream, messages_per_minute: usize, directory: &str) -> Self {
-        let lifetime = Duration::from_secs(432_000);
+    pub async fn spooled(
+        upstream: &Upstream,
+        messages_per_minute: usize,
+        directory: &str,
+        lifetime: Duration,
+    ) -> Self {
         let options = SpoolOptions { directory: directory.into(), max_bytes: 1_000_000_000, lifetime };
-        let store = Store::in_place(&options, Arc::new(System)).unwrap();
+        let store = Store::in_place(&options, Arc::new(System));
+        store.make_directories().unwrap();
         store.lock().await.unwrap();
         store.read_directory().await.unwrap();
+        store.pace_reports((messages_per_minute > 0).then(|| (messages_per_minute / 4).max(1)));
         Self::over(upstream, messages_per_minute, |accounts, life, budget| {
-            let worker = Worker::new(store.clone(), Arc::clone(&accounts), lifetime, budget, life);
+            let reports = ReportOptions {
+                to: None,
+                mailbox: Address::parse("app@contoso.com").unwrap(),
+                policy: policy(),
+                upstream: HOST.into(),
+            };
+            let worker = Worker::new(store.clone(), Arc::clone(&accounts), lifetime, reports, budget, life);
             tokio::spawn(worker.run(3));
             Delivery::Spooled(Intake::new(store, accounts))
         })
@@ -79,18 +92,6 @@ impl Shim {
         let (life, seen) = watch::channel(Life::Running);
         let identity = Arc::new(Identity::new(&config.identity, http));
         let accounts = Accounts::new(identity, connector, allowance, None, None, seen.clone());
-        let policy = Policy {
-            from_policy: FromPolicy::Repair,
-            from: Sender { display: None, address: Address::parse("app@contoso.com").unwrap() },
-            null_sender_stays: false,
-            allowed_senders: None,
-            allowed_recipients: None,
-            login_as_sender: None,
-            local_to: None,
-            redirect_to: None,
-            hostname: "contoso.com".into(),
-            domain: "contoso.com".into(),
-        };
         let budget = Budget::default();
         let sessions = Sessions {
             limits: Limits {
@@ -101,7 +102,7 @@ impl Shim {
             },
             app_login: None,
             delivery: delivery(Arc::new(accounts), seen.clone(), budget.clone()),
-            policy: Arc::new(policy),
+            policy: Arc::new(policy()),
             budget,
             memory: Memory::default(),
             deadlines,
@@ -118,6 +119,21 @@ impl Shim {
         let mut app = App(BufReader::new(ours));
         app.says("220").await;
         app
+    }
+}
+
+fn policy() -> Policy {
+    Policy {
+        from_policy: FromPolicy::Repair,
+        from: Sender { display: None, address: Address::parse("app@contoso.com").unwrap() },
+        null_sender_stays: false,
+        allowed_senders: None,
+        allowed_recipients: None,
+        login_as_sender: None,
+        local_to: None,
+        redirect_to: None,
+        hostname: "contoso.com".into(),
+        domain: "contoso.com".into(),
     }
 }
 

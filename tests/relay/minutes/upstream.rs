@@ -29,6 +29,10 @@ pub struct Mailbox {
     pub others: usize,
     /// An answer to every dot, in place of the ordinary one.
     pub says: Option<&'static str>,
+    /// An answer to every AUTH, in place of the ordinary one.
+    pub signs_in: Option<&'static str>,
+    /// When each MAIL came.
+    pub mails: Vec<Instant>,
     sending: usize,
     begun: VecDeque<Instant>,
     /// Most of ours at once.
@@ -65,6 +69,8 @@ impl Upstream {
             per_minute: 30,
             others: 0,
             says: None,
+            signs_in: None,
+            mails: Vec::new(),
             sending: 0,
             begun: VecDeque::new(),
             most: 0,
@@ -117,7 +123,11 @@ impl Upstream {
                         say(&mut wire, challenge).await?;
                         line(&mut wire).await?;
                     }
-                    "235 2.7.0 Authentication successful".to_string()
+                    let refusal = self.mailbox().signs_in;
+                    if let Some(refusal) = refusal {
+                        self.mailbox().refusals.push(refusal.to_string());
+                    }
+                    refusal.unwrap_or("235 2.7.0 Authentication successful").to_string()
                 }
                 "MAIL" => {
                     transaction = self.begin();
@@ -152,6 +162,7 @@ impl Upstream {
     fn begin(&self) -> Option<Transaction> {
         let now = Instant::now();
         let mut mailbox = self.mailbox();
+        mailbox.mails.push(now);
         while mailbox.begun.front().is_some_and(|begun| *begun + MINUTE <= now) {
             mailbox.begun.pop_front();
         }

@@ -1,6 +1,7 @@
 //! Office 365 enforces SendAs; the app sends as root@localhost and as a customer.
 
-use super::send_as;
+use super::{from, send_as};
+use office365::{Fault, Stage, Times, wording};
 use support::thread::plan;
 
 const CUSTOMER: &str = "customer@fabrikam.com";
@@ -32,6 +33,31 @@ fn a_customers_address_is_refused_and_not_tried_again_at_once() {
     // Nor does the mailbox's success make the customer's address good.
     send_as(&mut client, CUSTOMER, 4).is(451);
     assert_eq!((setup.said("MAIL"), setup.office365.taken_count()), (2, 1));
+}
+
+/// Exchange judges Sender and Resent-From, too: what it says of a mail that has them is said of no other.
+#[test]
+fn what_was_refused_to_a_mail_in_anothers_name_is_not_said_of_the_apps_own() {
+    for (field, number) in [
+        ("Sender: ceo@contoso.com", 1),
+        ("Resent-From: ceo@contoso.com", 2),
+        ("Resent-Sender: ceo@contoso.com", 3),
+    ] {
+        let setup = plan().env("MAILSHIM_FROM_POLICY", "keep").start();
+        let denied = wording::send_as_denied("app@contoso.com", "ceo@contoso.com");
+        setup.fault(Fault::ReplyAt(Stage::Dot, denied), Times::Once);
+        let mut client = setup.client();
+        let plain = from("app@contoso.com", number);
+        let anothers = [field.as_bytes(), b"\r\n", &plain[..]].concat();
+        client.mail_as("app@contoso.com", &anothers).is(554).says("5.2.252");
+        // Send As is granted in between: what is remembered is no 5xx, or the app would throw away what passes.
+        setup.office365.grant_send_as("app@contoso.com", "ceo@contoso.com");
+        client.mail_as("app@contoso.com", &anothers).is(451).says("4.7.1").says("not tried for another");
+        assert_eq!(setup.said("MAIL"), 1, "{field}");
+        // Without it the mail goes to Office 365, and passes.
+        client.mail_as("app@contoso.com", &plain).is(250);
+        assert_eq!((setup.said("MAIL"), setup.office365.taken_count()), (2, 1), "{field}");
+    }
 }
 
 #[test]

@@ -93,6 +93,27 @@ fn a_sender_that_may_not_sign_in_is_left_alone_and_the_others_go_on() {
     assert_lawful(&office365);
 }
 
+/// More than are kept at once: what was refused to the first is not forgotten with it.
+#[test]
+fn senders_in_turn_do_not_have_a_refused_sign_in_made_again() {
+    let office365 = tenant();
+    let shim = Shim::start(&office365, &[ALL]);
+    send(&shim, "a@contoso.com").is(250);
+    let mut refused = Vec::new();
+    for _round in 0..2 {
+        for number in 0..260 {
+            let reply = send(&shim, &format!("nobody-{number}@contoso.com"));
+            reply.begins("454 4.7.", &["Authentication unsuccessful"]);
+        }
+        refused.push(office365.stats().auth_refused);
+    }
+    assert_eq!(refused[0], refused[1], "signed in again within 15 minutes");
+    // Who is taken has nothing left of the past.
+    send(&shim, "b@contoso.com").is(250);
+    send(&shim, "a@contoso.com").is(250);
+    office365.wait_taken(3, PATIENCE);
+}
+
 #[test]
 fn what_cannot_go_together_stops_the_start() {
     let office365 = tenant();
