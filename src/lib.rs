@@ -24,12 +24,12 @@
 //! | 8.5 | `config` | floors up to 8 |
 //! | 8 | `session` | floors up to 4, `telemetry`, `delivery` |
 //! | 7 | `delivery` | floors up to 6 |
-//! | 6 | `upstream` `identity` `spool` `alert` | floors up to 5 |
+//! | 6 | `upstream` `identity` `spool` `fleet` `alert` | floors up to 5 |
 //! | 5 | `telemetry` `transport` | floors up to 4 |
 //! | 4 | `outcome` `queue` | floors up to 3 |
 //! | 3 | `message` | floors up to 2 |
 //! | 2 | `smtp` | `secret` |
-//! | 1 | `wire` `secret` `redact` `names` `deadlines` `life` `durable` `single_flight` `task` | nothing of ours |
+//! | 1 | `wire` `secret` `redact` `names` `deadlines` `life` `term` `durable` `single_flight` `task` | nothing of ours |
 //! | 1 | `credential` | `secret` |
 //!
 //! Invariants: a 2xx to the end of the content is Office 365's own, or with a spool says that the mail is durable; what
@@ -47,6 +47,7 @@ mod delivery;
 mod upstream;
 mod identity;
 mod spool;
+mod fleet;
 mod alert;
 mod telemetry;
 mod transport;
@@ -61,6 +62,7 @@ mod credential;
 mod names;
 mod deadlines;
 mod life;
+mod term;
 mod durable;
 mod single_flight;
 mod task;

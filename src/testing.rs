@@ -48,6 +48,9 @@ pub mod delivery {
     pub mod gate {
         pub use crate::delivery::gate::Gate;
     }
+    pub mod ledger {
+        pub use crate::delivery::ledger::Ledger;
+    }
     pub mod limits {
         pub use crate::delivery::limits::{Event, Limits};
     }

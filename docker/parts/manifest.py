@@ -74,7 +74,9 @@ def validate(version, paths):
             kubernetes_validate.validate(document, version, strict=True)
             for pod in pods(document):
                 restricted(pod)
-                ours(pod)
+                # A pod of nothing but mailshim (the Job that makes a fleet's schema) has no app that relies on it.
+                if {container["image"] for container in containers(pod)} != {"mailshim"}:
+                    ours(pod)
                 spooled(document, pod)
 
 

@@ -25,6 +25,9 @@ _mailshim() {
             mailshim,exec)
                 cmd="mailshim__subcmd__exec"
                 ;;
+            mailshim,fleet)
+                cmd="mailshim__subcmd__fleet"
+                ;;
             mailshim,healthcheck)
                 cmd="mailshim__subcmd__healthcheck"
                 ;;
@@ -52,6 +55,12 @@ _mailshim() {
             mailshim,wait)
                 cmd="mailshim__subcmd__wait"
                 ;;
+            mailshim__subcmd__fleet,init)
+                cmd="mailshim__subcmd__fleet__subcmd__init"
+                ;;
+            mailshim__subcmd__fleet,status)
+                cmd="mailshim__subcmd__fleet__subcmd__status"
+                ;;
             mailshim__subcmd__queue,drop)
                 cmd="mailshim__subcmd__queue__subcmd__drop"
                 ;;
@@ -74,7 +83,7 @@ _mailshim() {
 
     case "${cmd}" in
         mailshim)
-            opts="-h -V --help --version run check send sendmail exec healthcheck wait queue status setup login env"
+            opts="-h -V --help --version run check send sendmail exec healthcheck wait queue status setup fleet login env"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -122,6 +131,48 @@ _mailshim() {
         mailshim__subcmd__exec)
             opts="-h --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailshim__subcmd__fleet)
+            opts="-h --help init status"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailshim__subcmd__fleet__subcmd__init)
+            opts="-h --print --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        mailshim__subcmd__fleet__subcmd__status)
+            opts="-h --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

@@ -86,6 +86,7 @@ fn definition() -> Command {
         .subcommand(queue())
         .subcommand(status())
         .subcommand(setup())
+        .subcommand(fleet())
         .subcommand(
             Command::new("login")
                 .about("Sign in as a person, with a code on any device; writes MAILSHIM_REFRESH_TOKEN_FILE")
@@ -236,6 +237,35 @@ fn setup() -> Command {
              secret, asks nobody, connects to nothing. Where nothing tells the sign-in, it is \
              a client secret: MAILSHIM_AUTH names another. The script is standard output:\n  \
              MAILSHIM_MAILBOX=noreply@contoso.com mailshim setup > setup.ps1\n\n{EXIT}"
+        ))
+}
+
+fn fleet() -> Command {
+    Command::new("fleet")
+        .about("What the replicas of one mailbox share on PostgreSQL (MAILSHIM_FLEET)")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("init")
+                .about("Make the schema, or bring it up to date, as its owner; may be run again at any time")
+                .arg(
+                    Arg::new("print")
+                        .long("print")
+                        .action(ArgAction::SetTrue)
+                        .help("Print the SQL and connect to nothing"),
+                )
+                .after_help(format!(
+                    "MAILSHIM_FLEET names the owner here, and the role of the replicas elsewhere: that one needs USAGE, EXECUTE and \
+                     DML on the schema, no more.\n\n{EXIT}"
+                )),
+        )
+        .subcommand(
+            Command::new("status")
+                .about("Replicas seen, who holds which connection, the pace, pauses with their cause; the engine")
+                .after_help(EXIT),
+        )
+        .after_help(format!(
+            "Reads MAILSHIM_FLEET, MAILSHIM_FLEET_*, MAILSHIM_CA_FILE and, for MAILSHIM_FLEET_AUTH=entra, what the sign-in \
+             needs.\n\n{EXIT}"
         ))
 }
 

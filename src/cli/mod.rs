@@ -7,6 +7,8 @@ mod env;
 mod run;
 pub mod serve;
 mod spooling;
+mod engine;
+mod fleet;
 mod trim;
 mod send;
 mod sendmail;
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Some(("send", given)) => send::send(given),
         Some(("env", _)) => env::env(),
         Some(("queue", given)) => queue::queue(given),
+        Some(("fleet", given)) => fleet::fleet(given),
         Some(("setup", given)) => setup::setup(given),
         Some(("login", _)) => login::login(),
         Some(("exec", given)) => exec::exec(&arguments::app(given)),

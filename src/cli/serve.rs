@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use super::engine::{Around, reach};
 use super::spooling::{Spool, SpoolFailed, tell_forgotten_mail};
 use super::trim;
 use crate::alert;
@@ -19,6 +20,7 @@ use crate::delivery::Delivery;
 use crate::delivery::directory::Accounts;
 use crate::delivery::intake::Intake;
 use crate::delivery::relay::Relay;
+use crate::fleet::{Fleet, Shares};
 use crate::identity::{Identity, RenewalEvent};
 use crate::life::Life;
 use crate::message::Budget;
@@ -113,12 +115,14 @@ pub async fn run(
     let (life, seen_life) = watch::channel(Life::Running);
     let deadlines = Arc::new(deadlines);
     let (connector, identity) = upstream(config, &deadlines, &Watchers::default()).map_err(Failed::SetUp)?;
+    let fleet = fleet(config, &deadlines).map_err(Failed::SetUp)?;
     let login_as_sender = config.policy.login_as_sender.clone();
     let accounts = Arc::new(Accounts::new(
         Arc::clone(&identity),
         connector,
         config.allowance,
         login_as_sender,
+        fleet.clone(),
         seen_life.clone(),
     ));
     let account = Arc::clone(accounts.main());
@@ -164,6 +168,7 @@ pub async fn run(
     if max_sessions < config.session.max_sessions {
         telemetry::few_descriptors(max_sessions, config.session.max_sessions);
     }
+    let mut fleet_failed = fleet.clone().map(|fleet| tokio::spawn(async move { fleet.keep().await }));
     let places = Places::new(max_sessions, deadlines.app_silence);
     if let Some(http) = sockets.http {
         let sources = telemetry::Sources {
@@ -197,6 +202,7 @@ pub async fn run(
         () = stop => {}
         Some(Err(died)) = vital.join_next() => return Err(Failed::Died(died)),
         failed = Spool::failed(&mut spool) => return Err(failed.into()),
+        failed = ended(&mut fleet_failed) => return Err(failed),
     }
 
     // Dropping the tasks closes the listeners: a new connection is refused from here on.
@@ -215,8 +221,38 @@ pub async fn run(
         spool.end(ends, config.shutdown_grace, last_words, &life).await;
     }
     let _ = timeout(last_words, accounts.close()).await;
+    if let Some(fleet) = &fleet {
+        // What this replica had is another's at once.
+        fleet.finish(last_words).await;
+    }
     telemetry::stopped();
     Ok(())
+}
+
+/// This process's part in its fleet, if it has one.
+fn fleet(config: &Config, deadlines: &Deadlines) -> Result<Option<Fleet>, String> {
+    let Some(options) = &config.fleet else { return Ok(None) };
+    let around = Around {
+        ca_file: config.ca_file.as_deref(),
+        egress_proxy: config.egress_proxy.as_ref(),
+        identity: Some(&config.identity),
+    };
+    let shares = Shares {
+        connections: config.allowance.connections,
+        per_minute: config.allowance.messages_per_minute,
+        per_day: config.allowance.recipients_per_day,
+    };
+    Ok(Some(Fleet::new(options.clone(), shares, reach(options, &around, deadlines)?)))
+}
+
+/// Ends when the fleet cannot be used, or the task that keeps it has panicked; never without one.
+async fn ended(fleet: &mut Option<JoinHandle<Result<(), String>>>) -> Failed {
+    let Some(fleet) = fleet else { return std::future::pending().await };
+    match fleet.await {
+        Ok(Err(problem)) => Failed::SetUp(problem),
+        Ok(Ok(())) => std::future::pending().await,
+        Err(died) => Failed::Died(died),
+    }
 }
 
 /// Descriptors that are open when we listen: the streams of the process, the runtime's, the listeners.

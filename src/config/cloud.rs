@@ -102,6 +102,16 @@ impl Default for &'static Cloud {
 }
 
 impl Cloud {
+    /// What an Entra token for Azure's managed PostgreSQL is asked for (Microsoft, "Use Microsoft Entra ID for
+    /// authentication with Azure Database for PostgreSQL").
+    pub(super) fn database_scope(&self) -> &'static str {
+        match self.name {
+            "gcc-high" | "dod" => "https://ossrdbms-aad.database.usgovcloudapi.net/.default",
+            "china" => "https://ossrdbms-aad.database.chinacloudapi.cn/.default",
+            _ => "https://ossrdbms-aad.database.windows.net/.default",
+        }
+    }
+
     /// What holds here for a variable that is not set, where that is the cloud's affair.
     pub(super) fn default_text(&self, name: &str) -> Option<&'static str> {
         match name {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::environment::Environment;
 use super::error::ConfigErrors;
 use super::variables::variable;
-use super::{app, application, network, policy, spool, value};
+use super::{app, application, fleet, network, policy, spool, value};
 use crate::credential::AppLogin;
-use crate::identity::sign_in::{Application, SignIn};
+use crate::fleet::FleetOptions;
+use crate::identity::sign_in::{Application, IdentityOptions, SignIn};
 use crate::message::policy::Policy;
 use crate::names::{self, Listen};
 use crate::transport::proxy::EgressProxy;
@@ -166,4 +167,77 @@ pub fn login(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Log
         egress_proxy,
     });
     reader.finish(login)
+}
+
+/// What `mailshim fleet` needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetCommand {
+    /// The fleet.
+    pub options: FleetOptions,
+    /// Extra roots.
+    pub ca_file: Option<PathBuf>,
+    /// The proxy that token traffic goes through.
+    pub egress_proxy: Option<EgressProxy>,
+    /// Whose token is the role's password, where it is one.
+    pub identity: Option<IdentityOptions>,
+}
+
+/// Reads what `mailshim fleet` needs. The rest may be wrong or missing, but no name may be unknown.
+///
+/// # Errors
+/// Every mistake there is.
+pub fn fleet_command(
+    vars: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<FleetCommand, ConfigErrors> {
+    const FLEET: [&str; 9] = [
+        "MAILSHIM_FLEET",
+        "MAILSHIM_FLEET_PASSWORD",
+        "MAILSHIM_FLEET_AUTH",
+        "MAILSHIM_FLEET_CERT_FILE",
+        "MAILSHIM_FLEET_KEY_FILE",
+        "MAILSHIM_FLEET_SCHEMA",
+        "MAILSHIM_FLEET_SIZE",
+        "MAILSHIM_FLEET_UNREACHABLE",
+        "MAILSHIM_CA_FILE",
+    ];
+    const SIGN_IN: [&str; 18] = [
+        "MAILSHIM_CLOUD",
+        "MAILSHIM_EGRESS_PROXY",
+        "NO_PROXY",
+        "MAILSHIM_MAILBOX",
+        "MAILSHIM_AUTH",
+        "MAILSHIM_TENANT_ID",
+        "MAILSHIM_CLIENT_ID",
+        "MAILSHIM_CLIENT_SECRET",
+        "MAILSHIM_CLIENT_CERTIFICATE_PATH",
+        "MAILSHIM_CLIENT_CERTIFICATE_PASSWORD",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "MAILSHIM_MANAGED_IDENTITY",
+        "IDENTITY_ENDPOINT",
+        "IDENTITY_HEADER",
+        "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+        "AZURE_AUTHORITY_HOST",
+        "MAILSHIM_OAUTH_SCOPE",
+        "MAILSHIM_REFRESH_TOKEN_FILE",
+    ];
+    let env = Environment::new(vars);
+    let by_token = fleet::needs_sign_in(&env.read(FLEET.into_iter().filter_map(variable)));
+    let others = if by_token { &SIGN_IN[..] } else { &[] };
+    let mut reader = env.read(FLEET.iter().chain(others).copied().filter_map(variable));
+    reader.refuse_unknown(&env);
+    reader.choose_cloud();
+    reader.require(
+        "MAILSHIM_FLEET",
+        "set it to postgresql://user@host/database, with the owner of the schema for init",
+    );
+    let sign_in = if by_token { fleet::sign_in_if_needed(&mut reader).flatten() } else { None };
+    let options = fleet::options(&mut reader, sign_in.as_ref()).flatten();
+    let ca_file = network::ca_file(&mut reader);
+    let egress_proxy = if by_token { network::egress_proxy(&mut reader) } else { None };
+    let mailbox = if by_token { policy::mailbox(&mut reader, sign_in.as_ref()) } else { None };
+    let token_margin = reader.cloud.token_margin;
+    let identity =
+        mailbox.zip(sign_in).map(|(mailbox, sign_in)| IdentityOptions { mailbox, sign_in, token_margin });
+    let command = options.map(|options| FleetCommand { options, ca_file, egress_proxy, identity });
+    reader.finish(command)
 }

@@ -102,6 +102,7 @@ fn derived(name: &str, config: &Config) -> Option<String> {
     match name {
         "MAILSHIM_HOSTNAME" => Some(config.hostname.clone()),
         "MAILSHIM_AUTH" => Some(config.identity.sign_in.name().to_string()),
+        "MAILSHIM_FLEET_AUTH" => config.fleet.as_ref().map(|fleet| fleet.auth.name().to_string()),
         "MAILSHIM_FROM" => Some(config.policy.from.address.to_string()),
         _ => None,
     }

@@ -309,6 +309,46 @@ pub const VARIABLES: &[Variable] = &[
         ..ECHOED
     },
     Variable {
+        name: "MAILSHIM_FLEET",
+        summary: "postgresql://user@host[,host2][:5432]/database: what the replicas of one mailbox share its limits on",
+        ..SECRET
+    },
+    Variable {
+        name: "MAILSHIM_FLEET_PASSWORD",
+        summary: "the password of that role; read again at each connection",
+        ..SECRET
+    },
+    Variable {
+        name: "MAILSHIM_FLEET_AUTH",
+        default: Derived("deduced from what is set"),
+        summary: "how that role signs in: password, certificate or entra",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_FLEET_CERT_FILE",
+        summary: "PEM file of that role's client certificate and its chain",
+        ..PLAIN
+    },
+    Variable { name: "MAILSHIM_FLEET_KEY_FILE", summary: "PEM file of its key", ..PLAIN },
+    Variable {
+        name: "MAILSHIM_FLEET_SCHEMA",
+        default: Text("mailshim"),
+        summary: "the schema that mailshim fleet init makes; another one for another fleet in the same database",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_FLEET_SIZE",
+        default: Text("10"),
+        summary: "replicas that are assumed while PostgreSQL has never been reached",
+        ..ECHOED
+    },
+    Variable {
+        name: "MAILSHIM_FLEET_UNREACHABLE",
+        default: Text("share"),
+        summary: "without PostgreSQL: share (go on with a share of the limits) or hold (nothing goes)",
+        ..ECHOED
+    },
+    Variable {
         name: "MAILSHIM_HTTP_LISTEN",
         default: Text("127.0.0.1:9025"),
         summary: "address of the status page, /livez, /readyz and /metrics; off turns it off",

@@ -10,9 +10,10 @@ use super::environment::{Environment, Reader};
 use super::error::ConfigErrors;
 use super::value::{duration, number, size};
 use super::variables::VARIABLES;
-use super::{app, network, policy, sign_in, spool};
+use super::{app, fleet, network, policy, sign_in, spool};
 use crate::alert::AlertOptions;
 use crate::delivery::directory::Allowance;
+use crate::fleet::FleetOptions;
 use crate::identity::sign_in::{IdentityOptions, SignIn};
 use crate::message::policy::Policy;
 use crate::message::sender::Sender;
@@ -40,6 +41,8 @@ pub struct Config {
     pub spool: Option<SpoolOptions>,
     /// Who hears of mail that the spool could not deliver; `None` for its sender.
     pub bounce_to: Option<Address>,
+    /// What this process shares with other replicas; `None` where it is alone.
+    pub fleet: Option<FleetOptions>,
     /// What one mailbox may use.
     pub allowance: Allowance,
     /// The mailbox that signs in and sends, and how.
@@ -123,6 +126,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
     let hold = reader.value("MAILSHIM_HOLD", duration("1s", "10m"));
     let spool = spool::options(reader);
     let bounce_to = reader.value("MAILSHIM_BOUNCE_TO", Sender::parse_address);
+    let fleet = fleet::options(reader, sign_in.as_ref());
     let filter = reader.value("MAILSHIM_LOG", LogFilter::parse);
     let format = reader.value("MAILSHIM_LOG_FORMAT", LogFormat::parse);
     let http_listen = network::http_listen(reader);
@@ -154,6 +158,7 @@ pub(super) fn config(reader: &mut Reader) -> Option<Config> {
         hold: hold?,
         spool: spool?,
         bounce_to,
+        fleet: fleet?,
         allowance: Allowance {
             connections: connections?,
             messages_per_minute: messages_per_minute?,

@@ -6,16 +6,21 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
-use super::gate::{Gate, Probe, UnderWay, in_vain};
+use super::attempt::{Attempt, Each};
+use super::gate::{Gate, Probe, UnderWay};
 use super::hold::{Hold, SPOOL_HOLD};
+use super::ledger::{Ledger, NoTime};
 use super::left::Left;
 use super::limits::{Breaker, Event, Limits};
+use super::waiting::{in_vain, waiting};
 use crate::credential::Credential;
+use crate::fleet::Booking;
 use crate::identity::Identity;
 use crate::life::{Life, ending};
-use crate::message::{Abandoned, Awaited, DeliveryRecord, HeldContent, Message};
+use crate::message::{Awaited, DeliveryRecord, HeldContent, Message};
 use crate::outcome::{Cause, Class, Context, Fault, Outcome, Pause, RecipientOutcome, Retry, Stage, judge};
 use crate::telemetry;
+use crate::term::{self, Term};
 use crate::upstream::connection::Connection;
 use crate::upstream::connector::Connector;
 use crate::upstream::{Lease, Pool};
@@ -41,48 +46,6 @@ const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// How often a changed secret is looked for while mail is kept back.
 const LOOK_AT_SECRET: Duration = Duration::from_secs(5);
 
-/// How one attempt of a message of the spool ended, whose recipients are each for itself.
-#[derive(Debug)]
-pub enum Each {
-    /// With what became of each, in the envelope's order.
-    Done(Vec<RecipientOutcome>),
-    /// Office 365 was not asked, and why: it may be in this time; in none where [`Account::opened`] says when.
-    NotTried(Duration, Fault),
-    /// The process ends.
-    ShuttingDown,
-    /// Its content did not become whole: nothing was sent.
-    Abandoned,
-}
-
-/// How one attempt ended.
-#[derive(Debug)]
-pub enum Attempt {
-    /// With what became of the message; another attempt would not help.
-    Done(Outcome),
-    /// In vain, and for certain: another attempt may pass.
-    Again {
-        /// Why.
-        fault: Fault,
-        /// How long Office 365 has paused the mailbox for, if it has.
-        paused_for: Option<Duration>,
-    },
-    /// The hold ended while it waited.
-    HoldEnded,
-    /// The process ended while it waited.
-    ShuttingDown,
-    /// The app is gone, or its content will not become whole: nothing was sent.
-    Abandoned(Abandoned),
-}
-
-impl From<Fault> for Attempt {
-    fn from(fault: Fault) -> Self {
-        match fault.retry() {
-            Retry::Again => Self::Again { fault, paused_for: None },
-            _ => Self::Done(Outcome::Failed(fault)),
-        }
-    }
-}
-
 /// The pause after the first failed sign-in of [`Account::keep_ready`]; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// Its longest pause.
@@ -90,8 +53,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 impl Account {
     /// A mailbox with its connections and its limits; a mail waits for no longer than the process has to live.
-    pub fn new(identity: Arc<Identity>, pool: Pool, limits: Limits, life: watch::Receiver<Life>) -> Self {
-        let (gate, refused_with, unready) = (Gate::new(limits), Mutex::default(), Notify::new());
+    pub fn new(
+        identity: Arc<Identity>,
+        pool: Pool,
+        (limits, ledger): (Limits, Ledger),
+        life: watch::Receiver<Life>,
+    ) -> Self {
+        let (gate, refused_with, unready) = (Gate::new(limits, ledger), Mutex::default(), Notify::new());
         Self { identity, pool, gate, life, refused_with, unready, is_a_senders: false }
     }
 
@@ -163,10 +131,15 @@ impl Account {
         let recipients = message.envelope.recipients.len();
         let (mut under_way, mut lease) = self.leased(sender, recipients, content, hold, record).await?;
         let connection = self.connected(&mut lease, content, hold, record).await?;
+        let term = connection.term().cloned();
+        let booking = self.in_pace(&under_way, term, content, hold, record).await?;
         let connected = Instant::now();
         under_way.submitting();
         let outcome = connection.send(&message.envelope, content).await.map_err(Attempt::Abandoned)?;
         record.sent = connected.elapsed();
+        if !matches!(outcome, Outcome::Accepted(_)) {
+            booking.inspect(Booking::recipients_refused);
+        }
         let fault = match outcome {
             Outcome::Accepted(_) | Outcome::Queued(_) => {
                 self.gate.learn(Event::Accepted { sender, recipients });
@@ -249,6 +222,8 @@ impl Account {
         let recipients = message.envelope.recipients.len();
         let (mut under_way, mut lease) = self.leased(sender, recipients, content, hold, record).await?;
         let connection = self.connected(&mut lease, content, hold, record).await?;
+        let term = connection.term().cloned();
+        let booking = self.in_pace(&under_way, term, content, hold, record).await?;
         let was_idle = !connection.is_new();
         if !begins().await {
             // As one that found no connection: it waits in its file.
@@ -266,7 +241,9 @@ impl Account {
             })
         };
         let accepted = settled().filter(|outcome| matches!(outcome, Outcome::Accepted(_))).count();
-        if accepted > 0 {
+        if accepted == 0 {
+            booking.inspect(Booking::recipients_refused);
+        } else {
             self.gate.learn(Event::Accepted { sender, recipients: accepted });
         }
         let mut last: Option<&Fault> = None;
@@ -324,13 +301,43 @@ impl Account {
     ) -> Result<&'lease mut Connection, Attempt> {
         let granted = Instant::now();
         let connection = timeout_at(hold.until, self.connect(lease));
-        let connection = self.unless_ended(content, connection).await?.map_err(|_| Attempt::HoldEnded)?;
+        let connection =
+            self.unless_ended(content, connection).await?.map_err(|_| match self.gate.is_held() {
+                true => Attempt::Done(Outcome::Failed(waiting(Cause::WithoutFleet))),
+                false => Attempt::HoldEnded,
+            })?;
         record.connected += granted.elapsed();
         let connection = connection.inspect_err(|fault| self.sign_in_failed(fault, FIRST_PAUSE))?;
         if connection.is_new() {
             self.signed_in();
         }
         Ok(connection)
+    }
+
+    /// Waits for the mail's time by the fleet's count, taken last: nothing may come between it and the mail.
+    async fn in_pace(
+        &self,
+        under_way: &UnderWay<'_>,
+        term: Option<Arc<Term>>,
+        content: &mut HeldContent<'_>,
+        hold: &Hold,
+        record: &mut DeliveryRecord,
+    ) -> Result<Option<Booking>, Attempt> {
+        let begun = Instant::now();
+        let mut wait = None;
+        let reserved = timeout_at(hold.until, self.gate.reserve(under_way, term.as_deref(), &mut wait));
+        let reserved = self.unless_ended(content, reserved).await?;
+        record.waited += begun.elapsed();
+        match reserved {
+            Ok(Ok(booking)) => Ok(booking.map(Booking::used)),
+            Ok(Err(NoTime::Answer(fault))) => Err(Attempt::Done(Outcome::Failed(fault))),
+            Ok(Err(NoTime::Again(fault))) => Err(Attempt::Again { fault, paused_for: None }),
+            // In a fleet the pace binds.
+            Err(_) => {
+                let left = wait.map_or(Duration::ZERO, |time| time.saturating_duration_since(Instant::now()));
+                Err(Attempt::Done(Outcome::Failed(waiting(Cause::Paced(left)))))
+            }
+        }
     }
 
     async fn submission_failed(&self, sender: &str, fault: &Fault) {
@@ -376,11 +383,26 @@ impl Account {
 
     /// An idle connection, or a new one.
     async fn connect<'lease>(&self, lease: &'lease mut Lease) -> Result<&'lease mut Connection, Fault> {
-        let connection = match lease.idle().await {
-            Some(connection) => connection,
-            None => open(self.pool.connector(), &self.identity).await?,
-        };
-        Ok(lease.hold(connection))
+        loop {
+            let comes = self.pool.kept();
+            if let Some(connection) = lease.idle().await {
+                return Ok(lease.hold(connection));
+            }
+            // While this replica waits in the fleet's line, another of its mails may be done with a connection.
+            let term = tokio::select! {
+                biased;
+                term = self.gate.slot() => term?,
+                () = comes => continue,
+            };
+            let opened = tokio::select! {
+                biased;
+                () = term::over(term.as_ref()) => return Err(waiting(Cause::TermOver)),
+                opened = open(self.pool.connector(), &self.identity) => opened,
+            };
+            let mut connection = opened?;
+            connection.bind(term.map(Arc::new));
+            return Ok(lease.hold(connection));
+        }
     }
 
     /// Signs in at once, and again after a failure, for as long as it is polled: so that an operator sees at the start

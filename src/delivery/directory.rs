@@ -9,8 +9,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::account::Account;
+use super::ledger::Ledger;
 use super::left::Left;
 use super::limits::Limits;
+use crate::fleet::Fleet;
 use crate::identity::Identity;
 use crate::life::Life;
 use crate::message::sender::AddressList;
@@ -52,6 +54,7 @@ pub struct Accounts {
     identity: Arc<Identity>,
     connector: Connector,
     allowance: Allowance,
+    fleet: Option<Fleet>,
     life: watch::Receiver<Life>,
     senders: Mutex<Senders>,
 }
@@ -80,11 +83,13 @@ impl Accounts {
         connector: Connector,
         allowance: Allowance,
         login_as_sender: Option<AddressList>,
+        fleet: Option<Fleet>,
         life: watch::Receiver<Life>,
     ) -> Self {
         let pool = Pool::new(connector.clone(), allowance.connections);
-        let main = Arc::new(Account::new(Arc::clone(&identity), pool, allowance.limits(), life.clone()));
-        Self { main, login_as_sender, identity, connector, allowance, life, senders: Mutex::default() }
+        let limits = (allowance.limits(), ledger(fleet.as_ref(), identity.mailbox()));
+        let main = Arc::new(Account::new(Arc::clone(&identity), pool, limits, life.clone()));
+        Self { main, login_as_sender, identity, connector, allowance, fleet, life, senders: Mutex::default() }
     }
 
     /// The configured mailbox.
@@ -130,6 +135,7 @@ impl Accounts {
             Some(left) => (limits.kept_back_by(left.kept_back), left.refused_with),
             None => (limits, None),
         };
+        let limits = (limits, ledger(self.fleet.as_ref(), &mailbox));
         let account = Account::new(identity, pool, limits, self.life.clone());
         let account = Arc::new(account.of_a_sender().refused_with(refused_with));
         senders.kept.insert(mailbox, (Arc::clone(&account), now));
@@ -155,6 +161,11 @@ impl Accounts {
             account.close().await;
         }
     }
+}
+
+/// Who keeps the counts of this mailbox.
+fn ledger(fleet: Option<&Fleet>, mailbox: &str) -> Ledger {
+    fleet.map_or(Ledger::Own, |fleet| fleet.mailbox(mailbox).into())
 }
 
 impl Senders {

@@ -1,15 +1,19 @@
 //! The turns of one mailbox: locks and waits around its pure [`limits`](super::limits).
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
+use super::ledger::{Ledger, NoTime};
 use super::limits::{Breaker, Event, KeptBack, Limits, Question, Standing, Turn};
 use super::obstacles::ObstacleKind;
-use crate::outcome::{Cause, Fault, Stage};
+use super::waiting::{remembered, used_up, waiting};
+use crate::fleet::Booking;
+use crate::outcome::{Cause, Fault};
 use crate::telemetry::{self, Counted};
+use crate::term::Term;
 
 /// What keeps mail back is looked at as often as this, whatever was known.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -17,6 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// Where mails wait for their turn.
 pub struct Gate {
     limits: Mutex<Limits>,
+    ledger: Ledger,
     /// The place at the front: one mail waits for the next turn, the others behind it in the order they came.
     front: Semaphore,
     /// Wakes every waiting mail: Office 365 throttled us, a breaker opened or closed, or a place in the minute is free
@@ -34,6 +39,8 @@ pub struct UnderWay<'a> {
     submitting: bool,
     connections: usize,
     probe: Option<Probe<'a>>,
+    /// The fleet's engine kept the count when it had its turn.
+    in_fleet: bool,
 }
 
 impl UnderWay<'_> {
@@ -68,11 +75,11 @@ impl Drop for Probe<'_> {
 }
 
 impl Gate {
-    /// The gate of a mailbox with these limits.
-    pub fn new(limits: Limits) -> Self {
+    /// The gate of a mailbox with these limits, whose counts are in this ledger.
+    pub fn new(limits: Limits, ledger: Ledger) -> Self {
         let open_breaker = Mutex::new((limits.breaker() != Breaker::Closed).then(telemetry::breaker_open));
         let limits = Mutex::new(limits);
-        Self { limits, front: Semaphore::new(1), wake: Notify::new(), open_breaker }
+        Self { limits, ledger, front: Semaphore::new(1), wake: Notify::new(), open_breaker }
     }
 
     /// Waits until a mail of this sender may be submitted, and counts it. Our own pace delays and does not refuse: at
@@ -112,7 +119,9 @@ impl Gate {
             let woken = self.wake.notified();
             let now = Instant::now();
             let in_time = now < until;
-            let wake = match self.ask(now, Question::Mail(sender)) {
+            let turn = self.ask(now, Question::Mail(sender));
+            let is_held = self.ledger.is_held();
+            let wake = match turn {
                 Turn::Refused(again, fault) => return Err(remembered(fault, left(again, now))),
                 Turn::UsedUp(opens) => return Err(used_up(left(opens, now))),
                 Turn::Paused(again, fault) if again >= until.into_std() => {
@@ -120,9 +129,13 @@ impl Gate {
                 }
                 Turn::Paused(again, _) if front.is_some() => again.into(),
                 Turn::Paced { until: again, .. } if in_time && front.is_some() => until.min(again.into()),
-                Turn::Paced { until: again, believed } if !in_time && (believed || pace_binds) => {
+                Turn::Paced { until: again, believed }
+                    if !in_time && (believed || pace_binds || self.ledger.is_fleet()) =>
+                {
                     return Err(waiting(Cause::Paced(left(again, now))));
                 }
+                _ if is_held && in_time => until,
+                _ if is_held => return Err(waiting(Cause::WithoutFleet)),
                 Turn::Now if front.is_some() => break,
                 // At the end of the hold the place in the line is worth nothing any more.
                 _ if !in_time => break,
@@ -133,13 +146,15 @@ impl Gate {
                 // Never closed, so never an error.
                 permit = &mut place, if front.is_none() => front = permit.ok(),
                 () = woken => {}
+                () = self.ledger.changed() => {}
                 () = sleep_until(wake) => {}
             }
         }
         let counted_at = Instant::now().into_std();
         let connections = self.learn_at(counted_at, Event::Submitted { recipients }).connections;
         let probe = self.sign_in_begins();
-        Ok(UnderWay { gate: self, recipients, counted_at, submitting: false, connections, probe })
+        let in_fleet = lock(&self.limits).are_the_fleets();
+        Ok(UnderWay { gate: self, recipients, counted_at, submitting: false, connections, probe, in_fleet })
     }
 
     /// Permission to sign in, and the probe where the breaker is not closed.
@@ -179,12 +194,14 @@ impl Gate {
             let woken = self.wake.notified();
             let now = Instant::now();
             let again = match self.ask(now, Question::Mail("")) {
-                Turn::Now => return,
+                Turn::Now if !self.ledger.is_held() => return,
+                Turn::Now => now.into_std() + LOOK_AGAIN,
                 Turn::Refused(again, _) | Turn::Paused(again, _) | Turn::UsedUp(again) => again,
                 Turn::Paced { until, .. } => until,
             };
             tokio::select! {
                 () = woken => {}
+                () = self.ledger.changed() => {}
                 // Looked at again now and then: a day opens bit by bit.
                 () = sleep_until((now + LOOK_AGAIN).min(again.into())) => {}
             }
@@ -254,8 +271,42 @@ impl Gate {
         self.learn_at(Instant::now().into_std(), event)
     }
 
+    /// The right to open one more connection; `None` without a fleet.
+    ///
+    /// # Errors
+    /// Why nobody may sign in now.
+    pub async fn slot(&self) -> Result<Option<Term>, Fault> {
+        self.ledger.slot().await
+    }
+
+    /// The time by the fleet's count of a mail that has had its turn, over the connection of this term; `None` where this
+    /// process has counted it. The last wait that was heard stands in `wait`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn reserve(
+        &self,
+        under_way: &UnderWay<'_>,
+        term: Option<&Term>,
+        wait: &mut Option<Instant>,
+    ) -> Result<Option<Booking>, NoTime> {
+        let in_fleet = lock(&self.limits).are_the_fleets();
+        match term {
+            Some(term) if in_fleet => self.ledger.reserve(term, under_way.recipients, wait).await,
+            // Nobody has counted it: the engine went away meanwhile.
+            _ if under_way.in_fleet => Err(NoTime::Again(waiting(Cause::WithoutFleet))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether nothing goes now for want of the fleet's engine.
+    pub fn is_held(&self) -> bool {
+        self.ledger.is_held()
+    }
+
     fn learn_at(&self, now: std::time::Instant, event: Event<'_>) -> Standing {
         let standing = lock(&self.limits).learn(now, event);
+        self.ledger.tell(event, standing.told);
         if let Event::Failed { .. }
         | Event::Withdrawn { .. }
         | Event::SignedIn
@@ -274,6 +325,9 @@ impl Gate {
     }
 
     fn ask(&self, now: Instant, question: Question<'_>) -> Turn {
+        if let Some(news) = self.ledger.heard() {
+            self.learn_at(now.into_std(), Event::Fleet(&news));
+        }
         lock(&self.limits).ask(now.into_std(), question)
     }
 }
@@ -284,23 +338,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn left(until: std::time::Instant, now: Instant) -> Duration {
     until.saturating_duration_since(now.into_std())
-}
-
-/// The fault again, for an app that is not let try before its time.
-pub(super) fn remembered(fault: Fault, again_in: Duration) -> Fault {
-    Fault::new(fault.stage(), Cause::Remembered(Arc::new(fault), again_in))
-}
-
-fn used_up(opens_in: Duration) -> Fault {
-    waiting(Cause::UsedUp(opens_in))
-}
-
-/// A mail that found no connection for so long.
-pub(super) fn in_vain(held: Duration) -> Fault {
-    waiting(Cause::HoldEnded(held, None))
-}
-
-/// A mail that came to the end of its waiting.
-pub(super) fn waiting(cause: Cause) -> Fault {
-    Fault::new(Stage::Wait, cause)
 }

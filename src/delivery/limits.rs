@@ -12,6 +12,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
+pub use super::turn::{Breaker, Elsewhere, Event, Question, Standing, Told, Turn};
 use crate::outcome::{Cause, Class, Context, Fault, Judgement, Pause, Retry, Scope, Stage, judge};
 
 /// Office 365 counts messages over this time.
@@ -36,107 +37,6 @@ const PROBE: Duration = Duration::from_secs(60);
 /// Senders whose refusals are remembered at once.
 const MAX_REMEMBERED: usize = 256;
 
-/// What a mail may do now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Go.
-    Now,
-    /// Its turn by our own pace comes then. At the end of its hold it goes anyway, unless `believed`: Office 365 has
-    /// refused for rate within the last minute.
-    Paced {
-        /// When.
-        until: Instant,
-        /// Office 365 counts as we do.
-        believed: bool,
-    },
-    /// Office 365 throttled the mailbox until then, as far as is known.
-    Paused(Instant, Fault),
-    /// Nothing is tried before then.
-    Refused(Instant, Fault),
-    /// Today's recipients are used up until then.
-    UsedUp(Instant),
-}
-
-/// What is asked of the limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question<'a> {
-    /// May a mail of this sender (all that Exchange judges it by, in one text) go?
-    Mail(&'a str),
-    /// Are recipients left of today's, whatever else keeps a mail back?
-    Recipients,
-    /// May somebody sign in?
-    SignIn,
-}
-
-/// What the limits learn.
-#[derive(Clone, Copy, Debug)]
-pub enum Event<'a> {
-    /// A message for so many recipients is about to be submitted: it counts, whatever Office 365 says of it. Its
-    /// recipients are reserved until [`Event::Ended`], and count for today only if it is accepted.
-    Submitted {
-        /// How many.
-        recipients: usize,
-    },
-    /// Office 365 is asked about the message counted at that time: its minute begins now. Mails that were counted
-    /// together and then waited for a connection would else come too close to those of the next minute.
-    Submitting {
-        /// When [`Event::Submitted`] was learned.
-        counted_at: Instant,
-    },
-    /// The message counted at that time has not reached Office 365: another one may have its place in the minute.
-    Withdrawn {
-        /// When [`Event::Submitted`] was learned.
-        counted_at: Instant,
-    },
-    /// The message for so many recipients is done with: releases what [`Event::Submitted`] reserved.
-    Ended {
-        /// How many.
-        recipients: usize,
-    },
-    /// Office 365 has taken a message of this sender.
-    Accepted {
-        /// All that Exchange judges a sender by.
-        sender: &'a str,
-        /// For how many.
-        recipients: usize,
-    },
-    /// A sign-in, or a mail of this sender, came to nothing.
-    Failed {
-        /// All that Exchange judges a sender by; empty where it was no mail's, or is not known.
-        sender: &'a str,
-        /// Why.
-        fault: &'a Fault,
-    },
-    /// Somebody goes to sign in. Where the breaker is not closed this is the probe: [`Event::ProbeEnded`] must follow.
-    SignInBegins,
-    /// The probe is done. If it never got as far (its app hung up, no connection came about, it used one that was
-    /// signed in before), the next one may try at once.
-    ProbeEnded,
-    /// A sign-in succeeded.
-    SignedIn,
-    /// The secret has changed: what was refused may pass.
-    SecretChanged,
-}
-
-/// The breaker on sign-ins: repeated wrong passwords lock a mailbox.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Breaker {
-    /// Sign-ins are made.
-    Closed,
-    /// A sign-in was refused, and none has succeeded since.
-    Open,
-    /// One mail is probing; the others still hear the last refusal.
-    HalfOpen,
-}
-
-/// How a mailbox stands once something was learned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// Connections that may be used now: one less after each 432, one more after a quiet time.
-    pub connections: usize,
-    /// The breaker.
-    pub breaker: Breaker,
-}
 
 /// A refusal that is repeated locally, with the time to its next trial.
 #[derive(Clone, Debug)]
@@ -199,6 +99,10 @@ pub struct Limits {
     breaker_lasts: (Duration, Duration),
     connections: usize,
     grow_at: Option<Instant>,
+    /// What the fleet said last; `None` without one: then all counts are the process's own.
+    fleet: Option<Elsewhere>,
+    /// What the event under way means for the others.
+    told: Option<Told>,
 }
 
 impl Limits {
@@ -219,6 +123,8 @@ impl Limits {
             breaker_lasts: BREAKER,
             connections: max_connections,
             grow_at: None,
+            fleet: None,
+            told: None,
         }
     }
 
@@ -291,8 +197,10 @@ impl Limits {
             Event::SignedIn | Event::SecretChanged => {
                 (self.breaker, self.refused_sign_in) = (Breaker::Closed, None);
             }
+            Event::Fleet(news) => self.heard(now, news),
         }
-        Standing { connections: self.connections(now), breaker: self.breaker }
+        let (connections, told) = (self.connections(now), self.told.take());
+        Standing { connections, breaker: self.breaker, told }
     }
 
     /// What Office 365 said of the mailbox or of this sender that keeps a mail back, whatever our own counts are:
@@ -320,15 +228,53 @@ impl Limits {
         }
     }
 
+    fn heard(&mut self, now: Instant, news: &Elsewhere) {
+        let was_refused = self.fleet.as_ref().is_some_and(|fleet| fleet.refused.is_some());
+        if let Some((until, fault)) = &news.paused {
+            self.pause_until(now, *until, fault);
+        }
+        match &news.refused {
+            // This replica probes: what the others still hear is no news to it.
+            Some(_) if self.breaker == Breaker::HalfOpen => {}
+            Some((until, fault)) => {
+                let lasted = self.breaker_lasts.0;
+                let since = self.refused_sign_in.as_ref().map_or(now, |refusal| refusal.since);
+                let fault = fault.clone();
+                self.refused_sign_in = Some(Remembered { since, until: *until, lasted, fault });
+                self.breaker = Breaker::Open;
+            }
+            None if was_refused => (self.breaker, self.refused_sign_in) = (Breaker::Closed, None),
+            None => {}
+        }
+        self.fleet = Some(news.clone());
+    }
+
+    /// Whether the fleet's engine counts, not this process.
+    pub fn are_the_fleets(&self) -> bool {
+        self.fleet.as_ref().is_some_and(|fleet| fleet.is_reached)
+    }
+
+    /// What this process may use of a limit; `None` where the fleet's engine counts.
+    fn share<T: TryFrom<usize> + std::ops::Div<Output = T> + Ord + From<u8>>(&self, limit: T) -> Option<T> {
+        match &self.fleet {
+            None => Some(limit),
+            Some(fleet) if fleet.is_reached => None,
+            Some(fleet) => {
+                T::try_from(fleet.replicas).ok().map(|replicas| (limit / replicas).max(T::from(1)))
+            }
+        }
+    }
+
     /// When the next message fits into the last 60 seconds; `None` if it does now.
     fn pace(&mut self, now: Instant) -> Option<Instant> {
         if self.per_minute == 0 {
             return None;
         }
+        let per_minute = self.share(self.per_minute)?;
         while self.sent.front().is_some_and(|first| *first + MINUTE <= now) {
             self.sent.pop_front();
         }
-        let behind = self.sent.len().checked_sub(self.per_minute)?;
+        let behind = self.sent.len().checked_sub(per_minute)?;
         self.sent.get(behind).map(|time| *time + MINUTE)
     }
 
@@ -371,7 +317,10 @@ impl Limits {
         }
         let used: u64 = self.recipients.iter().map(|(_, count)| count).sum();
         let opens = self.recipients.front().map_or(now + STEP, |(begun, _)| *begun + STEP + DAY);
-        (used + self.under_way >= self.per_day).then_some(opens)
+        match self.share(self.per_day) {
+            Some(per_day) => (used + self.under_way >= per_day).then_some(opens),
+            None => self.fleet.as_ref().and_then(|fleet| fleet.used_up).filter(|opens| now < *opens),
+        }
     }
 
     /// One less after each 432, one more after a quiet time.
@@ -430,6 +379,7 @@ impl Limits {
         }
         self.refused_sign_in = Some(Remembered::after(last, now, fault, self.breaker_lasts));
         self.breaker = Breaker::Open;
+        self.told = Some(Told::SignInRefused(self.breaker_lasts.0, self.breaker_lasts.1));
     }
 
     fn throttled(&mut self, now: Instant, pause: Pause, fault: &Fault) {
@@ -448,11 +398,19 @@ impl Limits {
             Pause::Day => PAUSE_DAY,
             Pause::ContinuousErrors => PAUSE_CONTINUOUS,
         };
-        let until = now + lasts;
+        self.told = Some(match pause {
+            Pause::Seconds => Told::TooMany(lasts),
+            _ => Told::Paused(lasts),
+        });
+        self.pause_until(now, now + lasts, fault);
+    }
+
+    fn pause_until(&mut self, now: Instant, until: Instant, fault: &Fault) {
         if self.pause.as_ref().is_none_or(|paused| paused.until < until) {
             let goes_on = self.pause.as_ref().filter(|paused| now <= paused.until);
             let since = goes_on.map_or(now, |paused| paused.since);
-            self.pause = Some(Remembered { since, until, lasted: lasts, fault: fault.clone() });
+            let lasted = until.saturating_duration_since(now);
+            self.pause = Some(Remembered { since, until, lasted, fault: fault.clone() });
         }
     }
 }

@@ -9,10 +9,14 @@ pub mod settlement;
 mod reports;
 pub mod account;
 mod hold;
+pub mod attempt;
+mod waiting;
 pub mod gate;
 mod left;
+pub mod ledger;
 pub mod limits;
 mod obstacles;
+pub mod turn;
 pub mod directory;
 
 pub use account::open;

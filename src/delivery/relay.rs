@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::account::Attempt;
+use super::attempt::Attempt;
 use super::directory::Accounts;
-use super::gate::{remembered, waiting};
 use super::hold::Hold;
+use super::waiting::{remembered, waiting};
 use crate::life::{Life, ending};
 use crate::message::{Abandoned, DeliveryRecord, HeldContent, Message};
 use crate::outcome::{Cause, Fault, Outcome};

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::account::Each;
+use super::attempt::Each;
 use super::directory::Accounts;
 use super::reports::Reporter;
 use super::settlement::{Moment, Verdicts, holds_the_mailbox};

@@ -78,6 +78,10 @@ pub enum Cause {
     Closed,
     /// The operating system's words.
     Io(String),
+    /// The fleet's engine did not prolong this replica's right to the connection in time.
+    TermOver,
+    /// Nothing may go without the fleet's engine, which is not reached.
+    WithoutFleet,
     /// The egress proxy did not open the tunnel.
     Proxy(ProxyFault),
     /// TLS failed.
@@ -370,6 +374,8 @@ impl Fault {
     pub const fn opens_in(&self) -> Option<Duration> {
         match &self.0.cause {
             Cause::Remembered(_, time) | Cause::Paced(time) | Cause::UsedUp(time) => Some(*time),
+            Cause::WithoutFleet => Some(Duration::from_secs(5)),
+            Cause::TermOver if matches!(self.0.stage, Stage::Wait) => Some(Duration::from_secs(1)),
             _ => None,
         }
     }

@@ -165,7 +165,9 @@ fn rule_on(stage: Stage, cause: &Cause) -> Ruling {
             hint: "Look whether something on the way rewrites SMTP (a firewall's inspection of port 587).",
             ..transient("broken_reply", (5, 0))
         },
-        Cause::TimedOut(_) | Cause::Closed | Cause::Io(_) => network::interrupted(stage, unless_complete),
+        Cause::TimedOut(_) | Cause::Closed | Cause::Io(_) | Cause::TermOver => {
+            network::interrupted(stage, unless_complete)
+        }
         Cause::Proxy(fault) => network::egress_proxy(fault),
         Cause::Tls(fault) => network::tls(fault),
         Cause::StartTlsMissing => Ruling {
@@ -196,6 +198,10 @@ fn rule_on(stage: Stage, cause: &Cause) -> Ruling {
         Cause::SetUp(_) => set_up("set_up", (3, 5)),
         Cause::HoldEnded(_, last) => held(last.as_deref()),
         Cause::Remembered(fault, _) => remembered(fault.ruling()),
+        Cause::WithoutFleet => Ruling {
+            hint: "Bring PostgreSQL back (mailshim fleet status), or set MAILSHIM_FLEET_UNREACHABLE=share.",
+            ..transient("fleet_not_reached", (3, 5))
+        },
         Cause::Paced(_) => Ruling {
             kind: Kind::Always(Class::Throttled(Pause::NextMinute)),
             scope: Scope::Mailbox,

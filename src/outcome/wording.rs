@@ -291,6 +291,12 @@ impl fmt::Display for WithoutAdvice<'_> {
                     again_in.as_secs().max(1)
                 )
             }
+            Cause::TermOver => f.write_str(
+                "this replica lost its right to the connection: the fleet's PostgreSQL did not prolong it in time",
+            ),
+            Cause::WithoutFleet => {
+                f.write_str("the fleet's PostgreSQL is not reached, and nothing is sent without it")
+            }
             Cause::Paced(again_in) => write!(
                 f,
                 "more mail than Office 365 takes from this mailbox in a minute; try again in {} s",

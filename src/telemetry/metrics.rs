@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::fleet_metrics::FleetMetrics;
 use super::line::LEVELS;
 use super::spool_metrics::SpoolMetrics;
 
@@ -99,6 +100,8 @@ pub struct Metrics {
     panics: Counter,
     log_lines_dropped: Family<Labels<1>, Counter>,
     held: Gauge,
+    /// The fleet's.
+    pub fleet: FleetMetrics,
     /// The spool's.
     pub spool: SpoolMetrics,
     codes: Mutex<HashSet<String>>,
@@ -139,6 +142,7 @@ impl Metrics {
             panics: Counter::default(),
             log_lines_dropped: Family::default(),
             held: Gauge::default(),
+            fleet: FleetMetrics::default(),
             spool: SpoolMetrics::default(),
             codes: Mutex::default(),
         };
@@ -284,6 +288,7 @@ impl Metrics {
             Unit::Bytes,
             self.held.clone(),
         );
+        self.fleet.register(registry);
         self.spool.register(registry);
     }
 

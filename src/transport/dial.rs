@@ -107,6 +107,14 @@ impl Dialer {
         self.tcp(&format!("{}.", host.trim_end_matches('.')), port).await
     }
 
+    /// The same, to a host of the operator's own: its name may need the search domains of the container.
+    ///
+    /// # Errors
+    /// As those of [`Dialer::connect`].
+    pub async fn connect_by_search(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
+        self.tcp(host, port).await
+    }
+
     async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
         let addresses = self.shared.resolver.addresses(&host.to_ascii_lowercase()).await?;
         self.watcher.see(Seen::Addresses(host.trim_end_matches('.'), &addresses));

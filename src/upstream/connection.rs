@@ -1,6 +1,8 @@
 //! A connection to Office 365: the octets and the deadlines around the pure
 //! [`transaction`](super::transaction).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
@@ -14,6 +16,7 @@ use crate::smtp::data::DotStuffer;
 use crate::smtp::extension::Extensions;
 use crate::smtp::reply::Reply;
 use crate::telemetry;
+use crate::term::{self, Term};
 use crate::upstream::transaction::{
     After, Framing, Plan, Recipients, Step, Transaction, Verdict, envelope_lines,
 };
@@ -88,6 +91,16 @@ impl Connection {
         self.messages == 0
     }
 
+    /// Binds it to the time that this replica may use it.
+    pub fn bind(&mut self, term: Option<Arc<Term>>) {
+        self.link.term = term;
+    }
+
+    /// The time that this replica may use it, in a fleet.
+    pub const fn term(&self) -> Option<&Arc<Term>> {
+        self.link.term.as_ref()
+    }
+
     /// It takes no more messages.
     pub const fn retire(&mut self) {
         self.messages = MAX_MESSAGES;
@@ -95,7 +108,11 @@ impl Connection {
 
     /// Whether it takes another message.
     pub fn is_reusable(&self) -> bool {
-        self.usable && self.messages < MAX_MESSAGES && Instant::now() < self.ends() && self.link.is_in_step()
+        self.usable
+            && self.messages < MAX_MESSAGES
+            && Instant::now() < self.ends()
+            && self.link.is_in_step()
+            && !self.term().is_some_and(|term| term.is_over() || term.is_recalled())
     }
 
     /// How long it may stay idle.
@@ -106,8 +123,22 @@ impl Connection {
     /// Ends when the idle connection is no longer good: EOF, close_notify, or any octet that nobody asked for.
     pub async fn spoiled(&mut self) {
         let mut octet = [0; 1];
-        let _ = self.link.wire.read(&mut octet).await;
+        tokio::select! {
+            _ = self.link.wire.read(&mut octet) => {}
+            () = term::over(self.link.term.as_deref()) => {}
+        }
         self.usable = false;
+    }
+
+    /// Ends when the others of the fleet wait for its place; never without a fleet.
+    pub fn wanted(&self) -> impl Future<Output = ()> + use<> {
+        let wanted = self.term().map(|term| term.when_wanted());
+        async move {
+            match wanted {
+                Some(wanted) => wanted.await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     /// Says goodbye.

@@ -16,6 +16,8 @@ use crate::outcome::Retry;
 use crate::secret::Secret;
 use crate::smtp::command::{Body, Mail, Recipient};
 use crate::smtp::path::Address;
+use crate::term::{BootTime, Lasts};
+use tokio::sync::watch;
 
 fn connection(good_for: Duration) -> (Connection, DuplexStream) {
     let (wire, server) = duplex(256 * 1024);
@@ -218,4 +220,54 @@ async fn a_credential_that_is_said_back_goes_no_further() {
         }
         assert!(fault.to_string().contains("[redacted]"), "{fault}");
     }
+}
+
+/// A term of a fleet that ends when its sender says so.
+fn term() -> (watch::Sender<Lasts>, Arc<Term>) {
+    let later = BootTime::now().plus(Duration::from_secs(3600));
+    let (sender, lasts) = watch::channel(Lasts { until: Some(later), is_recalled: false });
+    (sender, Arc::new(Term::new(lasts, Arc::default(), (1, 1), || ())))
+}
+
+const OVER: Lasts = Lasts { until: Some(BootTime::at_boot()), is_recalled: false };
+
+/// As after SIGSTOP: the replica wakes up in the middle of a mail, and its connection is another's.
+#[tokio::test(start_paused = true)]
+async fn past_its_term_a_connection_never_ends_a_mail() {
+    let (mut connection, mut server) = connection(Duration::from_secs(3000));
+    let (ends, term) = term();
+    connection.bind(Some(term));
+    let server = tokio::spawn(async move {
+        let mut octets = [0; 1000];
+        for reply in ["250 OK\r\n", "250 OK\r\n"] {
+            let _ = server.read(&mut octets).await.unwrap();
+            server.write_all(reply.as_bytes()).await.unwrap();
+        }
+        let data = server.read(&mut octets).await.unwrap();
+        assert_eq!(&octets[..data], b"DATA\r\n");
+        ends.send_replace(OVER);
+        server.write_all(b"354 go on\r\n").await.unwrap();
+        let mut rest = Vec::new();
+        server.read_to_end(&mut rest).await.unwrap();
+        rest
+    });
+    let (envelope, mut content) = (envelope(), content());
+    let outcome = connection.send(&envelope, &mut content).await.unwrap();
+    let Outcome::Failed(fault) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((fault.cause(), fault.retry()), (&Cause::TermOver, Retry::Again));
+    assert!(!connection.is_reusable());
+    drop(connection);
+    assert_eq!(server.await.unwrap(), b"");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_others_wait_for_takes_no_further_mail() {
+    let (mut connection, _server) = connection(Duration::from_secs(3000));
+    let (ends, term) = term();
+    connection.bind(Some(term));
+    assert!(connection.is_reusable());
+    let wanted = connection.wanted();
+    ends.send_modify(|lasts| lasts.is_recalled = true);
+    wanted.await;
+    assert!(!connection.is_reusable());
 }

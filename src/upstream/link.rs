@@ -23,6 +23,7 @@ use crate::outcome::{Cause, Fault, Stage, TlsFault};
 use crate::redact::Redactor;
 use crate::smtp::reply::{BrokenReply, Flaw, Reply, ReplyReader};
 use crate::telemetry;
+use crate::term::{self, Term};
 use crate::transport::tls;
 use crate::transport::watch::{Seen, Watcher};
 use crate::wire::BoxedWire;
@@ -48,6 +49,8 @@ pub(super) struct Link {
     told: Redactor,
     /// Nothing secret is said any more.
     signed_in: bool,
+    /// How long this replica may use it, in a fleet; behind the wire, which is closed first.
+    pub(super) term: Option<Arc<Term>>,
 }
 
 impl Link {
@@ -64,6 +67,7 @@ impl Link {
             last_reply,
             told: Redactor::default(),
             signed_in: false,
+            term: None,
         }
     }
 
@@ -172,17 +176,26 @@ impl Link {
             return Ok(());
         }
         let within = self.deadlines.chunk;
+        // Looked at before each write, not only awaited: a process that was stopped wakes up in the middle of a mail, and
+        // its connection is another's by then.
+        let is_over = self.term.as_deref().is_some_and(Term::is_over);
         let write = async {
             self.wire.write_all(&self.out).await?;
             self.wire.flush().await
         };
-        let written = timeout(within, write).await;
+        let written = tokio::select! {
+            biased;
+            () = term::over(self.term.as_deref()), if !is_over => None,
+            written = timeout(within, write), if !is_over => Some(written),
+            else => None,
+        };
         self.out.clear();
         self.out.shrink_to(MAX_CHUNK);
         match written {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(fault(stage, broken(&error))),
-            Err(_) => Err(fault(stage, Cause::TimedOut(within))),
+            Some(Ok(Ok(()))) => Ok(()),
+            Some(Ok(Err(error))) => Err(fault(stage, broken(&error))),
+            Some(Err(_)) => Err(fault(stage, Cause::TimedOut(within))),
+            None => Err(fault(stage, Cause::TermOver)),
         }
     }
 
@@ -229,7 +242,11 @@ impl Link {
                 }
             }
         };
-        let reply = timeout(within, reading).await.unwrap_or(Err(Cause::TimedOut(within)));
+        let reply = tokio::select! {
+            biased;
+            reply = timeout(within, reading) => reply.unwrap_or(Err(Cause::TimedOut(within))),
+            () = term::over(self.term.as_deref()) => Err(Cause::TermOver),
+        };
         let reply = reply.map_err(|cause| match cause {
             Cause::BrokenReply(what) => fault(stage, Cause::BrokenReply(self.harmless(what))),
             cause => fault(stage, cause),

@@ -14,7 +14,7 @@ mod link;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::sleep_until;
 
 use crate::task;
@@ -34,6 +34,8 @@ struct Shared {
     stream_permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
     size: Mutex<Size>,
+    /// Wakes who waits for an idle connection.
+    kept: Notify,
 }
 
 /// How many permits there are, and how many there should be: a permit in use goes when its lease ends.
@@ -60,7 +62,8 @@ impl Pool {
         let permits = Arc::new(Semaphore::new(max));
         let stream_permits = Arc::new(Semaphore::new(max.saturating_sub(1).max(1)));
         let size = Mutex::new(Size { now: max, wanted: max });
-        Self(Arc::new(Shared { connector, permits, stream_permits, idle: Mutex::default(), size }))
+        let (idle, kept) = (Mutex::default(), Notify::new());
+        Self(Arc::new(Shared { connector, permits, stream_permits, idle, size, kept }))
     }
 
     /// Allows so many connections from now on. Idle ones beyond it are closed now, those in use after their mail.
@@ -141,13 +144,19 @@ impl Pool {
         task::spawn(async move {
             let _counted = telemetry::connection_idle();
             let until = connection.idle_until();
+            let wanted = connection.wanted();
+            connection.term().inspect(|term| term.set_idle(true));
             tokio::select! {
                 biased;
                 () = connection.spoiled() => {}
                 taken = taken => match taken {
-                    Ok(give) => drop(give.send(connection)),
+                    Ok(give) => {
+                        connection.term().inspect(|term| term.set_idle(false));
+                        drop(give.send(connection));
+                    }
                     Err(_) => connection.quit().await,
                 },
+                () = wanted => connection.quit().await,
                 () = sleep_until(until) => {
                     // The goodbye counts as a connection in use: Office 365 counts it too.
                     let permit = shared.upgrade().and_then(|shared| Arc::clone(&shared.permits).try_acquire_owned().ok());
@@ -160,6 +169,13 @@ impl Pool {
         let mut idle = self.idle();
         idle.retain(|handle| !handle.is_closed());
         idle.push(take);
+        drop(idle);
+        self.0.kept.notify_waiters();
+    }
+
+    /// Ends when a connection becomes idle, from this call on.
+    pub fn kept(&self) -> impl Future<Output = ()> {
+        self.0.kept.notified()
     }
 }
 

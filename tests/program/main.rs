@@ -8,6 +8,7 @@ mod check;
 mod login;
 mod exec;
 mod sendmail;
+mod fleet;
 mod spool;
 mod queue;
 mod spool_faults;

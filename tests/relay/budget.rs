@@ -66,7 +66,7 @@ fn sessions(budget: &Budget) -> (Sessions, watch::Sender<Life>) {
     let (life, seen) = watch::channel(Life::Running);
     let allowance = Allowance { connections: 3, messages_per_minute: 0, recipients_per_day: 0 };
     let identity = Arc::new(Identity::new(&config().identity, http));
-    let accounts = Accounts::new(identity, connector, allowance, None, seen.clone());
+    let accounts = Accounts::new(identity, connector, allowance, None, None, seen.clone());
     let relay = Relay::new(Arc::new(accounts), Duration::from_secs(2), seen.clone());
     let limits = Limits {
         hostname: "contoso.com".into(),

@@ -53,6 +53,7 @@ pub const ROWS: &[Row] = &[
     row("names",         1.0, 0.0, &[], ""),
     row("deadlines",     1.0, 0.0, &[], ""),
     row("life",          1.0, 0.0, &[], ""),
+    row("term",          1.0, 0.0, &[], ""),
     row("durable",       1.0, 0.0, &[], ""),
     row("single_flight", 1.0, 0.0, &[], ""),
     row("task",          1.0, 0.0, &[], ""),
@@ -62,6 +63,9 @@ pub const ROWS: &[Row] = &[
 /// knows nothing else.
 pub const CONFIG_FILLS: &[(&str, &str)] = &[
     ("delivery", "Allowance"),
+    ("fleet", "FleetAuth"),
+    ("fleet", "FleetPassword"),
+    ("fleet", "Unreachable"),
     ("identity", "Application"),
     ("identity", "CertificateFile"),
     ("identity", "ManagedEndpoint"),
@@ -171,6 +175,7 @@ pub const PURE: &[&str] = &[
     "src/upstream/line.rs",
     "src/delivery/limits.rs",
     "src/delivery/obstacles.rs",
+    "src/delivery/turn.rs",
     "src/identity/grant",
     "src/identity/certificate.rs",
     "src/transport/answer.rs",

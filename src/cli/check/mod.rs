@@ -3,6 +3,8 @@
 
 mod advice;
 mod exchange;
+mod configuration;
+mod fleet;
 mod known;
 mod mail;
 mod notes;
@@ -27,7 +29,7 @@ use tokio::time::sleep;
 
 use crate::cli::exit::USAGE;
 use crate::cli::serve::{self, Watchers};
-use crate::config::{Config, ConfigErrors, names_in_force};
+use crate::config::{Config, names_in_force};
 use crate::credential::Credential;
 use crate::deadlines::Deadlines;
 use crate::delivery;
@@ -40,6 +42,7 @@ use crate::smtp::reply::Reply;
 use crate::upstream::connection::Connection;
 use crate::upstream::connector::Connector;
 use advice::advise;
+use configuration::unusable;
 use known::Known;
 use mail::{TestMail, test_mail};
 use notes::{Noted, Notes};
@@ -132,6 +135,11 @@ pub async fn climb(
         }
     };
     ladder.tell(&configuration(&config, other_proxy, send_to));
+    if let Some(rung) = fleet::fleet(&config, &deadlines).await
+        && !ladder.tell_besides(&rung)
+    {
+        return End::Fails;
+    }
     let climber = Climber { config, connector, identity, upstream, token, other_proxy, names, deadlines };
     match climber.climb(&mut ladder, send_to).await {
         Ok(()) => End::Holds,
@@ -179,32 +187,28 @@ impl<F: FnMut(&Rung)> Ladder<F> {
         }
     }
 
-    /// Tells the one that does not hold, and those that were not come to.
-    fn fail(&mut self, rung: &Rung) -> Fallen {
-        self.tell(rung);
+    /// Tells a rung that not every ladder has; whether it holds. If not, those above it were not come to.
+    fn tell_besides(&mut self, rung: &Rung) -> bool {
+        let holds = rung.state == State::Passed;
+        (self.tell)(rung);
+        if !holds {
+            self.rest_not_tried();
+        }
+        holds
+    }
+
+    fn rest_not_tried(&mut self) {
         while self.told < RUNGS.len() {
             self.tell(&Rung::without(RUNGS[self.told], State::NotTried, "not tried"));
         }
+    }
+
+    /// Tells the one that does not hold, and those that were not come to.
+    fn fail(&mut self, rung: &Rung) -> Fallen {
+        self.tell(rung);
+        self.rest_not_tried();
         Fallen
     }
-}
-
-fn unusable(errors: &ConfigErrors) -> Rung {
-    let mut rung = Rung::new(RUNGS[0]);
-    for error in errors.iter() {
-        rung.see(error.to_string());
-    }
-    rung.fact("mistakes", errors.iter().map(ToString::to_string).collect::<Vec<_>>());
-    let count = errors.iter().count();
-    rung.fail(
-        if count == 1 {
-            "1 mistake in the configuration".to_string()
-        } else {
-            format!("{count} mistakes in the configuration")
-        },
-        Some("Correct these variables; mailshim env shows what is in force.".to_string()),
-    );
-    rung
 }
 
 fn configuration(config: &Config, other_proxy: Option<&str>, send_to: Option<&Address>) -> Rung {

@@ -91,7 +91,7 @@ impl Shim {
         let allowance = Allowance { connections: 3, messages_per_minute, recipients_per_day: 0 };
         let (life, seen) = watch::channel(Life::Running);
         let identity = Arc::new(Identity::new(&config.identity, http));
-        let accounts = Accounts::new(identity, connector, allowance, None, seen.clone());
+        let accounts = Accounts::new(identity, connector, allowance, None, None, seen.clone());
         let budget = Budget::default();
         let sessions = Sessions {
             limits: Limits {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mailshim::testing::delivery::gate::Gate;
+use mailshim::testing::delivery::ledger::Ledger;
 use mailshim::testing::delivery::limits::{Event, Limits};
 use mailshim::testing::outcome::{Cause, Fault, Stage};
 use mailshim::testing::smtp::reply::Reply;
@@ -16,7 +17,7 @@ pub const HOLD: Duration = Duration::from_secs(45);
 
 /// The gate of a mailbox with this many messages a minute.
 pub fn gate(per_minute: usize) -> Arc<Gate> {
-    Arc::new(Gate::new(Limits::new(per_minute, 0, 3)))
+    Arc::new(Gate::new(Limits::new(per_minute, 0, 3), Ledger::Own))
 }
 
 /// A mail of this sender, or a sign-in where it is empty, came to nothing.

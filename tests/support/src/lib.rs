@@ -15,6 +15,7 @@ pub mod program;
 pub mod process;
 pub mod client;
 pub mod files;
+pub mod postgres;
 pub mod mails;
 
 /// Bounds every wait. Nothing is measured by it: a test that reaches it has failed.
