@@ -35,8 +35,8 @@ pub use cloud::CLOUDS;
 pub use error::ConfigErrors;
 pub use fleet::for_scope;
 pub use partial::{
-    Client, FleetCommand, Login, age, client, fleet_command, http_listen_only, listen_only, login, sender_policy,
-    spool_directory, timeout,
+    Client, FleetCommand, Login, age, client, fleet_command, http_listen_only, listen_only, login,
+    sender_policy, spool_directory, timeout,
 };
 pub use report::{Report, Row, names_in_force, report};
 pub use setup::{SetUp, setup};

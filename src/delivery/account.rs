@@ -12,8 +12,8 @@ use super::hold::{Hold, SPOOL_HOLD};
 use super::ledger::{Ledger, NoTime};
 use super::left::Left;
 use super::limits::{Breaker, Event, Limits};
+use super::opening::{once_more, open};
 use super::waiting::{in_vain, waiting};
-use crate::credential::Credential;
 use crate::fleet::Booking;
 use crate::identity::Identity;
 use crate::life::{Life, ending};
@@ -22,7 +22,6 @@ use crate::outcome::{Cause, Class, Context, Fault, Outcome, Pause, RecipientOutc
 use crate::telemetry;
 use crate::term::{self, Term};
 use crate::upstream::connection::Connection;
-use crate::upstream::connector::Connector;
 use crate::upstream::{Lease, Pool};
 
 /// One mailbox.
@@ -486,22 +485,6 @@ impl Account {
     }
 }
 
-/// Opens a signed-in connection. A token from the cache that is refused is replaced once.
-///
-/// # Errors
-/// Which stage failed, and why.
-pub async fn open(connector: &Connector, identity: &Identity) -> Result<Connection, Fault> {
-    let mut renewed = false;
-    loop {
-        // First, so that a connection is not kept waiting for the token service.
-        let credential = identity.credential().await?;
-        match connector.open(&credential).await {
-            Err(fault) if once_more(identity, &fault, &credential, &mut renewed) => {}
-            opened => return opened,
-        }
-    }
-}
-
 /// The connection was closed, maybe long before the message.
 fn is_closed(fault: &Fault) -> bool {
     let closed = match fault.cause() {
@@ -510,12 +493,4 @@ fn is_closed(fault: &Fault) -> bool {
         _ => false,
     };
     closed && fault.retry() == Retry::Again
-}
-
-/// Whether to try once more, with a fresh token, what was refused with this credential: the old token is thrown away.
-/// Never with the same password again: Office 365 locks the account.
-fn once_more(identity: &Identity, fault: &Fault, credential: &Credential, renewed: &mut bool) -> bool {
-    fault.retry() == Retry::OnceWithFreshToken
-        && identity.refused(credential)
-        && !std::mem::replace(renewed, true)
 }

@@ -37,7 +37,6 @@ const PROBE: Duration = Duration::from_secs(60);
 /// Senders whose refusals are remembered at once.
 const MAX_REMEMBERED: usize = 256;
 
-
 /// A refusal that is repeated locally, with the time to its next trial.
 #[derive(Clone, Debug)]
 pub(super) struct Remembered {

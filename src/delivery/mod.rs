@@ -8,6 +8,7 @@ pub mod worker;
 pub mod settlement;
 mod reports;
 pub mod account;
+mod opening;
 mod hold;
 pub mod attempt;
 mod waiting;
@@ -19,6 +20,6 @@ mod obstacles;
 pub mod turn;
 pub mod directory;
 
-pub use account::open;
 pub use mode::Delivery;
+pub use opening::open;
 pub use worker::Worker;
