@@ -156,10 +156,10 @@ impl Link {
         Some(match self.replies.next() {
             // RFC 5321 section 3.8: a server that shuts down says so unasked.
             Ok(Some(reply)) if reply.code == 421 || (self.may_be_refused_early && reply.code >= 400) => {
-                Cause::Refused(self.redacted(Stage::Verdict, reply))
+                Cause::Refused(self.redacted(reply))
             }
             Ok(Some(reply)) => {
-                let line = self.redacted(Stage::Verdict, reply).to_string();
+                let line = self.redacted(reply).to_string();
                 Cause::BrokenReply(BrokenReply { flaw: Flaw::Unasked, line })
             }
             Ok(None) => Cause::BrokenReply(BrokenReply { flaw: Flaw::UnaskedBeginning, line: String::new() }),
@@ -199,10 +199,10 @@ impl Link {
         }
     }
 
-    /// Without what we have told the server in secret, wherever anybody may see the reply: a refusal, the answer to a
-    /// message, and all of them where the dialogue is logged.
-    fn redacted(&self, stage: Stage, mut reply: Reply) -> Reply {
-        let is_shown = reply.code >= 400 || stage == Stage::Verdict || telemetry::dialogue_is_logged();
+    /// Without what we have told the server in secret: before the sign-in is through, in refusals, and where the dialogue is
+    /// logged. Not in each 2xx: to look for a token in all its forms is a quarter of what a mail costs.
+    fn redacted(&self, mut reply: Reply) -> Reply {
+        let is_shown = reply.code >= 400 || telemetry::dialogue_is_logged();
         if !self.signed_in || is_shown {
             reply.lines.iter_mut().for_each(|line| *line = self.told.redact(line));
         }
@@ -253,7 +253,7 @@ impl Link {
         })?;
         // The greeting is owed to no command.
         self.owed = self.owed.saturating_sub(1);
-        let reply = self.redacted(stage, reply);
+        let reply = self.redacted(reply);
         telemetry::wire('S', &reply);
         self.last_reply = Instant::now();
         Ok(reply)
