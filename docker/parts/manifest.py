@@ -77,7 +77,7 @@ def validate(version, paths):
                 # A pod of nothing but mailshim (the Job that makes a fleet's schema) has no app that relies on it.
                 if {container["image"] for container in containers(pod)} != {"mailshim"}:
                     ours(pod)
-                spooled(document, pod)
+                    spooled(document, pod)
 
 
 def environment(path):
