@@ -12,9 +12,9 @@ use crate::instructions::of_one_mail;
 use crate::shim::Elf;
 
 /// Instructions of one mail of 4 KB: [`of_one_mail`].
-const INSTRUCTIONS: f64 = 326_000.0;
-/// Octets of the static, stripped binary.
-const OCTETS: f64 = 5_530_000.0;
+const INSTRUCTIONS: f64 = 333_000.0;
+/// Octets of the static, stripped binary. 6,000,000 is to be reached: docs/performance.md.
+const OCTETS: f64 = 6_665_000.0;
 
 /// How much more passes, as a share.
 const TOLERANCE: f64 = 0.04;
