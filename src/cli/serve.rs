@@ -177,6 +177,7 @@ pub async fn run(
             limit: config.allowance.messages_per_minute,
             connections: config.allowance.connections,
             spool: spool.is_some(),
+            fleet: fleet.is_some(),
             obstacles: Box::new({
                 let accounts = Arc::clone(&accounts);
                 move |most| accounts.obstacles(most)

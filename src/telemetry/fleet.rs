@@ -2,6 +2,7 @@
 
 use tracing::{info, warn};
 
+use super::alerts::alert;
 use super::metrics::metrics;
 use super::printable;
 
@@ -17,9 +18,14 @@ pub fn fleet_reached(host: &str, version: &str, replicas: usize) {
 
 /// The engine does not answer. `shares`: mail goes on with a share of the limits.
 pub fn fleet_not_reached(problem: &str, shares: bool, replicas: usize) {
-    metrics().fleet.reached.set(0);
+    let was_reached = metrics().fleet.reached.set(0) == 1;
     metrics().fleet.lost.inc();
     let problem = printable(problem);
+    if was_reached {
+        let reason = format!("the fleet's PostgreSQL is not reached: {problem}");
+        let fix = "Look at the server: mailshim check and mailshim fleet status say what is wrong.";
+        alert("degraded", "", &reason, Some(fix));
+    }
     match shares {
         true => once_a_minute!(
             "the fleet's PostgreSQL is not reached ({problem}): mail goes on with this replica's share of the limits, 1/{replicas} \

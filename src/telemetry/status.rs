@@ -61,6 +61,8 @@ pub struct Sources {
     pub connections: usize,
     /// Mail is answered for by a spool.
     pub spool: bool,
+    /// The limits are a fleet's.
+    pub fleet: bool,
     /// What keeps mail back now, at most so much of it.
     pub obstacles: Box<dyn Fn(usize) -> Vec<Obstacle> + Send + Sync>,
 }
@@ -127,6 +129,8 @@ pub(super) struct Snapshot {
     pub waiting: [i64; 2],
     /// Mails, octets, the seconds of the oldest, and dead letters.
     pub queue: Option<[i64; 4]>,
+    /// Whether the fleet's engine answers (1), replicas seen last, and connections that this one holds.
+    pub fleet: Option<[i64; 3]>,
 }
 
 /// Whether mail goes out.
@@ -181,6 +185,10 @@ impl Snapshot {
                 #[expect(clippy::cast_possible_truncation, reason = "seconds")]
                 let oldest = spool.oldest.get() as i64;
                 [count(&spool.messages), count(&spool.octets), oldest, count(&spool.dead_letters)]
+            }),
+            fleet: sources.fleet.then(|| {
+                let fleet = &metrics.fleet;
+                [count(&fleet.reached), count(&fleet.replicas), count(&fleet.slots)]
             }),
         }
     }
@@ -241,6 +249,13 @@ impl Snapshot {
             facts.push(("Spool", spool));
             facts.push(("Given up", format!("{dead} mails, kept in dead/")));
         }
+        if let Some([reached, replicas, connections]) = self.fleet {
+            let fleet = match reached {
+                1 => format!("{replicas} replicas, {connections} connections are this one's"),
+                _ => format!("PostgreSQL is not reached; {replicas} replicas were seen last"),
+            };
+            facts.push(("Fleet", fleet));
+        }
         facts.extend(self.token_expires.clone().map(|at| ("Token until", at)));
         facts.extend(self.certificate_expires.clone().map(|at| ("Certificate until", at)));
         facts.push(("Since start", to_the_second(self.started)));
@@ -290,6 +305,9 @@ impl Snapshot {
         let queue = self.queue.map(
             |[mails, octets, oldest, dead]| json!({ "mails": mails, "octets": octets, "oldest_seconds": oldest, "dead_letters": dead }),
         );
+        let fleet = self.fleet.map(|[reached, replicas, connections]| {
+            json!({ "reached": reached == 1, "replicas": replicas, "connections": connections })
+        });
         let mut text = json!({
             "version": env!("CARGO_PKG_VERSION"),
             "started": time(self.started),
@@ -308,7 +326,7 @@ impl Snapshot {
             "refusals": self.refusals.iter().map(refusal).collect::<Vec<_>>(),
             "waiting": { "mails": mails, "octets": held },
             "queue": queue,
-            "fleet": null,
+            "fleet": fleet,
         })
         .to_string();
         text.push('\n');
@@ -399,6 +417,7 @@ pub(super) mod tests {
             limit: 28,
             connections: 3,
             spool: true,
+            fleet: true,
             obstacles: Box::new(obstacles),
         }
     }
@@ -447,6 +466,7 @@ pub(super) mod tests {
         ] {
             assert!(value.get(key).is_some(), "{key} is gone");
         }
+        assert!(value["fleet"]["reached"].is_boolean() && value["fleet"]["replicas"].is_i64(), "{value}");
         assert_eq!(value["per_minute"].as_array().map(Vec::len), Some(MINUTES));
         assert_eq!((&value["limit"], &value["per_minute"][59]), (&json!(28), &json!(29)));
         assert_eq!(

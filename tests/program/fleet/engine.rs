@@ -9,6 +9,7 @@ use support::process::{Running, until};
 use support::program::Program;
 
 use super::{Fleet, send};
+use crate::telemetry::http::started;
 
 #[test]
 fn what_is_wrong_with_it_is_said_with_the_fix() {
@@ -73,6 +74,23 @@ fn while_it_does_not_answer_mail_goes_on_with_a_share_or_is_held() {
         replica.wait_for("is reached");
     }
     until("what was held goes", || send(&holds).code == 250);
+}
+
+/// What the page, the screen and the JSON say of it.
+#[test]
+fn the_status_tells_whether_it_is_reached() {
+    let Some(fleet) = Fleet::start(Settings::default()) else { return };
+    let (_replica, probes) = started(fleet.replica(&[("MAILSHIM_HTTP_LISTEN", "127.0.0.1:0")]));
+    let fleet_is = |reached: bool| {
+        let answer = probes.ask_with("GET", "/", "Host: localhost\r\nAccept: application/json");
+        let value: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+        value["fleet"]["reached"] == reached && value["fleet"]["replicas"].is_i64()
+    };
+    until("it is reached", || fleet_is(true));
+    fleet.postgres.signal("STOP");
+    until("it is not reached", || fleet_is(false));
+    fleet.postgres.signal("CONT");
+    until("it is reached again", || fleet_is(true));
 }
 
 #[test]

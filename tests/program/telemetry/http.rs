@@ -30,7 +30,7 @@ pub fn start_without_secret(office365: &Office365, more: &[(&str, &str)]) -> (Pr
     start(office365, "127.0.0.1:0", &[&[("MAILSHIM_CLIENT_SECRET", "")], more].concat())
 }
 
-fn started(shim: Program) -> (Program, Probes) {
+pub fn started(shim: Program) -> (Program, Probes) {
     let line = shim.log.iter().find(|line| line.contains("probes and metrics are served"));
     let address = event(line.expect("told before the app's port"));
     let mut address: SocketAddr = address["address"].as_str().expect("text").parse().expect("an address");
@@ -49,7 +49,7 @@ impl Probes {
 
     /// One request with these header lines.
     #[track_caller]
-    fn ask_with(self, method: &str, path: &str, headers: &str) -> Answer {
+    pub fn ask_with(self, method: &str, path: &str, headers: &str) -> Answer {
         let mut socket = TcpStream::connect(self.0).expect("the probes listen");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         write!(socket, "{method} {path} HTTP/1.1\r\n{headers}\r\nContent-Length: 0\r\n\r\n")
