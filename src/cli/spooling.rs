@@ -16,6 +16,7 @@ use crate::durable::System;
 use crate::life::Life;
 use crate::message::Budget;
 use crate::queue::report::ReportOptions;
+use crate::redact::without_error_numbers;
 use crate::smtp::path::Address;
 use crate::spool::{self, SpoolOptions, Store, TRY_AGAIN};
 use crate::task;
@@ -54,6 +55,7 @@ impl Spool {
         let (store, thread) = Store::new(options, Arc::new(System)).map_err(|error| error.to_string())?;
         let directory = options.directory.display().to_string();
         let words = move |error: io::Error| {
+            let error = without_error_numbers(&error.to_string());
             format!(
                 "the spool cannot be used: {directory}: {error} (MAILSHIM_SPOOL_DIR must be a directory that user {} may \
                  write; mailshim check tries it)",
