@@ -86,13 +86,13 @@ for field in title description version licenses; do
 done
 ok "numeric user, entry point, health check, labels; no volume, no port"
 
-if [ "${KEEP_BASE:-}" != 1 ] || [ -n "${CI:-}" ]; then
+if [ -n "${DOCKER_CHECK_LONG:-}" ]; then
     build "$mailshim-again" docker/Dockerfile --no-cache --build-arg VERSION=0.1.0
     binary "$mailshim-again" "$tree/again"
     cmp "$tree/mailshim" "$tree/again" || fail "two builds, two binaries"
     ok "built again from nothing: the same binary, sha256 $(sha256sum < "$tree/again" | cut -c1-16)…"
 else
-    echo "SKIPPED: the second build (KEEP_BASE=1)"
+    echo "SKIPPED: the second build, which takes minutes (DOCKER_CHECK_LONG=1)"
 fi
 build "$office365" docker/office365.Dockerfile
 
